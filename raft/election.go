@@ -1,0 +1,208 @@
+package raft
+
+import "fmt"
+
+// vote is one server's answer to a candidate.
+type vote struct {
+	from    ServerID
+	granted bool
+}
+
+// tick lets one tick of time pass.
+func (c *Core) tick(random uint64) {
+	c.sinceLeader = min(c.sinceLeader+1, c.options.ElectionTicks)
+	if c.role == Leader {
+		c.leaderTick()
+		return
+	}
+	// A new timeout is drawn for every attempt, so that candidates which split the vote once do not
+	// go on splitting it. (Paper §5.2.)
+	if c.electionTimeout == 0 {
+		c.electionTimeout = c.options.ElectionTicks + int(random%uint64(c.options.ElectionTicks))
+	}
+	c.electionElapsed++
+	if c.electionElapsed >= c.electionTimeout {
+		c.electionTimedOut()
+	}
+}
+
+// resetElectionTimer starts the wait for a leader anew, with a timeout still to be drawn.
+func (c *Core) resetElectionTimer() {
+	c.electionElapsed, c.electionTimeout = 0, 0
+}
+
+// electionTimedOut starts an election, unless this server has no vote or leads already.
+//
+// Figure 2, Followers 2. No AppendEntries from the current leader, no vote granted: try to lead.
+// Figure 2, Candidates 4. The election took too long: try again.
+func (c *Core) electionTimedOut() {
+	c.resetElectionTimer()
+	if c.role == Leader || !c.configuration().IsVoter(c.id) {
+		return
+	}
+	c.becomePreCandidate()
+}
+
+// holdsOnToLeader reports whether this server has reason to believe that the leader of its term is
+// alive. A leader that lost its majority steps down by itself, so a leader always does.
+func (c *Core) holdsOnToLeader() bool {
+	return c.role == Leader || (c.leader != 0 && c.sinceLeader < c.options.ElectionTicks)
+}
+
+// becomeFollower follows the leader of term, or nobody known if leader is 0.
+//
+// Figure 2, Followers 1. From here on it only answers.
+func (c *Core) becomeFollower(term Term, leader ServerID, why string) {
+	if term > c.currentTerm {
+		c.setTermAndVote(term, 0)
+	}
+	if c.role == Leader {
+		c.refuseReads(NotLeader)
+	}
+	c.role, c.leader = Follower, leader
+	c.votes, c.leadState = nil, nil
+	c.resetElectionTimer()
+	c.tell(RoleChanged{Role: Follower, Term: term, Leader: leader, Why: why})
+}
+
+// becomePreCandidate asks whether an election could be won, before a new term disturbs anybody.
+// (Thesis §9.6.)
+func (c *Core) becomePreCandidate() {
+	c.role, c.leader = PreCandidate, 0
+	c.votes = []vote{{c.id, true}}
+	c.tell(RoleChanged{Role: PreCandidate, Term: c.currentTerm, Why: "no word from a leader"})
+	if c.hasVotes() {
+		c.becomeCandidate()
+		return
+	}
+	c.askAllVoters(&RequestPreVote{LastLogIndex: c.log.last, LastLogTerm: c.log.lastTerm()})
+}
+
+// becomeCandidate opens a new term and asks for votes in it.
+//
+// Figure 2, Candidates 1. The vote for itself is one write with the new term, and no request leaves
+// before that is durable: else a restart could give a second vote in the same term.
+func (c *Core) becomeCandidate() {
+	c.setTermAndVote(c.currentTerm+1, c.id)
+	c.role, c.leader = Candidate, 0
+	c.votes = []vote{{c.id, true}}
+	c.resetElectionTimer()
+	c.tell(RoleChanged{Role: Candidate, Term: c.currentTerm, Why: "an election can be won"})
+	if c.hasVotes() {
+		c.becomeLeader()
+		return
+	}
+	c.askAllVoters(&RequestVote{LastLogIndex: c.log.last, LastLogTerm: c.log.lastTerm()})
+}
+
+func (c *Core) askAllVoters(m Message) {
+	configuration := c.configuration()
+	for _, id := range configuration.Members() {
+		if id != c.id && configuration.IsVoter(id) {
+			c.send(id, m, 0)
+		}
+	}
+}
+
+// handleRequestVote gives this server's one vote of the term, or not.
+func (c *Core) handleRequestVote(from ServerID, m *RequestVote) {
+	why := c.objection(m.LastLogIndex, m.LastLogTerm)
+	if c.votedFor != 0 && c.votedFor != from {
+		why = fmt.Sprintf("the vote went to %x", c.votedFor)
+	}
+	if why != "" {
+		c.tell(VoteRefused{To: from, Term: c.currentTerm, Why: why})
+		c.send(from, &RequestVoteReply{Granted: false}, 0)
+		return
+	}
+	// Figure 2, RequestVote 2. First come, first served, and only for a log that is at least as up
+	// to date as ours, so that whoever wins has every committed entry.
+	c.setTermAndVote(c.currentTerm, from)
+	c.resetElectionTimer()
+	c.tell(VoteGranted{To: from, Term: c.currentTerm})
+	c.send(from, &RequestVoteReply{Granted: true}, 0)
+}
+
+// refuseOldVote refuses a vote in a term that is over.
+//
+// Figure 2, RequestVote 1.
+func (c *Core) refuseOldVote(from ServerID, term Term) {
+	c.tell(VoteRefused{To: from, Term: term, Why: "its term is over"})
+	c.send(from, &RequestVoteReply{Granted: false}, 0)
+}
+
+// objection says what is wrong with a candidate's log; "" if it is at least as up to date as ours:
+// its last term is higher, or the same and the log no shorter. (Paper §5.4.1.)
+func (c *Core) objection(lastLogIndex Index, lastLogTerm Term) string {
+	ours := EntryID{c.log.last, c.log.lastTerm()}
+	switch {
+	case lastLogTerm < ours.Term:
+		return fmt.Sprintf("its log ends in term %d, ours in %d", lastLogTerm, ours.Term)
+	case lastLogTerm == ours.Term && lastLogIndex < ours.Index:
+		return fmt.Sprintf("its log ends at %d, ours at %d", lastLogIndex, ours.Index)
+	}
+	return ""
+}
+
+// handleRequestPreVote says whether this server would vote for the sender in the next term. It
+// changes nothing here; above all it does not put off this server's own candidacy.
+func (c *Core) handleRequestPreVote(from ServerID, m *RequestPreVote) {
+	why := c.objection(m.LastLogIndex, m.LastLogTerm)
+	if c.holdsOnToLeader() {
+		why = "the leader is alive"
+	}
+	if why == "" {
+		c.tell(VoteGranted{To: from, Term: c.currentTerm + 1, Pre: true})
+	} else {
+		c.tell(VoteRefused{To: from, Term: c.currentTerm + 1, Pre: true, Why: why})
+	}
+	c.send(from, &RequestPreVoteReply{Granted: why == ""}, 0)
+}
+
+// handleRequestVoteReply counts a vote.
+//
+// Figure 2, Candidates 2. Votes of a majority of all voters, silent ones included.
+func (c *Core) handleRequestVoteReply(from ServerID, m *RequestVoteReply) {
+	if c.role != Candidate {
+		return
+	}
+	c.countVote(from, m.Granted)
+	if c.hasVotes() {
+		c.becomeLeader()
+	}
+}
+
+// handleRequestPreVoteReply counts a pre-vote.
+func (c *Core) handleRequestPreVoteReply(from ServerID, m *RequestPreVoteReply) {
+	if c.role != PreCandidate {
+		return
+	}
+	c.countVote(from, m.Granted)
+	if c.hasVotes() {
+		c.becomeCandidate()
+	}
+}
+
+// countVote notes an answer. A refusal never takes back a vote, nor hides one that comes after it: it
+// may have answered an earlier candidacy, and come in between.
+func (c *Core) countVote(from ServerID, granted bool) {
+	for i := range c.votes {
+		if c.votes[i].from == from {
+			c.votes[i].granted = c.votes[i].granted || granted
+			return
+		}
+	}
+	c.votes = append(c.votes, vote{from, granted})
+}
+
+// hasVotes reports whether a majority of all voters has granted.
+func (c *Core) hasVotes() bool {
+	return c.configuration().HasQuorum(func(id ServerID) bool {
+		for _, v := range c.votes {
+			if v.from == id {
+				return v.granted
+			}
+		}
+		return false
+	})
+}

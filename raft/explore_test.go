@@ -1,0 +1,609 @@
+package raft
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var exploreDeep = flag.Int("explore.deep", 0, "explore within larger bounds too, at most this many states of each (0: only what every change must pass)")
+
+// bounds limit what may go wrong in an exploration, and what is asked of the group. Within them,
+// everything that can happen does, in every order.
+type bounds struct {
+	servers    int
+	campaigns  int // some server believes that the leader is gone
+	heartbeats int
+	proposals  int
+	reads      int
+	crashes    int // a server loses what it has not written, and restarts at once
+	duplicates int // a message is delivered and yet stays on its way
+	slowWrites int // a write that is not durable at once
+	merges     int // a server takes two messages in one step
+	losses     int // the first message of a link is lost
+	overtakes  int // a message overtakes others of its link; unlimited: no link has an order
+	// logs are the terms of the entries that the servers' disks have at first.
+	logs [][]Term
+	// led: server 1 has been elected already, and nothing is on its way.
+	led bool
+	// shortProbes: a request that probes carries one entry, if there are any.
+	shortProbes bool
+	// preVotes: campaigns begin with them. Otherwise with the candidacy: pre-votes only ever prevent one.
+	preVotes bool
+}
+
+// There is no bound for lost messages: a message that stays on its way for ever is one.
+
+// story is one exploration.
+type story struct {
+	name string
+	bounds
+}
+
+// stories are small enough to be told to the end with every change.
+var stories = []story{
+	{"two elections, a slow disk", bounds{servers: 3, campaigns: 2, slowWrites: 1}},
+	{"two elections with pre-votes", bounds{servers: 3, campaigns: 2, preVotes: true}},
+	{"three elections of two", bounds{servers: 2, campaigns: 3, proposals: 1, slowWrites: 1, crashes: 1}},
+	{"small probes", bounds{servers: 3, campaigns: 2, shortProbes: true}},
+	{"a proposal, disorder", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, overtakes: 1}},
+	{"proposals, disorder", bounds{led: true, servers: 3, proposals: 2, overtakes: 1, slowWrites: 1}},
+	{"proposals, repetitions", bounds{led: true, servers: 3, proposals: 2, duplicates: 2}},
+	{"a proposal, two messages at once", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, merges: 1}},
+	{"proposals, a crash", bounds{led: true, servers: 3, proposals: 2, slowWrites: 1, crashes: 1}},
+	{"one has more", bounds{servers: 3, logs: [][]Term{{1, 1, 1}, {1}, {1}}, campaigns: 2}},
+	{"one has other entries", bounds{servers: 3, logs: [][]Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 1, overtakes: 1, slowWrites: 2}},
+	{"all have other entries", bounds{servers: 3, logs: [][]Term{{1, 1, 1}, {1, 2}, {1, 3}}, campaigns: 1, slowWrites: 2, duplicates: 1}},
+	{"a read across an election", bounds{led: true, servers: 3, campaigns: 1, heartbeats: 1, reads: 1}},
+}
+
+// deepStories go further than every change can wait for; the last ones do not end in a night.
+var deepStories = []story{
+	{"two elections, a crash", bounds{servers: 3, campaigns: 2, crashes: 1}},
+	{"two reigns over other entries", bounds{servers: 3, logs: [][]Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 2, slowWrites: 1}},
+	{"a proposal, a repetition", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, duplicates: 1}},
+	{"proposals, a loss", bounds{led: true, servers: 3, proposals: 2, heartbeats: 2, losses: 1}},
+	{"a proposal, a slow disk and a crash", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, slowWrites: 2, crashes: 1}},
+	{"two elections without any order", bounds{servers: 3, campaigns: 2, overtakes: unlimited}},
+	{"two elections of four", bounds{servers: 4, campaigns: 2}},
+	{"three elections", bounds{servers: 3, campaigns: 3, shortProbes: true}},
+	{"reads across two elections", bounds{led: true, servers: 3, campaigns: 2, reads: 2, overtakes: 1}},
+	{"a proposal across two elections", bounds{servers: 3, campaigns: 3, proposals: 1, slowWrites: 1, crashes: 1, duplicates: 1}},
+	{"everything", bounds{servers: 3, campaigns: 3, proposals: 2, heartbeats: 1, reads: 1, slowWrites: 2, crashes: 1,
+		duplicates: 1, overtakes: 1, losses: 1, merges: 1}},
+}
+
+// TestExplore visits every state that a small group can reach within bounds, runs the real core
+// in each, and looks for a broken invariant.
+func TestExplore(t *testing.T) {
+	t.Parallel()
+	tell, limit := stories, 1<<30
+	if *exploreDeep > 0 {
+		tell, limit = slices.Concat(stories, deepStories), *exploreDeep
+	}
+	for _, story := range tell {
+		if raceEnabled && story.servers > 2 && story.logs == nil {
+			continue
+		}
+		t.Run(story.name, func(t *testing.T) {
+			x := explore(story.bounds, limit)
+			t.Log(x)
+			if x.broken != "" {
+				t.Errorf("%s\nafter\n%s", x.broken, strings.Join(x.path, "\n"))
+			}
+			if x.cut && *exploreDeep == 0 {
+				t.Error("the exploration was cut short")
+			}
+		})
+	}
+}
+
+// explorer is a depth-first search through the states of a group.
+type explorer struct {
+	bounds      bounds
+	seed        maphash.Seed
+	names       []func(ServerID) ServerID // all ways to rename the servers
+	visited     fingerprints
+	buffer      []byte
+	limit       int
+	transitions int
+	cut         bool // there were more states than the limit
+	depth       int
+	took        time.Duration
+
+	// path is how the broken state was reached, broken what is wrong with it.
+	path   []string
+	broken string
+}
+
+func (x *explorer) String() string {
+	rate := float64(x.visited.count) / max(x.took.Seconds(), 0.001)
+	more := ""
+	if x.cut {
+		more = ", and there are more"
+	}
+	return fmt.Sprintf("%d states, %d steps, %.0f states/s, at most %d steps deep%s", x.visited.count, x.transitions, rate, x.depth, more)
+}
+
+func explore(b bounds, limit int) *explorer {
+	x := &explorer{seed: maphash.MakeSeed(), limit: limit, names: renamings(b.servers), bounds: b}
+	start := time.Now()
+	x.visit(x.start(b), b, nil)
+	x.took = time.Since(start)
+	return x
+}
+
+func (x *explorer) start(b bounds) *cluster {
+	c := newCluster(Options{ElectionTicks: 2, HeartbeatTicks: 1}, votersOf(b.servers))
+	for i, terms := range b.logs {
+		c.install(c.servers[i], 0, terms...)
+	}
+	if b.shortProbes {
+		c.fewer = func(int) int { return 1 }
+	}
+	if b.led {
+		c.campaign(c.server(1), b.preVotes)
+		c.settle()
+	}
+	return c
+}
+
+// visit looks at everything that can happen next. Forks share what did not change.
+func (x *explorer) visit(c *cluster, b bounds, path []choice) {
+	x.depth = max(x.depth, len(path))
+	for _, next := range x.choices(c, &b) {
+		x.transitions++
+		d, left := next.take(c, b)
+		steps := append(path, next)
+		if d.broken != "" {
+			x.broken = d.broken
+			x.path = x.tellPath(x.bounds, steps)
+			return
+		}
+		d.forgetTheDead()
+		if !x.visited.add(x.fingerprint(d, &left)) {
+			continue
+		}
+		if x.visited.count >= x.limit {
+			x.cut = true
+			return
+		}
+		x.visit(d, left, steps)
+		if x.broken != "" || x.cut {
+			return
+		}
+	}
+}
+
+// choice is one thing that can happen.
+type choice struct {
+	what    happening
+	server  ServerID
+	message int // index in the network
+	second  int // another, delivered in the same step
+	slow    bool
+}
+
+type happening uint8
+
+const (
+	arrives happening = iota
+	overtakes
+	arrivesAndStays
+	arriveTogether
+	isLost
+	campaigns
+	heartbeats
+	proposes
+	reads
+	persists
+	crashes
+)
+
+func (h happening) String() string {
+	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "persists", "crashes"}[h]
+}
+
+// choices lists what can happen, the undisturbed course first.
+func (x *explorer) choices(c *cluster, b *bounds) []choice {
+	var list []choice
+	add := func(next choice) {
+		list = append(list, next)
+		if b.slowWrites > 0 && next.what != persists && next.what != crashes {
+			next.slow = true
+			list = append(list, next)
+		}
+	}
+	for i := range c.network {
+		if x.sameBefore(c.network, i) {
+			continue
+		}
+		to := c.network[i].To
+		switch inOrder := placeInLink(c.network, i) == 0; {
+		case inOrder || b.overtakes == unlimited:
+			add(choice{what: arrives, server: to, message: i})
+			if b.losses > 0 {
+				list = append(list, choice{what: isLost, message: i})
+			}
+		case b.overtakes > 0:
+			add(choice{what: overtakes, server: to, message: i})
+		default:
+			continue
+		}
+		if b.duplicates > 0 {
+			add(choice{what: arrivesAndStays, server: to, message: i})
+		}
+		for j := range c.network {
+			if b.merges > 0 && j != i && c.network[j].To == to {
+				add(choice{what: arriveTogether, server: to, message: i, second: j})
+			}
+		}
+	}
+	for _, s := range c.servers {
+		if len(s.writes) > 0 {
+			add(choice{what: persists, server: s.id})
+		}
+		if b.campaigns > 0 {
+			add(choice{what: campaigns, server: s.id})
+		}
+		if b.crashes > 0 {
+			add(choice{what: crashes, server: s.id})
+		}
+		if s.core.Role() != Leader {
+			continue
+		}
+		if b.heartbeats > 0 {
+			add(choice{what: heartbeats, server: s.id})
+		}
+		if b.proposals > 0 {
+			add(choice{what: proposes, server: s.id})
+		}
+		if b.reads > 0 {
+			add(choice{what: reads, server: s.id})
+		}
+	}
+	return list
+}
+
+// unlimited says that there is no bound.
+const unlimited = -1
+
+// take returns the state after the choice, and the bounds that are left.
+func (next choice) take(c *cluster, b bounds) (*cluster, bounds) {
+	everybody := []ServerID{next.server}
+	if next.what == isLost {
+		everybody = nil
+	}
+	if next.what == campaigns {
+		everybody = c.everybody()
+	}
+	d := c.fork(everybody...)
+	s := d.server(next.server)
+	switch next.what {
+	case arrives, overtakes:
+		if next.what == overtakes {
+			b.overtakes--
+		}
+		d.deliver(d.take(next.message))
+	case isLost:
+		b.losses--
+		d.take(next.message)
+		return d, b
+	case arrivesAndStays:
+		b.duplicates--
+		d.deliver(d.network[next.message].Envelope)
+	case arriveTogether:
+		b.merges--
+		first, second := d.network[next.message].Envelope, d.network[next.second].Envelope
+		d.network = slices.Delete(d.network, max(next.message, next.second), max(next.message, next.second)+1)
+		d.network = slices.Delete(d.network, min(next.message, next.second), min(next.message, next.second)+1)
+		d.deliver(first, second)
+	case campaigns:
+		b.campaigns--
+		d.campaign(s, b.preVotes)
+	case heartbeats:
+		b.heartbeats--
+		d.step(s, Tick{})
+	case proposes:
+		b.proposals--
+		d.step(s, Propose{ID: uint64(1 + b.proposals), Entries: []Entry{command(string(rune('a' + b.proposals)))}})
+	case reads:
+		b.reads--
+		d.step(s, ReadIndex{ID: uint64(100 + b.reads)})
+	case persists:
+		d.persist(s, s.writes[0].Ticket)
+		return d, b
+	case crashes:
+		b.crashes--
+		d.crash(s, 0)
+		d.restart(s)
+		return d, b
+	}
+	if next.slow {
+		b.slowWrites--
+	} else if d.broken == "" {
+		d.persistAll(s)
+	}
+	return d, b
+}
+
+func (c *cluster) everybody() []ServerID {
+	var ids []ServerID
+	for _, s := range c.servers {
+		ids = append(ids, s.id)
+	}
+	return ids
+}
+
+// forgetTheDead removes messages that can no longer change anything.
+func (c *cluster) forgetTheDead() {
+	c.network = slices.DeleteFunc(c.network, func(e letter) bool {
+		switch e.Message.(type) {
+		case *RequestVoteReply, *RequestPreVoteReply, *AppendEntriesReply, *AppendEntriesRefusal:
+			// Compared with the term on disk, for a crash may bring that back.
+			return e.Term < c.server(e.To).disk.hard.CurrentTerm
+		}
+		return false
+	})
+}
+
+// sameBefore reports whether the message at i is on its way a second time.
+func (x *explorer) sameBefore(network []letter, i int) bool {
+	for j := range i {
+		if x.printsOf(&network[j])[0] == x.printsOf(&network[i])[0] {
+			return true
+		}
+	}
+	return false
+}
+
+// tellPath goes the path once more and says what happens on it.
+func (x *explorer) tellPath(b bounds, path []choice) []string {
+	var lines []string
+	tell := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	c := x.start(b)
+	for _, next := range path {
+		line := fmt.Sprintf("-- %d %s", next.server, next.what)
+		if next.what <= isLost {
+			m := &c.network[next.message].Envelope
+			line = fmt.Sprintf("-- %s: %d -> %d: %s", next.what, m.From, m.To, sayMessage(m))
+		}
+		if next.slow {
+			line += ", and the disk is slow"
+		}
+		lines = append(lines, line)
+		c.tell = tell
+		c, b = next.take(c, b)
+		c.forgetTheDead()
+	}
+	return lines
+}
+
+// fingerprint is the same for states that differ only in who is who. It is made of those of the
+// servers and messages, which are kept with them: only one server changes at a time.
+func (x *explorer) fingerprint(c *cluster, left *bounds) uint64 {
+	least := ^uint64(0)
+	for k, rename := range x.names {
+		var servers [8]uint64
+		for _, s := range c.servers {
+			servers[rename(s.id)-1] = x.printsOfServer(s)[k]
+		}
+		network := uint64(0)
+		for i := range c.network {
+			print := x.printsOf(&c.network[i])[k]
+			if left.overtakes != unlimited {
+				print *= uint64(2*placeInLink(c.network, i) + 1)
+			}
+			network += print // the order of links does not matter
+		}
+		b := x.buffer[:0]
+		for _, print := range servers[:len(c.servers)] {
+			b = binary.LittleEndian.AppendUint64(b, print)
+		}
+		b = binary.LittleEndian.AppendUint64(b, network)
+		b = c.history.appendState(b, rename)
+		b = left.appendState(b)
+		least = min(least, maphash.Bytes(x.seed, b))
+		x.buffer = b
+	}
+	return least
+}
+
+// placeInLink counts the messages on the same link before that at i.
+func placeInLink(network []letter, i int) int {
+	place := 0
+	for j := range i {
+		if network[j].From == network[i].From && network[j].To == network[i].To {
+			place++
+		}
+	}
+	return place
+}
+
+// printsOf returns the fingerprints of a message, one per renaming.
+func (x *explorer) printsOf(m *letter) []uint64 {
+	if m.prints == nil {
+		for _, rename := range x.names {
+			x.buffer = appendMessage(x.buffer[:0], &m.Envelope, rename)
+			m.prints = append(m.prints, maphash.Bytes(x.seed, x.buffer))
+		}
+	}
+	return m.prints
+}
+
+func (x *explorer) printsOfServer(s *server) []uint64 {
+	if s.prints == nil {
+		s.prints = make([]uint64, 0, len(x.names))
+		for _, rename := range x.names {
+			x.buffer = s.appendState(x.buffer[:0], rename)
+			s.prints = append(s.prints, maphash.Bytes(x.seed, x.buffer))
+		}
+	}
+	return s.prints
+}
+
+// appendState encodes the core, the disk and what is between them.
+func (s *server) appendState(b []byte, rename func(ServerID) ServerID) []byte {
+	b = s.core.AppendState(b, rename)
+	b = appendHardState(b, &s.disk.hard, rename)
+	b = appendEntries(b, s.disk.log)
+	b = binary.AppendUvarint(b, uint64(len(s.writes)))
+	for i := range s.writes {
+		w := &s.writes[i]
+		b = appendHardState(b, w.HardState, rename)
+		b = binary.AppendUvarint(b, uint64(w.TruncateFrom))
+		b = appendEntries(b, w.Entries)
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.held)))
+	for i := range s.held {
+		b = binary.AppendUvarint(b, uint64(s.asked-s.held[i].After))
+		b = appendMessage(b, &s.held[i], rename)
+	}
+	return b
+}
+
+func appendHardState(b []byte, h *HardState, rename func(ServerID) ServerID) []byte {
+	return appendNumbers(b, uint64(h.CurrentTerm), named(h.VotedFor, rename), uint64(h.Commit))
+}
+
+// appendState encodes what the checks know.
+func (h *history) appendState(b []byte, rename func(ServerID) ServerID) []byte {
+	for _, id := range h.leaders {
+		b = binary.AppendUvarint(b, named(id, rename))
+	}
+	b = appendEntries(b, h.committed)
+	for _, term := range h.committedIn {
+		b = binary.AppendUvarint(b, uint64(term))
+	}
+	for _, q := range h.questions {
+		b = appendNumbers(b, named(q.server, rename), q.id, uint64(q.least))
+	}
+	return b
+}
+
+func (b *bounds) appendState(to []byte) []byte {
+	for _, n := range []int{b.campaigns, b.heartbeats, b.proposals, b.reads, b.crashes, b.duplicates, b.slowWrites, b.merges, b.losses, b.overtakes} {
+		to = append(to, byte(n))
+	}
+	return to
+}
+
+func appendNumbers(b []byte, values ...uint64) []byte {
+	for _, v := range values {
+		b = binary.AppendUvarint(b, v)
+	}
+	return b
+}
+
+func named(id ServerID, rename func(ServerID) ServerID) uint64 {
+	if id == 0 || rename == nil {
+		return uint64(id)
+	}
+	return uint64(rename(id))
+}
+
+func appendEntries(b []byte, entries []Entry) []byte {
+	b = binary.AppendUvarint(b, uint64(len(entries)))
+	for i := range entries {
+		b = binary.AppendUvarint(b, uint64(entries[i].Term))
+		b = append(b, byte(entries[i].Kind))
+		b = append(b, entries[i].Data...)
+	}
+	return b
+}
+
+func appendMessage(b []byte, e *Envelope, rename func(ServerID) ServerID) []byte {
+	b = appendNumbers(b, named(e.From, rename), named(e.To, rename), uint64(e.Term))
+	switch m := e.Message.(type) {
+	case *RequestVote:
+		return appendNumbers(b, 1, uint64(m.LastLogIndex), uint64(m.LastLogTerm))
+	case *RequestVoteReply:
+		return appendNumbers(b, 2, uint64(countIf(m.Granted)))
+	case *RequestPreVote:
+		return appendNumbers(b, 3, uint64(m.LastLogIndex), uint64(m.LastLogTerm))
+	case *RequestPreVoteReply:
+		return appendNumbers(b, 4, uint64(countIf(m.Granted)))
+	case *AppendEntries:
+		b = appendNumbers(b, 5, uint64(m.PrevLogIndex), uint64(m.PrevLogTerm), uint64(m.LeaderCommit), uint64(m.Round))
+		return appendEntries(b, m.Entries)
+	case *AppendEntriesReply:
+		return appendNumbers(b, 6, uint64(m.Round), uint64(m.Verified))
+	case *AppendEntriesRefusal:
+		b = appendNumbers(b, 7, uint64(m.Round), uint64(m.Commit), uint64(m.LastLogIndex), uint64(len(m.Runs)))
+		for _, r := range m.Runs {
+			b = appendNumbers(b, uint64(r.Term), uint64(r.First))
+		}
+		return b
+	}
+	panic(fmt.Sprintf("no encoding for %T", e.Message))
+}
+
+// countIf returns 1 or 0.
+func countIf(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// renamings returns all permutations of the ids 1 to n.
+func renamings(n int) []func(ServerID) ServerID {
+	var all []func(ServerID) ServerID
+	var extend func(taken []ServerID)
+	extend = func(taken []ServerID) {
+		if len(taken) == n {
+			to := slices.Clone(taken)
+			all = append(all, func(id ServerID) ServerID { return to[id-1] })
+			return
+		}
+		for id := range ServerID(n) {
+			if !slices.Contains(taken, id+1) {
+				extend(append(taken, id+1))
+			}
+		}
+	}
+	extend(nil)
+	return all
+}
+
+// fingerprints is a set of numbers other than 0, 8 bytes each: open addressing, at most half full.
+type fingerprints struct {
+	slots []uint64
+	count int
+}
+
+// add reports whether f was not there yet.
+func (s *fingerprints) add(f uint64) bool {
+	if 2*(s.count+1) > len(s.slots) {
+		old := s.slots
+		s.slots = make([]uint64, max(1<<16, 2*len(old)))
+		for _, f := range old {
+			if f != 0 {
+				s.slots[s.slot(f)] = f
+			}
+		}
+	}
+	f = max(f, 1)
+	at := s.slot(f)
+	if s.slots[at] == f {
+		return false
+	}
+	s.slots[at] = f
+	s.count++
+	return true
+}
+
+// slot returns where f is, or where it belongs.
+func (s *fingerprints) slot(f uint64) int {
+	mask := len(s.slots) - 1
+	at := int(f) & mask
+	for s.slots[at] != 0 && s.slots[at] != f {
+		at = (at + 1) & mask
+	}
+	return at
+}

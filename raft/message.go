@@ -1,0 +1,89 @@
+package raft
+
+// Envelope is a message on its way.
+type Envelope struct {
+	From, To ServerID
+	// Term is the sender's current term when it made the message. It is never stamped anew: that
+	// would turn an old promise into one that was never made.
+	Term Term
+	// After is the sender's write that must be durable before the message leaves; 0 if all that it
+	// promises is durable. Not part of the message.
+	After   Ticket
+	Message Message
+}
+
+// Message is one of the structs below.
+type Message interface{ isMessage() }
+
+// RequestVote asks for a vote in the term of the envelope. (Figure 2, RequestVote RPC.)
+type RequestVote struct {
+	LastLogIndex Index
+	LastLogTerm  Term
+	// Transfer marks a candidacy that the leader itself asked for: voters then do not hold on to
+	// the leader. (Thesis §4.2.3.)
+	Transfer bool
+}
+
+// RequestVoteReply answers RequestVote.
+type RequestVoteReply struct{ Granted bool }
+
+// RequestPreVote asks whether a RequestVote in the term after the envelope's would be granted. It
+// changes nothing at the receiver. (Thesis §9.6.)
+type RequestPreVote struct {
+	LastLogIndex Index
+	LastLogTerm  Term
+}
+
+// RequestPreVoteReply answers RequestPreVote. It counts only if its envelope's term is still the
+// asker's current one.
+type RequestPreVoteReply struct{ Granted bool }
+
+// AppendEntries replicates entries, is the heartbeat, and confirms that the leader still leads.
+// (Figure 2, AppendEntries RPC.)
+type AppendEntries struct {
+	PrevLogIndex Index
+	PrevLogTerm  Term
+	// Last is the index of the last entry carried; PrevLogIndex for a heartbeat. The core names the
+	// entries that it wants to send by Last alone: whoever keeps the log's bytes fills in Entries
+	// before the message leaves, and may send fewer to a peer that is being probed.
+	Last         Index
+	Entries      []Entry
+	LeaderCommit Index
+	Round        Round
+	// Probing tells whoever fills in Entries that fewer of them are as welcome. Not part of the
+	// message.
+	Probing bool
+}
+
+// AppendEntriesReply says that the sender's log agrees with the leader's up to Verified, as that
+// very request has shown, and that this is durable.
+type AppendEntriesReply struct {
+	Round    Round
+	Verified Index
+}
+
+// AppendEntriesRefusal says that the sender's log does not have the entry before those of the
+// request, and describes the log, so that the leader finds the common prefix at once.
+// A refusal of a request from an older term carries nothing: its envelope's term says it all.
+type AppendEntriesRefusal struct {
+	Round Round
+	// Commit is the sender's commit index: up to there any leader's log agrees.
+	Commit Index
+	// LastLogIndex is the end of the sender's log, or the entry before PrevLogIndex of the request if
+	// that comes first: behind it the logs differ anyway.
+	LastLogIndex Index
+	// Runs are the terms of the entries up to LastLogIndex, the latest maxRunsPerReply of them.
+	Runs []TermRun
+}
+
+func (*RequestVote) isMessage()          {}
+func (*RequestVoteReply) isMessage()     {}
+func (*RequestPreVote) isMessage()       {}
+func (*RequestPreVoteReply) isMessage()  {}
+func (*AppendEntries) isMessage()        {}
+func (*AppendEntriesReply) isMessage()   {}
+func (*AppendEntriesRefusal) isMessage() {}
+
+// maxRunsPerReply bounds a refusal. A log with more runs than that takes another round trip for
+// each thousand.
+const maxRunsPerReply = 1000

@@ -1,0 +1,80 @@
+package raft
+
+// Status is a copy of what an operator wants to see.
+type Status struct {
+	ID            ServerID
+	Role          Role
+	CurrentTerm   Term
+	VotedFor      ServerID
+	Leader        ServerID // of CurrentTerm; 0: not known
+	CommitIndex   Index
+	LastApplied   Index
+	LastIndex     Index
+	LastTerm      Term
+	Durable       Index // last index that is on this server's disk
+	Configuration ConfigurationAt
+	// Peers is filled at the leader only, sorted by id.
+	Peers []PeerStatus
+}
+
+// PeerStatus is what the leader knows of one other server.
+type PeerStatus struct {
+	ID         ServerID
+	NextIndex  Index
+	MatchIndex Index
+	Probing    bool
+	// Stranded: the log no longer has what the peer needs.
+	Stranded bool
+	// SilentTicks is how long ago the peer last answered, in ticks.
+	SilentTicks int
+}
+
+// Status describes the core.
+func (c *Core) Status() Status {
+	s := Status{
+		ID:            c.id,
+		Role:          c.role,
+		CurrentTerm:   c.currentTerm,
+		VotedFor:      c.votedFor,
+		Leader:        c.leader,
+		CommitIndex:   c.commitIndex,
+		LastApplied:   c.lastApplied,
+		LastIndex:     c.log.last,
+		LastTerm:      c.log.lastTerm(),
+		Durable:       c.log.durable,
+		Configuration: *c.log.configuration(),
+	}
+	if c.role == Leader {
+		for _, p := range c.leadState.peers {
+			s.Peers = append(s.Peers, PeerStatus{
+				ID: p.id, NextIndex: p.nextIndex, MatchIndex: p.matchIndex, Probing: p.probing,
+				Stranded: p.stranded, SilentTicks: c.leadState.now - p.contact,
+			})
+		}
+	}
+	return s
+}
+
+// CurrentTerm returns the latest term seen.
+func (c *Core) CurrentTerm() Term { return c.currentTerm }
+
+// Role returns what this server is in the current term.
+func (c *Core) Role() Role { return c.role }
+
+// Leader returns the leader of the current term; 0 if it is not known.
+func (c *Core) Leader() ServerID { return c.leader }
+
+// CommitIndex returns the last index known to be committed.
+func (c *Core) CommitIndex() Index { return c.commitIndex }
+
+// LastIndex returns the index of the last entry in the log.
+func (c *Core) LastIndex() Index { return c.log.last }
+
+// Durable returns the last index up to which all entries are on this server's disk.
+func (c *Core) Durable() Index { return c.log.durable }
+
+// TermAt returns the term of the entry at index; false if the log does not have it.
+func (c *Core) TermAt(index Index) (Term, bool) { return c.log.term(index) }
+
+// Configuration returns the configuration in force and the index of its entry.
+func (c *Core) Configuration() ConfigurationAt { return *c.log.configuration() }

@@ -1,0 +1,120 @@
+package raft
+
+// Input is something that happened: one of the structs below.
+type Input interface{ isInput() }
+
+// Tick says that one tick of the host's clock has passed.
+type Tick struct {
+	// Random is a fresh random number: the core has no source of chance of its own, and draws its
+	// election timeouts from this.
+	Random uint64
+}
+
+// Receive hands in a message. Its sender has been authenticated; its content is not trusted.
+type Receive struct{ Envelope Envelope }
+
+// Persisted says that the write with Ticket, and every one before it, is durable.
+type Persisted struct{ Ticket Ticket }
+
+// Applied says that the state machine has applied everything up to Index.
+type Applied struct{ Index Index }
+
+// Propose asks the leader to append Entries, which all are commands.
+type Propose struct {
+	// ID is the caller's and comes back in Accepted or Refusal.
+	ID      uint64
+	Entries []Entry
+}
+
+// ProposeConfiguration asks the leader to append a configuration. It may change nobody's role yet,
+// only the opaque data.
+type ProposeConfiguration struct {
+	ID    uint64
+	Entry Entry
+}
+
+// ReadIndex asks the leader for an index at which a linearizable read may be served.
+type ReadIndex struct {
+	// ID is the caller's and comes back in ReadReady or Refusal.
+	ID uint64
+}
+
+// Campaign starts an election at once, as if the election timeout had passed.
+type Campaign struct{}
+
+func (Tick) isInput()                 {}
+func (Receive) isInput()              {}
+func (Persisted) isInput()            {}
+func (Applied) isInput()              {}
+func (Propose) isInput()              {}
+func (ProposeConfiguration) isInput() {}
+func (ReadIndex) isInput()            {}
+func (Campaign) isInput()             {}
+
+// Output is what must now be done, in the order in which to act. Its slices are the caller's.
+type Output struct {
+	Persist  Persist
+	Send     []Envelope
+	Apply    Apply
+	Accepted []Accepted
+	Reads    []ReadReady
+	Refused  []Refusal
+	Events   []Event
+}
+
+// Persist is one write: hard state, truncation, then entries. Writes become durable in the order
+// of their tickets.
+type Persist struct {
+	// Ticket is 0 if there is nothing to write.
+	Ticket Ticket
+	// HardState is to be written if it is not nil.
+	HardState *HardState
+	// TruncateFrom is the index of the first entry to drop, before Entries are appended; 0 if none.
+	TruncateFrom Index
+	// First is the index of the first of Entries.
+	First   Index
+	Entries []Entry
+}
+
+// Apply names committed entries that are durable here: First to Last, or none if Last is 0. Spans
+// ascend without gaps.
+type Apply struct{ First, Last Index }
+
+// Accepted says that a proposal stands in this leader's log, at First and after. That is not yet
+// committed: should another entry be applied at that index, the proposal has not happened.
+type Accepted struct {
+	ID    uint64
+	First Index
+	Term  Term
+}
+
+// ReadReady says that a read may be served once everything up to Index is applied.
+type ReadReady struct {
+	ID    uint64
+	Index Index
+}
+
+// Refusal says that a proposal or read will certainly not happen through this input.
+type Refusal struct {
+	ID     uint64
+	Reason Reason
+}
+
+// Reason is why a proposal or read was refused.
+type Reason uint8
+
+const (
+	// NotLeader: this server does not lead, or has just ceased to.
+	NotLeader Reason = iota + 1
+	// Busy: too many bytes are appended and not yet committed, or too many reads wait.
+	Busy
+	// ChangeInProgress: a configuration is not committed yet, or none of this term's entries is.
+	ChangeInProgress
+	// ChangeUnsupported: the configuration gives somebody another role.
+	ChangeUnsupported
+)
+
+func (r Reason) String() string {
+	return [...]string{"", "not leader", "busy", "a configuration change is in progress",
+		"change of roles is not supported yet"}[r]
+}
