@@ -1,0 +1,330 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/quorate/quorate/raft"
+)
+
+// MessageKind tells what a message between servers is. The numbers are on the wire for ever; those
+// missing below 16 are kept for the algorithm (8 TimeoutNow, 9 to 11 snapshots, 12 to 13 entries
+// fetched by index, term and hash), those from 32 on for the host.
+type MessageKind uint8
+
+// The kinds of messages, as doc.go draws them.
+const (
+	KindRequestVote          MessageKind = 1
+	KindRequestVoteReply     MessageKind = 2
+	KindRequestPreVote       MessageKind = 3
+	KindRequestPreVoteReply  MessageKind = 4
+	KindAppendEntries        MessageKind = 5
+	KindAppendEntriesReply   MessageKind = 6
+	KindAppendEntriesRefusal MessageKind = 7
+
+	KindForward      MessageKind = 16
+	KindForwardReply MessageKind = 17
+	KindReadRequest  MessageKind = 18
+	KindReadReply    MessageKind = 19
+	KindClaim        MessageKind = 20
+)
+
+const (
+	// MessageHeaderBytes is the size of the header that all messages share.
+	MessageHeaderBytes = 24
+	// MessageVersion is the layout drawn in doc.go.
+	MessageVersion = 1
+	// MaxMessageBytes bounds a message; whatever is longer is refused unread.
+	MaxMessageBytes = 32 << 20
+)
+
+// Message is a message between two replicas of a group. Who sent it is not in the bytes: the link
+// knows. Body is one of raft's messages, or one of the structs below.
+type Message struct {
+	Group GroupID
+	Term  raft.Term
+	Body  any
+}
+
+// Forward carries commands from the server where clients brought them to the leader. Batches are
+// numbered from 1 for each term of a leader, and taken in that order: a repeated one is taken once.
+// The leader takes them in the very term that they are addressed to or not at all, so that once an
+// entry of a later term is applied, a command that has not been applied never will be.
+type Forward struct {
+	// Boot is the sender's boot counter: an older one's batches are not taken any more.
+	Boot  uint64
+	Batch uint64
+	// Commands are as AppendCommand encodes them; the leader sets their time.
+	Commands [][]byte
+}
+
+// ForwardReply says that the leader has taken all batches up to Batch.
+type ForwardReply struct {
+	// Boot is that of the Forward.
+	Boot  uint64
+	Batch uint64
+}
+
+// ReadRequest asks the leader for an index at which linearizable reads may be served.
+type ReadRequest struct {
+	Boot   uint64
+	Number uint64
+}
+
+// ReadReply answers the ReadRequest with the same boot and number.
+type ReadReply struct {
+	Boot   uint64
+	Number uint64
+	Index  raft.Index
+}
+
+// Claim tells the leader what the sender's entry in the configuration should say.
+type Claim struct{ Member Member }
+
+var (
+	// ErrChecksum: the message was damaged on its way.
+	ErrChecksum = errors.New("message checksum is wrong")
+	// ErrMalformed: the bytes are no message of any version.
+	ErrMalformed = errors.New("message is malformed")
+)
+
+// AppendMessage appends the encoding of a message to b. In an AppendEntries, the entries' records
+// are taken from records, back to back, and not from the body.
+func AppendMessage(b []byte, m *Message, records ...[]byte) []byte {
+	start := len(b)
+	b = append(b, make([]byte, MessageHeaderBytes)...)
+	kind, b := appendFixed(b, m.Body)
+	fixedBytes := len(b) - start - MessageHeaderBytes
+	b = appendVariable(b, m.Body)
+	for _, r := range records {
+		b = append(b, r...)
+	}
+	h := b[start:]
+	h[0], h[1] = byte(kind), MessageVersion
+	binary.LittleEndian.PutUint16(h[2:], uint16(fixedBytes))
+	binary.LittleEndian.PutUint64(h[8:], uint64(m.Group))
+	binary.LittleEndian.PutUint64(h[16:], uint64(m.Term))
+	binary.LittleEndian.PutUint32(h[4:], messageChecksum(h))
+	return b
+}
+
+// messageChecksum covers everything but itself.
+func messageChecksum(b []byte) uint32 {
+	return crc32.Update(Checksum(b[:4]), castagnoli, b[8:])
+}
+
+func appendFixed(b []byte, body any) (MessageKind, []byte) {
+	put := func(values ...uint64) []byte {
+		for _, v := range values {
+			b = binary.LittleEndian.AppendUint64(b, v)
+		}
+		return b
+	}
+	switch m := body.(type) {
+	case *raft.RequestVote:
+		return KindRequestVote, put(uint64(m.LastLogIndex), uint64(m.LastLogTerm), flag(m.Transfer))
+	case *raft.RequestVoteReply:
+		return KindRequestVoteReply, put(flag(m.Granted))
+	case *raft.RequestPreVote:
+		return KindRequestPreVote, put(uint64(m.LastLogIndex), uint64(m.LastLogTerm))
+	case *raft.RequestPreVoteReply:
+		return KindRequestPreVoteReply, put(flag(m.Granted))
+	case *raft.AppendEntries:
+		return KindAppendEntries, put(uint64(m.PrevLogIndex), uint64(m.PrevLogTerm), uint64(m.LeaderCommit), uint64(m.Round))
+	case *raft.AppendEntriesReply:
+		return KindAppendEntriesReply, put(uint64(m.Round), uint64(m.Verified))
+	case *raft.AppendEntriesRefusal:
+		return KindAppendEntriesRefusal, put(uint64(m.Round), uint64(m.Commit), uint64(m.LastLogIndex))
+	case *Forward:
+		return KindForward, put(m.Boot, m.Batch)
+	case *ForwardReply:
+		return KindForwardReply, put(m.Boot, m.Batch)
+	case *ReadRequest:
+		return KindReadRequest, put(m.Boot, m.Number)
+	case *ReadReply:
+		return KindReadReply, put(m.Boot, m.Number, uint64(m.Index))
+	case *Claim:
+		return KindClaim, b
+	}
+	panic(fmt.Sprintf("no message kind for %T", body))
+}
+
+func appendVariable(b []byte, body any) []byte {
+	switch m := body.(type) {
+	case *raft.AppendEntriesRefusal:
+		for _, r := range m.Runs {
+			b = binary.LittleEndian.AppendUint64(b, uint64(r.Term))
+			b = binary.LittleEndian.AppendUint64(b, uint64(r.First))
+		}
+	case *Forward:
+		for _, c := range m.Commands {
+			b = binary.AppendUvarint(b, uint64(len(c)))
+			b = append(b, c...)
+		}
+	case *Claim:
+		b = appendMember(b, &m.Member)
+	}
+	return b
+}
+
+// DecodeMessage decodes a message that fills b. What it returns aliases b.
+func DecodeMessage(b []byte) (Message, error) {
+	if len(b) < MessageHeaderBytes || len(b) > MaxMessageBytes {
+		return Message{}, ErrMalformed
+	}
+	if binary.LittleEndian.Uint32(b[4:]) != messageChecksum(b) {
+		return Message{}, ErrChecksum
+	}
+	if b[1] != MessageVersion {
+		return Message{}, fmt.Errorf("message layout %d: %w", b[1], ErrTooNew)
+	}
+	m := Message{
+		Group: GroupID(binary.LittleEndian.Uint64(b[8:])),
+		Term:  raft.Term(binary.LittleEndian.Uint64(b[16:])),
+	}
+	fixedBytes := int(binary.LittleEndian.Uint16(b[2:]))
+	if len(b) < MessageHeaderBytes+fixedBytes {
+		return Message{}, ErrMalformed
+	}
+	f := fixed{b: b[MessageHeaderBytes : MessageHeaderBytes+fixedBytes]}
+	variable := b[MessageHeaderBytes+fixedBytes:]
+	var err error
+	m.Body, err = decodeBody(MessageKind(b[0]), m.Group, &f, variable)
+	if err == nil && f.short {
+		err = ErrMalformed
+	}
+	if err != nil {
+		return Message{}, err
+	}
+	return m, nil
+}
+
+// fixed reads the fixed part of a message. Fields that a later version has added are left unread.
+type fixed struct {
+	b     []byte
+	short bool
+}
+
+func (f *fixed) u64() uint64 {
+	if len(f.b) < 8 {
+		f.short = true
+		return 0
+	}
+	v := binary.LittleEndian.Uint64(f.b)
+	f.b = f.b[8:]
+	return v
+}
+
+func (f *fixed) index() raft.Index { return raft.Index(f.u64()) }
+func (f *fixed) term() raft.Term   { return raft.Term(f.u64()) }
+func (f *fixed) round() raft.Round { return raft.Round(f.u64()) }
+func (f *fixed) flag() bool        { return f.u64()&1 != 0 }
+
+func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any, error) {
+	switch kind {
+	case KindRequestVote:
+		return &raft.RequestVote{LastLogIndex: f.index(), LastLogTerm: f.term(), Transfer: f.flag()}, nil
+	case KindRequestVoteReply:
+		return &raft.RequestVoteReply{Granted: f.flag()}, nil
+	case KindRequestPreVote:
+		return &raft.RequestPreVote{LastLogIndex: f.index(), LastLogTerm: f.term()}, nil
+	case KindRequestPreVoteReply:
+		return &raft.RequestPreVoteReply{Granted: f.flag()}, nil
+	case KindAppendEntries:
+		m := &raft.AppendEntries{PrevLogIndex: f.index(), PrevLogTerm: f.term(), LeaderCommit: f.index(), Round: f.round()}
+		return m, decodeEntries(m, group, variable)
+	case KindAppendEntriesReply:
+		return &raft.AppendEntriesReply{Round: f.round(), Verified: f.index()}, nil
+	case KindAppendEntriesRefusal:
+		m := &raft.AppendEntriesRefusal{Round: f.round(), Commit: f.index(), LastLogIndex: f.index()}
+		return m, decodeRuns(m, variable)
+	case KindForward:
+		m := &Forward{Boot: f.u64(), Batch: f.u64()}
+		return m, decodeCommands(m, variable)
+	case KindForwardReply:
+		return &ForwardReply{Boot: f.u64(), Batch: f.u64()}, nil
+	case KindReadRequest:
+		return &ReadRequest{Boot: f.u64(), Number: f.u64()}, nil
+	case KindReadReply:
+		return &ReadReply{Boot: f.u64(), Number: f.u64(), Index: f.index()}, nil
+	case KindClaim:
+		member, rest, err := decodeMember(variable)
+		if err == nil && len(rest) > 0 {
+			err = ErrMalformed
+		}
+		return &Claim{Member: member}, err
+	}
+	return nil, fmt.Errorf("message kind %d: %w", kind, ErrTooNew)
+}
+
+// decodeEntries checks every record and that they follow the entry before them without a gap.
+func decodeEntries(m *raft.AppendEntries, group GroupID, b []byte) error {
+	index := m.PrevLogIndex
+	m.Entries = make([]raft.Entry, 0, len(b)/(4*RecordHeaderBytes))
+	for len(b) > 0 {
+		r, size, err := DecodeRecord(b)
+		if err != nil {
+			return fmt.Errorf("entry after %d: %w", index, err)
+		}
+		index++
+		if r.Kind > RecordConfiguration && r.Kind <= lastEntryKind {
+			return fmt.Errorf("entry %d is of kind %d: %w", index, r.Kind, ErrTooNew)
+		}
+		if !r.IsEntry() || r.Group != group || r.Index != index || index == 0 {
+			return fmt.Errorf("%w: record of kind %d, group %d, index %d where entry %d of group %d belongs",
+				ErrMalformed, r.Kind, r.Group, r.Index, index, group)
+		}
+		e := raft.Entry{Term: r.Term, Kind: raft.EntryKind(r.Kind), Data: b[:size:size]}
+		if r.Kind == RecordConfiguration {
+			c, err := DecodeConfiguration(r.Payload)
+			if err != nil {
+				return fmt.Errorf("configuration at %d: %w", index, err)
+			}
+			e.Configuration = c.Raft()
+		}
+		m.Entries = append(m.Entries, e)
+		b = b[size:]
+	}
+	m.Last = index
+	return nil
+}
+
+func decodeRuns(m *raft.AppendEntriesRefusal, b []byte) error {
+	if len(b)%16 != 0 || len(b) > 16*1024 {
+		return ErrMalformed
+	}
+	for ; len(b) > 0; b = b[16:] {
+		m.Runs = append(m.Runs, raft.TermRun{
+			Term:  raft.Term(binary.LittleEndian.Uint64(b)),
+			First: raft.Index(binary.LittleEndian.Uint64(b[8:])),
+		})
+	}
+	return nil
+}
+
+// decodeCommands checks that every command is one: the leader appends them unread, and what is in the
+// log has to mean the same to every server.
+func decodeCommands(m *Forward, b []byte) error {
+	for len(b) > 0 {
+		size, n := uvarint(b)
+		if n <= 0 || size < minCommandBytes || size > MaxPayloadBytes || size > uint64(len(b)-n) {
+			return ErrMalformed
+		}
+		command := b[n : n+int(size) : n+int(size)]
+		if _, err := DecodeCommand(command); err != nil {
+			return fmt.Errorf("forwarded command: %w", err)
+		}
+		m.Commands = append(m.Commands, command)
+		b = b[n+int(size):]
+	}
+	return nil
+}
+
+func flag(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
