@@ -1,0 +1,229 @@
+package transport
+
+import (
+	"crypto/tls"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/raft"
+)
+
+// The handshake, after TLS. Nothing is made durable and no message passes until each side has
+// judged the other's hello:
+//
+//	dialling side                      accepting side
+//	hello                  ───────▶    judge
+//	judge, claim, admit    ◀───────    hello
+//	ready                  ───────▶    claim, admit
+//	the link is up         ◀───────    ready, the link is up
+
+// introduce is the dialling side.
+func (t *Transport) introduce(l *link) error {
+	if err := t.secure(l, tls.Client(l.stream, t.tls)); err != nil {
+		return err
+	}
+	c, err := t.contact(l, l.peer.id)
+	if err != nil {
+		return err
+	}
+	// Whether this is whom we wanted is known before we say who we are.
+	if err := t.vet(c); err != nil {
+		return err
+	}
+	if err := t.writeHello(l, c.ID); err != nil {
+		return err
+	}
+	if err := t.readHello(l); err != nil {
+		return err
+	}
+	if err := t.accept(c, l); err != nil {
+		return err
+	}
+	if err := l.writeNote(noteReady, nil); err != nil {
+		return err
+	}
+	if _, err := readNote(l.conn, noteReady); err != nil {
+		return err
+	}
+	return l.startFrames(&t.options)
+}
+
+// welcome is the accepting side.
+func (t *Transport) welcome(l *link) error {
+	if err := t.secure(l, tls.Server(l.stream, t.tls)); err != nil {
+		return err
+	}
+	if err := t.readHello(l); err != nil {
+		return err
+	}
+	c, err := t.contact(l, l.theirs.From)
+	if err != nil {
+		return err
+	}
+	if err := t.foresee(c, l); err != nil {
+		return err
+	}
+	if err := t.writeHello(l, c.ID); err != nil {
+		return err
+	}
+	if _, err := readNote(l.conn, noteReady); err != nil {
+		return err
+	}
+	if err := t.admit(c, l); err != nil {
+		return err
+	}
+	if err := l.writeNote(noteReady, nil); err != nil {
+		return err
+	}
+	return l.startFrames(&t.options)
+}
+
+// secure runs TLS. The one deadline of the handshake was set when the connection began.
+func (t *Transport) secure(l *link, conn *tls.Conn) error {
+	if err := conn.Handshake(); err != nil {
+		return fmt.Errorf("secure the connection: %w", err)
+	}
+	l.conn = conn
+	return nil
+}
+
+func (t *Transport) contact(l *link, id raft.ServerID) (Contact, error) {
+	key, err := shownKey(l.conn.ConnectionState())
+	return Contact{ID: id, Key: key, Local: l.stream.LocalAddr(), Remote: l.stream.RemoteAddr()}, err
+}
+
+func (t *Transport) writeHello(l *link, to raft.ServerID) error {
+	l.mine = &hello{
+		Lowest: protocolLowest, Highest: protocolHighest,
+		Features: t.options.Features,
+		Cluster:  t.options.Cluster,
+		From:     t.options.Self, To: to,
+		Boot: t.options.Boot, Nonce: t.process,
+	}
+	t.roster.do(func(r *roster) { l.mine.View, l.viewVersion = r.view() })
+	return l.writeNote(noteHello, encodeHello(l.mine))
+}
+
+// readHello refuses what would be wrong whoever had sent it.
+func (t *Transport) readHello(l *link) error {
+	body, err := readNote(l.conn, noteHello)
+	if err != nil {
+		return err
+	}
+	h, err := decodeHello(body)
+	if err != nil {
+		return err
+	}
+	l.theirs = h
+	self := t.options.Self
+	if _, ok := commonVersion(h); !ok {
+		return refuse(ReasonProtocol, "server %x speaks versions %d to %d of the link protocol, server %x speaks %d to %d",
+			h.From, h.Lowest, h.Highest, self, protocolLowest, protocolHighest)
+	}
+	if h.Cluster != t.options.Cluster {
+		return refuse(ReasonCluster, "server %x at %s belongs to cluster %x, server %x at %s to cluster %x",
+			h.From, l.stream.RemoteAddr(), h.Cluster, self, l.stream.LocalAddr(), t.options.Cluster)
+	}
+	if h.To != self {
+		return refuse(ReasonReceiver, "server %x wanted server %x and reached server %x", h.From, h.To, self)
+	}
+	return nil
+}
+
+// vet refuses a key that is not the one known for the contact's id, and a first key that nothing
+// proves.
+func (t *Transport) vet(c Contact) error {
+	var known bool
+	var err error
+	t.roster.do(func(r *roster) { _, known, err = r.vet(c) })
+	if err != nil || known {
+		return err
+	}
+	if t.options.Trust == nil {
+		return refuse(ReasonUnproven, "server %x has no key known to server %x, and no first key is trusted there",
+			c.ID, t.options.Self)
+	}
+	if err := t.options.Trust(c); err != nil {
+		return refuse(ReasonUnproven, "key %s is not proven to be the first key of server %x: %v",
+			c.Key.Fingerprint(), c.ID, err)
+	}
+	return nil
+}
+
+// foresee refuses what admit would refuse, before anything is made durable.
+func (t *Transport) foresee(c Contact, l *link) (err error) {
+	if l.theirs.From != c.ID {
+		return refuse(ReasonReceiver, "server %x was wanted and server %x answered", c.ID, l.theirs.From)
+	}
+	for _, known := range l.theirs.View {
+		if known.ID == c.ID && known.Key != c.Key {
+			return refuse(ReasonKey, "server %x shows key %s and says that its key is %s",
+				c.ID, c.Key.Fingerprint(), known.Key.Fingerprint())
+		}
+	}
+	if err := t.vet(c); err != nil {
+		return err
+	}
+	t.roster.do(func(r *roster) { err = r.foresee(c, l.theirs) })
+	return err
+}
+
+func (t *Transport) accept(c Contact, l *link) error {
+	if err := t.foresee(c, l); err != nil {
+		return err
+	}
+	return t.admit(c, l)
+}
+
+// admit makes the contact's key known, if it is a first one, and the link one of those that live.
+func (t *Transport) admit(c Contact, l *link) error {
+	if err := t.claim(c, l); err != nil {
+		return err
+	}
+	l.admitted = time.Now()
+	var cuts []cut
+	var err error
+	t.roster.do(func(r *roster) { cuts, err = r.admit(c, l) })
+	cutAll(cuts)
+	return err
+}
+
+// claim has the owner persist a first key, of a contact that has passed vet. Two connections may come
+// with it at once: one carries it out, the other waits.
+func (t *Transport) claim(c Contact, l *link) error {
+	for {
+		var cl *claim
+		var mine bool
+		var err error
+		t.roster.do(func(r *roster) { cl, mine, err = r.beginClaim(c) })
+		switch {
+		case err != nil || cl == nil:
+			return err
+		case mine:
+			return t.carryOut(c, cl)
+		}
+		select {
+		case <-cl.done:
+		case <-l.cutting:
+			return l.why.Load()
+		case <-time.After(t.options.HandshakeTimeout):
+			return refuse(ReasonClaim, "server %x is still busy with an earlier claim of server %x's key",
+				t.options.Self, c.ID)
+		}
+	}
+}
+
+func (t *Transport) carryOut(c Contact, cl *claim) error {
+	err := t.options.Claim(c.ID, c.Key)
+	var cuts []cut
+	t.roster.do(func(r *roster) { cuts = r.endClaim(c, cl, err == nil) })
+	close(cl.done)
+	cutAll(cuts)
+	if err != nil {
+		return refuse(ReasonClaim, "server %x did not take key %s for server %x: %v",
+			t.options.Self, c.Key.Fingerprint(), c.ID, err)
+	}
+	t.log.Info("first key of a peer is known", "peer", hexID(c.ID), "key", c.Key.Fingerprint())
+	t.pokeSenders()
+	return nil
+}
