@@ -1,0 +1,73 @@
+package kv
+
+import "fmt"
+
+// Code says why a request was refused. CodeOK is zero. The numbers are stored with answers and
+// folded into the digest: they are never renumbered, only added to.
+type Code uint8
+
+// The codes, with etcd's error where etcd has one. The last three are ours.
+const (
+	CodeOK                Code = 0
+	CodeKeyNotProvided    Code = 1
+	CodeKeyNotFound       Code = 2
+	CodeValueProvided     Code = 3
+	CodeLeaseProvided     Code = 4
+	CodeTooManyOps        Code = 5
+	CodeDuplicateKey      Code = 6
+	CodeInvalidSortOption Code = 7
+	CodeRequestTooLarge   Code = 8
+	CodeCompacted         Code = 9
+	CodeFutureRevision    Code = 10
+	CodeLeaseNotFound     Code = 11
+	// CodeMalformed: the bytes are not a message of protobuf, or hold an enum value that this
+	// version does not know.
+	CodeMalformed Code = 12
+	// CodeUnknownField: a field that this version does not know. Passing it over, as protobuf would
+	// have us do, could mean something else to the next version, and the servers would diverge.
+	CodeUnknownField Code = 13
+	// CodeTooDeep: transactions nested deeper than the limit.
+	CodeTooDeep Code = 14
+
+	maxCode = CodeTooDeep
+
+	// codeStop ends a walk over a request early. It never leaves the package.
+	codeStop Code = 255
+)
+
+// Error returns the message of the error, exactly as etcd words it: clients compare it.
+func (c Code) Error() string {
+	switch c {
+	case CodeOK:
+		return "ok"
+	case CodeKeyNotProvided:
+		return "etcdserver: key is not provided"
+	case CodeKeyNotFound:
+		return "etcdserver: key not found"
+	case CodeValueProvided:
+		return "etcdserver: value is provided"
+	case CodeLeaseProvided:
+		return "etcdserver: lease is provided"
+	case CodeTooManyOps:
+		return "etcdserver: too many operations in txn request"
+	case CodeDuplicateKey:
+		return "etcdserver: duplicate key given in txn request"
+	case CodeInvalidSortOption:
+		return "etcdserver: invalid sort option"
+	case CodeRequestTooLarge:
+		return "etcdserver: request is too large"
+	case CodeCompacted:
+		return "etcdserver: mvcc: required revision has been compacted"
+	case CodeFutureRevision:
+		return "etcdserver: mvcc: required revision is a future revision"
+	case CodeLeaseNotFound:
+		return "etcdserver: requested lease not found"
+	case CodeMalformed:
+		return "quorate: request is malformed"
+	case CodeUnknownField:
+		return "quorate: request has a field that this version does not know"
+	case CodeTooDeep:
+		return "quorate: transactions are nested too deeply"
+	}
+	return fmt.Sprintf("quorate: code %d", uint8(c))
+}

@@ -1,0 +1,76 @@
+// Package kv is the replicated key/value store: a state machine that takes etcd's requests as they
+// came off the wire, keeps every version of every key until it is compacted, and answers in etcd's
+// bytes.
+//
+// # What
+//
+// Apply executes committed commands in log order; the same commands give the same answers and the
+// same state on every server. Range and ReadOnlyTxn read beside it. The package decides nothing
+// about who may ask, whether a read is recent enough, or when to compact; it never sees a clock,
+// chance, gRPC, files or goroutines of its own.
+//
+// # Units
+//
+// Index: place in the Raft log. Revision: etcd's main revision; 1 in an empty store, and one more
+// for each command that changed something. Sub revision: counts the changes within one revision
+// from 0. Bytes where a name says so.
+//
+// # Shape
+//
+//	requests ─► Check ─► (the log) ─► Store.Apply ─► Batch ─┐
+//	                                     │ overlay          ▼
+//	                                     └── reader ◄── Iterator ── Engine: pebblekv | treekv
+//	reads ──► Store.Range, ReadOnlyTxn ─── reader ◄── Iterator ──────┘ │
+//	host ───► Flush, DurableIndex, CompactStep ◄────────────────────────┘
+//
+// Check is the pure half of deciding on a request: strict decoding, bounds, etcd's rules. It runs
+// where a request comes in, held to the operator's Limits, and again at apply, held to the widest
+// limits there are, so that no command of the log can do harm and no setting makes servers differ.
+// A reader finds versions "as of a revision" in an ordered cursor: the engine's iterator, or, within
+// a batch, that merged with the overlay of what the batch has written.
+//
+// # Formats
+//
+// The engine's keys, integers big-endian. The first byte is the space.
+//
+//	01 'f'                                    format record
+//	01 'a'                                    applied record: in every batch of commands
+//	02 'c'                                    how far removal after compaction is; this server's own
+//	10 escaped key  00 01  ^main(8) ^sub(4)   one version of a key
+//	11 main(8) sub(4)                         what the change of a revision was
+//	20 21 leases   30 auth   38 alarms   40 sessions   48 configuration: reserved, not written yet
+//
+// In an escaped key 00 is written 00 ff. With the end mark 00 01 the order of the bytes is the order
+// of the keys ("a" before "a\x00" before "aa"), and no key's versions are among another's. Main and
+// sub are inverted, so that newer versions come first: the version of a key as of revision r is the
+// first at or after (key, r, last sub), which is one seek. The sub revision is part of the key,
+// because a transaction may delete a key and put it again.
+//
+//	version             01  create(uvarint) version(uvarint) lease(uvarint) value...
+//	                    02  (a tombstone)
+//	revision's change   01 key...  (put)     02 key...  (tombstone)
+//	format              "qkv\x00"  format number(4)  cluster(8)
+//	applied             applied index(8)  revision(8)  compaction revision(8)  digest(16)
+//	removal             target(8)  next main(8)  next sub(4)  done(1)
+//
+// Answers are described at Answer.Append, the digest at Digest; layouts are pinned by
+// testdata/layout.golden.
+//
+// # Errors
+//
+// What is wrong with a request is a Code in its Answer, one for each of etcd's errors that a
+// key/value request can meet, and three of ours. An error means that the engine failed or that this
+// version must not go on: ErrOtherCluster, ErrNewerFormat, ErrCorrupt, ErrUnknownKind. After an
+// error of Apply or CompactStep the store applies nothing more; open it again.
+//
+// # Concurrency
+//
+// One goroutine, the writer, calls Apply, CompactStep and Close. All other methods may be called
+// from any goroutine. A read sees exactly the revision that was current when it began, or the older
+// one that it asked for, also while newer ones are written and what is compacted is removed.
+//
+// # Source
+//
+// etcd's API and its server's behaviour, version 3.7; where that is surprising, the place in the
+// code says so. Multi-version storage over an ordered map is common knowledge.
+package kv

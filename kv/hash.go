@@ -1,0 +1,109 @@
+package kv
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+)
+
+// Digest is a chain over all commands and their answers in the order in which they were applied:
+// the first 128 bits of SHA-256 over the digest before and the command and answer of now. Servers
+// with equal digests at an index have done the same; the first index at which they differ names
+// the command that they did differently. It says nothing of what has become of the state on the
+// disk since: Store.HashKV reads that.
+type Digest [16]byte
+
+// digester folds commands and answers; it is reused so as not to allocate.
+type digester struct {
+	hash    hash.Hash
+	scratch []byte
+}
+
+// fold returns the digest after d. What is hashed, integers big-endian:
+//
+//	16  the digest before        n  the request       8  the answer's revision
+//	 8  the command's index      1  the answer's code 8  its body's size
+//	 1  its kind                                      n  the body
+//	 8  its request's size
+func (h *digester) fold(d Digest, c *Command, a *Answer) Digest {
+	if h.hash == nil {
+		h.hash = sha256.New()
+	}
+	h.hash.Reset()
+	b := append(h.scratch[:0], d[:]...)
+	b = binary.BigEndian.AppendUint64(b, c.Index)
+	b = append(b, byte(c.Kind))
+	b = binary.BigEndian.AppendUint64(b, uint64(len(c.Request)))
+	h.hash.Write(b)
+	h.hash.Write(c.Request)
+	b = append(b[:0], byte(a.Err))
+	b = binary.BigEndian.AppendUint64(b, uint64(a.Revision))
+	b = binary.BigEndian.AppendUint64(b, uint64(len(a.Body)))
+	h.hash.Write(b)
+	h.hash.Write(a.Body)
+	h.scratch = h.hash.Sum(b[:0])
+	return Digest(h.scratch[:16])
+}
+
+// KVHash is the hash of what the store holds as of a revision.
+type KVHash struct {
+	Hash     [16]byte
+	Revision int64 // what it is of
+	// Compact is the compaction revision, on which the hash depends too: only hashes with equal
+	// Revision and equal Compact can be compared.
+	Compact int64
+}
+
+// HashKV reads all versions of all keys that are retained as of a main revision (0: the newest) from
+// the engine, and hashes them in order. It is equal on all servers whose Revision and Compact are
+// equal, however far each has come with removing what is compacted. It reads everything, and may
+// run beside applies. CodeCompacted and CodeFutureRevision are possible; the error is the engine's.
+func (s *Store) HashKV(at int64) (KVHash, Code, error) {
+	p, err := s.pin(allKeys())
+	if err != nil {
+		return KVHash{}, CodeOK, err
+	}
+	defer p.close()
+	at, code := resolve(at, p.revision, p.compact)
+	if code != CodeOK {
+		return KVHash{}, code, nil
+	}
+	h, err := hashVersions(p.iterator, at, p.compact)
+	return h, CodeOK, err
+}
+
+func hashVersions(it Iterator, at, compact int64) (KVHash, error) {
+	sum := sha256.New()
+	var v version
+	var previous, scratch, b []byte
+	decided := false // whether the version that lives at the compaction revision was met
+	for ok := it.First(); ok; ok = it.Next() {
+		k := it.Key()
+		var err error
+		if v.key, v.at, scratch, err = splitVersionKey(k, scratch); err != nil {
+			return KVHash{}, err
+		}
+		if err := v.parse(it.Value()); err != nil {
+			return KVHash{}, cmp.Or(it.Error(), err)
+		}
+		if prefix := k[:len(k)-suffixBytes]; string(prefix) != string(previous) {
+			previous, decided = append(previous[:0], prefix...), false
+		}
+		retained := v.at.main >= compact || !decided && !v.tombstone
+		decided = decided || v.at.main <= compact
+		if !retained || v.at.main > at {
+			continue
+		}
+		b = binary.BigEndian.AppendUint64(b[:0], uint64(len(v.key)))
+		b = append(b, v.key...)
+		b = binary.BigEndian.AppendUint64(b, uint64(v.at.main))
+		b = binary.BigEndian.AppendUint32(b, v.at.sub)
+		b = binary.BigEndian.AppendUint64(b, uint64(len(it.Value())))
+		sum.Write(append(b, it.Value()...))
+	}
+	if err := it.Error(); err != nil {
+		return KVHash{}, err
+	}
+	return KVHash{Hash: [16]byte(sum.Sum(nil)[:16]), Revision: at, Compact: compact}, nil
+}

@@ -1,0 +1,29 @@
+// Package pebblekv is the kv.Engine of production: Pebble, an LSM tree, with its own log off.
+//
+// What: the state of one group on disk. The Raft log is the log: Pebble's memory tables are lost in
+// a crash, and the commands in them are applied again. Durable is what Pebble has flushed, and that
+// is always a prefix of the batches committed, because it flushes its memory tables in order.
+//
+// Units: sizes in bytes.
+//
+// Shape:
+//
+//	Engine ── *pebble.DB ── memory tables ──flush──► tables on disk
+//	   │                          │                        │
+//	   │                     NewIterator              GetDurable (OnlyReadGuaranteedDurable)
+//	   └── Options: Fatal, Background, DiskFull, Damage, Log: what Pebble has to say while nobody asks
+//
+// The comparer orders keys as bytes and names the part that all versions of a key share
+// (kv.PrefixLen), so that Pebble keeps a filter for it: a put of a key that does not exist yet
+// then reads no blocks.
+//
+// Errors: what Pebble returns is returned, with what we were doing. What goes wrong in its
+// background goes to Options.Background; a damaged table goes to Options.Damage, and whatever reads it
+// gets an error; what Pebble holds to be the end, such as a manifest that
+// cannot be written, goes to Options.Fatal.
+//
+// Concurrency: any goroutine may open iterators, flush, and ask what is durable, while one commits.
+// Pebble runs goroutines of its own until Close has returned.
+//
+// Source: Pebble's documentation of DisableWAL and of IterOptions.OnlyReadGuaranteedDurable.
+package pebblekv

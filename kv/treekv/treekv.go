@@ -1,0 +1,138 @@
+package treekv
+
+import (
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/kv/internal/ordered"
+)
+
+// ErrClosed: the engine was closed, or crashed.
+var ErrClosed = errors.New("engine is closed")
+
+// Engine is the tree and the states that a crash may return to.
+type Engine struct {
+	mu     sync.Mutex
+	closed bool           // guarded by mu
+	states []ordered.Tree // guarded by mu; [0] as of the last flush, the last one current
+}
+
+var _ kv.Engine = (*Engine)(nil)
+
+// New returns an empty engine.
+func New() *Engine { return &Engine{states: make([]ordered.Tree, 1)} }
+
+// Crash ends this engine, as by a loss of power, and returns one that holds what was left: keep is
+// told how many batches were committed since the last flush, and says how many of them, the first
+// ones, are left, from 0 to that number.
+func (e *Engine) Crash(keep func(batches int) int) *Engine {
+	e.mu.Lock()
+	e.closed = true
+	states := e.states
+	e.mu.Unlock()
+	left := states[keep(len(states)-1)]
+	return &Engine{states: []ordered.Tree{left.Clone()}}
+}
+
+// Unflushed returns how many batches were committed since the last flush.
+func (e *Engine) Unflushed() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.states) - 1
+}
+
+// Flush makes the newest state the one that every crash keeps.
+func (e *Engine) Flush() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	e.states = []ordered.Tree{e.states[len(e.states)-1]}
+	return nil
+}
+
+// GetDurable looks into the state as of the last flush.
+func (e *Engine) GetDurable(key []byte) ([]byte, bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, false, ErrClosed
+	}
+	value, ok := e.states[0].Get(key)
+	return slices.Clone(value), ok, nil
+}
+
+// Close ends the engine. What it held can be had by Crash.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	return nil
+}
+
+// NewIterator opens an iterator on the newest state.
+func (e *Engine) NewIterator(lo, hi []byte) (kv.Iterator, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, ErrClosed
+	}
+	it := &iterator{}
+	it.Init(&e.states[len(e.states)-1], lo, hi)
+	return it, nil
+}
+
+// iterator is the tree's own, which needs neither errors nor closing. States are never changed, so
+// it stays as it is.
+type iterator struct{ ordered.Iter }
+
+func (it *iterator) SeekPrefix(key []byte) bool { return it.SeekGE(key) }
+func (it *iterator) Error() error               { return nil }
+func (it *iterator) Close() error               { return nil }
+
+// NewBatch returns an empty batch.
+func (e *Engine) NewBatch() kv.Batch { return &batch{engine: e} }
+
+type batch struct {
+	engine *Engine
+	writes []write
+}
+
+// write sets key, or deletes it if value is nil.
+type write struct{ key, value []byte }
+
+func (b *batch) Set(key, value []byte) {
+	kept := append(make([]byte, 0, len(key)+len(value)), key...)
+	kept = append(kept, value...)
+	b.writes = append(b.writes, write{kept[:len(key):len(key)], kept[len(key):]})
+}
+
+func (b *batch) Delete(key []byte) {
+	b.writes = append(b.writes, write{key: slices.Clone(key)})
+}
+
+// Commit makes a new state of a copy of the newest.
+func (b *batch) Commit() error {
+	e := b.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	next := e.states[len(e.states)-1].Clone()
+	for _, w := range b.writes {
+		if w.value == nil {
+			next.Delete(w.key)
+		} else {
+			next.Set(w.key, w.value)
+		}
+	}
+	b.writes = nil
+	e.states = append(e.states, next)
+	return nil
+}
+
+func (b *batch) Discard() { b.writes = nil }
