@@ -1,0 +1,364 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
+)
+
+// Options tune a replica. The zero value of a field means its default.
+type Options struct {
+	Group wire.GroupID
+	// Boot is this server's boot counter: higher than at any earlier start of it.
+	Boot uint64
+	// Member is what this server's entry in the configuration should say.
+	Member wire.Member
+	// Raft tunes the core; its ID is Member.ID.
+	Raft raft.Options
+	// TickNanoseconds is the length of a tick. Default 10 ms.
+	TickNanoseconds uint64
+	// MaxPending bounds the requests of this server's own clients that wait. At the bound they are
+	// answered Busy. Default 65536.
+	MaxPending int
+	// MaxIntakeBytes bounds the forwarded commands that wait at a leader. At the bound batches are not
+	// taken, and come again. Default 16 MiB.
+	MaxIntakeBytes int
+	// MaxBatchBytes and MaxBatchCommands bound what is proposed or forwarded at a time. Defaults 1 MiB
+	// and 4096.
+	MaxBatchBytes, MaxBatchCommands int
+	// MaxWritesInFlight is how many writes may be under way before commands wait for the next batch:
+	// while the disk is busy, the next batch gathers. Default 2.
+	MaxWritesInFlight int
+	// MaxApplyBytes and MaxApplyEntries bound one Apply. Defaults 4 MiB and 4096.
+	MaxApplyBytes, MaxApplyEntries int
+	// TailBytes is how much of the log's end is kept in memory. Default 32 MiB. What may still be
+	// truncated is kept besides.
+	TailBytes int
+	// ResendTicks is how long a forwarded batch or read goes unanswered before it is sent again, in
+	// the same term and under the same number. Default twice Raft.ElectionTicks.
+	ResendTicks int
+}
+
+func (o *Options) setDefaults() {
+	if o.TickNanoseconds == 0 {
+		o.TickNanoseconds = 10_000_000
+	}
+	o.Raft.ID = o.Member.ID
+	for _, d := range []struct {
+		field *int
+		value int
+	}{
+		{&o.MaxPending, 1 << 16},
+		{&o.MaxIntakeBytes, 16 << 20},
+		{&o.MaxBatchBytes, 1 << 20},
+		{&o.MaxBatchCommands, 4096},
+		{&o.MaxWritesInFlight, 2},
+		{&o.MaxApplyBytes, 4 << 20},
+		{&o.MaxApplyEntries, 4096},
+		{&o.TailBytes, 32 << 20},
+		{&o.ResendTicks, 2 * max(o.Raft.ElectionTicks, 10)},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+}
+
+// State is what a server finds on its disk when it starts.
+type State struct {
+	Raft raft.State
+	// Records are the last entries of the log, from some index at or below the commit index in
+	// Raft.HardState, plus one, to the end: all that may still be truncated.
+	Records [][]byte
+	// Before is the hash of the entry before the first of Records.
+	Before wire.Hash
+	// LogTime is the time of the last entry that has one.
+	LogTime uint64
+}
+
+// Replica is one server's copy of one group. It belongs to one goroutine.
+type Replica struct {
+	options Options
+	core    *raft.Core
+	tail    tail
+	work    Work
+	batch   []raft.Input // for the next step of the core
+
+	configuration      *wire.Configuration // in force
+	configurationIndex raft.Index
+	logTime            uint64
+
+	// What the core was when it was last looked at: a change of these is a change of leadership.
+	role   raft.Role
+	term   raft.Term
+	leader raft.ServerID
+
+	persisted      raft.Ticket
+	writesInFlight int
+
+	outbox   outbox
+	commands commands
+	intake   intake
+	reads    reads
+	apply    applying
+	claims   claims
+}
+
+// New returns a replica in the state that the server found on its disk.
+func New(options Options, state State) (*Replica, error) {
+	options.setDefaults()
+	core, err := raft.New(options.Raft, state.Raft)
+	if err != nil {
+		return nil, fmt.Errorf("group %d: %w", options.Group, err)
+	}
+	r := &Replica{
+		options: options,
+		core:    core,
+		logTime: state.LogTime,
+		tail: tail{
+			first:  state.Raft.Last - raft.Index(len(state.Records)) + 1,
+			before: state.Before,
+			limit:  options.TailBytes,
+		},
+		apply:  applying{next: state.Raft.Applied + 1, end: state.Raft.Applied, applied: state.Raft.Applied},
+		claims: claims{dirty: true},
+	}
+	for _, record := range state.Records {
+		r.tail.append(record)
+	}
+	if err := r.adoptConfiguration(); err != nil {
+		return nil, fmt.Errorf("group %d: %w", options.Group, err)
+	}
+	r.work = Work{Configuration: r.configuration}
+	return r, nil
+}
+
+// Step takes in what happened and returns what must now be done.
+func (r *Replica) Step(inputs []Input) Work {
+	r.intake.refused, r.reads.busy = false, false
+	for _, in := range inputs {
+		r.take(in)
+	}
+	r.offer()
+	r.stepCore()
+	for r.offer() {
+		r.stepCore()
+	}
+	r.startApply()
+	r.tail.forget(min(r.core.Durable(), r.core.CommitIndex()))
+	work := r.work
+	r.work = Work{}
+	return work
+}
+
+func (r *Replica) take(input Input) {
+	switch in := input.(type) {
+	case Tick:
+		r.tick(in.Random)
+	case Receive:
+		r.receive(in.From, &in.Message)
+	case Persisted:
+		r.persistedUpTo(in.Ticket)
+	case Applied:
+		r.appliedBatch(in.Answers)
+	case Propose:
+		r.commands.propose(r, &in)
+	case Read:
+		r.reads.read(r, in.Handle)
+	case Cancel:
+		r.cancel(in.Handle)
+	case Fetched:
+		r.fetched(&in)
+	case KeyKnown:
+		r.claims.keyKnown(in.ID, in.Key)
+	case Campaign:
+		r.batch = append(r.batch, raft.Campaign{})
+	}
+}
+
+func (r *Replica) tick(random uint64) {
+	r.logTime += r.options.TickNanoseconds
+	r.batch = append(r.batch, raft.Tick{Random: random})
+	r.commands.tick(r)
+	r.reads.tick(r)
+	r.claims.tick(r)
+}
+
+// receive sorts a message: the core's to the core, requests of other servers to where they wait.
+func (r *Replica) receive(from raft.ServerID, m *wire.Message) {
+	switch body := m.Body.(type) {
+	case *wire.Forward:
+		r.intake.forwarded(r, from, m.Term, body)
+	case *wire.ForwardReply:
+		r.commands.forwardTaken(r, from, m.Term, body)
+	case *wire.ReadRequest:
+		r.reads.requested(r, from, body)
+	case *wire.ReadReply:
+		r.reads.replied(r, body)
+	case *wire.Claim:
+		r.claims.claimed(from, &body.Member)
+	case *raft.AppendEntries:
+		if r.followsFromLog(from, body) {
+			r.toCore(from, m.Term, body)
+		}
+	case raft.Message:
+		r.toCore(from, m.Term, body)
+	}
+}
+
+func (r *Replica) toCore(from raft.ServerID, term raft.Term, m raft.Message) {
+	r.batch = append(r.batch, raft.Receive{Envelope: raft.Envelope{From: from, To: r.options.Member.ID, Term: term, Message: m}})
+}
+
+// followsFromLog checks the hashes of entries that are new here against the log before them. The core
+// compares terms and indexes, as the paper does; hashes also show damage and divergence.
+func (r *Replica) followsFromLog(from raft.ServerID, m *raft.AppendEntries) bool {
+	index := m.PrevLogIndex
+	entries := m.Entries
+	for len(entries) > 0 {
+		if term, ok := r.core.TermAt(index + 1); !ok || term != entries[0].Term {
+			break
+		}
+		index, entries = index+1, entries[1:]
+	}
+	previous, known := r.tail.hashAt(index)
+	if term, ok := r.core.TermAt(index); !ok || (index == m.PrevLogIndex && term != m.PrevLogTerm) {
+		known = false // the core will refuse it, and nothing is appended
+	}
+	for i := range entries {
+		record := wire.Raw(entries[i].Data)
+		if (known || i > 0) && !record.Follows(previous, r.options.Group) {
+			r.work.Events = append(r.work.Events, Diverged{From: from, Index: record.Index()})
+			return false
+		}
+		previous = record.Hash()
+	}
+	return true
+}
+
+// stepCore steps the core with what has gathered, and carries its output over into the work.
+func (r *Replica) stepCore() {
+	out := r.core.Step(r.batch)
+	r.batch = r.batch[:0]
+	r.acceptedOrRefused(&out)
+	r.write(&out.Persist)
+	for _, e := range out.Events {
+		r.work.Events = append(r.work.Events, e)
+	}
+	r.noteLeadership()
+	if at := r.core.Configuration(); at.Index != r.configurationIndex {
+		if err := r.adoptConfiguration(); err != nil {
+			r.work.Fatal = err
+		}
+		r.work.Configuration = r.configuration
+	}
+	r.outbox.put(r, out.Send)
+	for _, ready := range out.Reads {
+		r.reads.confirmed(r, ready)
+	}
+	if out.Apply.Last != 0 {
+		r.apply.end = out.Apply.Last
+	}
+}
+
+// write turns what the core wants to persist into records. Entries that this server proposed get
+// their place and their hash here: from now on their bytes are the same everywhere.
+func (r *Replica) write(p *raft.Persist) {
+	if p.Ticket == 0 {
+		return
+	}
+	if p.TruncateFrom != 0 {
+		r.tail.truncate(p.TruncateFrom)
+	}
+	w := Write{Ticket: p.Ticket, HardState: p.HardState, TruncateFrom: p.TruncateFrom, First: p.First}
+	previous, _ := r.tail.hashAt(r.tail.last())
+	for i := range p.Entries {
+		record := r.seal(&p.Entries[i], p.First+raft.Index(i), previous)
+		previous = record.Hash()
+		r.tail.append(record)
+		w.Records = append(w.Records, record)
+	}
+	r.work.Writes = append(r.work.Writes, w)
+	r.writesInFlight++
+}
+
+// seal completes the record of an entry that was made here; others are complete.
+func (r *Replica) seal(e *raft.Entry, index raft.Index, previous wire.Hash) wire.Raw {
+	if e.Kind == raft.KindNoOp && e.Data == nil {
+		e.Data = layOut(8, func(b []byte) []byte { return append(b, make([]byte, 8)...) })
+	}
+	record := wire.Raw(e.Data)
+	if record.Sealed() {
+		r.noteTime(record)
+		return record
+	}
+	payload := record[wire.RecordHeaderBytes:]
+	payloadBytes := int(payloadBytesOf(record))
+	if e.Kind != raft.KindConfiguration {
+		wire.SetCommandTime(payload, r.logTime)
+	}
+	wire.SealRecord(record, payloadBytes, wire.Record{
+		Kind: uint8(e.Kind), Group: r.options.Group, Index: index, Term: e.Term,
+	}, previous)
+	return record
+}
+
+// noteTime keeps the log time from falling behind that of an entry of the log.
+func (r *Replica) noteTime(record wire.Raw) {
+	if time, ok := EntryTime(record); ok {
+		r.logTime = max(r.logTime, time)
+	}
+}
+
+func (r *Replica) persistedUpTo(ticket raft.Ticket) {
+	r.writesInFlight -= int(ticket - r.persisted)
+	r.persisted = ticket
+	r.batch = append(r.batch, raft.Persisted{Ticket: ticket})
+	r.outbox.release(r)
+}
+
+// noteLeadership looks at who leads, and lets everything that depends on it start over.
+func (r *Replica) noteLeadership() {
+	role, term, leader := r.core.Role(), r.core.CurrentTerm(), r.core.Leader()
+	if role == r.role && term == r.term && leader == r.leader {
+		return
+	}
+	r.role, r.term, r.leader = role, term, leader
+	r.outbox.dropOld(term)
+	r.commands.leadershipChanged(term)
+	r.intake.leadershipChanged()
+	r.reads.leadershipChanged()
+	r.claims.dirty = true
+}
+
+func (r *Replica) leads() bool { return r.role == raft.Leader }
+
+// offer hands waiting requests to the core, or sends them to the leader. It reports whether the core
+// has something to do.
+func (r *Replica) offer() bool {
+	switch {
+	case r.leads():
+		r.proposeWaiting()
+		r.reads.offerToCore(r)
+		r.claims.propose(r)
+	case r.leader != 0:
+		r.commands.forward(r)
+		r.reads.request(r)
+	}
+	return len(r.batch) > 0
+}
+
+func (r *Replica) answer(a Answer) { r.work.Answers = append(r.work.Answers, a) }
+
+func (r *Replica) cancel(handle uint64) {
+	if !r.commands.cancel(r, handle) {
+		r.reads.cancel(r, handle)
+	}
+}
+
+// send encodes a message that promises nothing, so that it may leave at once.
+func (r *Replica) send(to raft.ServerID, term raft.Term, body any, records ...[]byte) {
+	m := wire.Message{Group: r.options.Group, Term: term, Body: body}
+	r.work.Send = append(r.work.Send, Outgoing{To: to, Message: wire.AppendMessage(nil, &m, records...)})
+}

@@ -1,0 +1,30 @@
+package replica
+
+import (
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
+)
+
+// Status is a copy of what an operator wants to see.
+type Status struct {
+	Raft          raft.Status
+	Configuration *wire.Configuration
+	// PendingCommands and PendingReads count the requests of this server's clients that wait.
+	PendingCommands, PendingReads int
+	// LogTime is the group's time, in nanoseconds.
+	LogTime uint64
+}
+
+// Status describes the replica.
+func (r *Replica) Status() Status {
+	return Status{
+		Raft:            r.core.Status(),
+		Configuration:   r.configuration,
+		PendingCommands: r.commands.count,
+		PendingReads:    r.reads.count(),
+		LogTime:         r.logTime,
+	}
+}
+
+// Core returns the core, for looking at only: the simulator checks its invariants there.
+func (r *Replica) Core() *raft.Core { return r.core }

@@ -1,0 +1,174 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
+)
+
+// Input is something that happened: one of the structs below.
+type Input interface{ isInput() }
+
+// Tick says that one tick of the host's clock has passed.
+type Tick struct {
+	// Random is a fresh random number, for the election timeouts.
+	Random uint64
+}
+
+// Receive hands in a message of a peer, which the link has authenticated.
+type Receive struct {
+	From    raft.ServerID
+	Message wire.Message
+}
+
+// Persisted says that the Write with Ticket, and every one before it, is durable.
+type Persisted struct{ Ticket raft.Ticket }
+
+// Applied says that the Apply under way is done.
+type Applied struct {
+	// Answers are the state machine's, one for each entry of the Apply.
+	Answers []Answered
+}
+
+// Answered is what the state machine says to one command.
+type Answered = []byte
+
+// Propose asks for a command to be replicated and applied.
+type Propose struct {
+	// Handle is the caller's; it comes back in the Answer.
+	Handle uint64
+	// Command says what; its Origin and Time are set here.
+	Command wire.Command
+}
+
+// Read asks for a moment at which the state machine here may be read linearizably.
+type Read struct{ Handle uint64 }
+
+// Cancel says that the caller of a request waits no longer. The request is answered at once.
+type Cancel struct{ Handle uint64 }
+
+// Fetched brings the records that a Fetch asked for: from First on, at least one, maybe fewer than
+// asked for.
+type Fetched struct {
+	ID      uint64
+	Records [][]byte
+	// Err says that the log cannot be read: this server must not go on.
+	Err error
+}
+
+// KeyKnown says that a server has proved to this one that it is ID, and has Key.
+type KeyKnown struct {
+	ID  raft.ServerID
+	Key []byte
+}
+
+// Campaign starts an election at once.
+type Campaign struct{}
+
+func (Tick) isInput()      {}
+func (Receive) isInput()   {}
+func (Persisted) isInput() {}
+func (Applied) isInput()   {}
+func (Propose) isInput()   {}
+func (Read) isInput()      {}
+func (Cancel) isInput()    {}
+func (Fetched) isInput()   {}
+func (KeyKnown) isInput()  {}
+func (Campaign) isInput()  {}
+
+// Work is what must now be done. The parts are independent of each other, but for Writes, which go to
+// the log in this order.
+type Work struct {
+	Writes  []Write
+	Send    []Outgoing
+	Apply   *Apply
+	Fetch   []Fetch
+	Answers []Answer
+	// Configuration is set when another one is in force, committed or not.
+	Configuration *wire.Configuration
+	Events        []fmt.Stringer
+	// Fatal says why this server must not go on.
+	Fatal error
+}
+
+// Write is one write to the log.
+type Write struct {
+	Ticket raft.Ticket
+	// HardState is to be written if it is not nil.
+	HardState *raft.HardState
+	// TruncateFrom is the first entry to drop, before Records are appended; 0 if none.
+	TruncateFrom raft.Index
+	// First is the index of the first of Records, which are encoded and consecutive.
+	First   raft.Index
+	Records [][]byte
+}
+
+// Outgoing is a message that may leave now. The bytes are the receiver's.
+type Outgoing struct {
+	To      raft.ServerID
+	Message []byte
+}
+
+// Apply is a run of committed entries for the state machine. One Apply is under way at a time: the
+// next gathers meanwhile.
+type Apply struct {
+	Entries []Entry
+}
+
+// Entry is one committed entry as the state machine sees it. Entries come in the order of their
+// indexes, without gaps. One whose Command.Kind is 0 is not for the state machine, which only notes
+// how far it is.
+type Entry struct {
+	Index   raft.Index
+	Term    raft.Term
+	Command wire.Command
+}
+
+// Fetch asks for records of the log, from First up to Last or as many as LimitBytes allow.
+type Fetch struct {
+	ID          uint64
+	First, Last raft.Index
+	LimitBytes  int
+}
+
+// Answer ends a request.
+type Answer struct {
+	Handle  uint64
+	Outcome Outcome
+	// Value is what the state machine said to a command that is Done.
+	Value []byte
+	// Index is that of the command's entry, or the index at which a read may be served.
+	Index raft.Index
+}
+
+// Outcome is what became of a request.
+type Outcome uint8
+
+const (
+	// Done: the command was applied; or the read may be served now.
+	Done Outcome = iota + 1
+	// Busy: too much is waiting already. The request certainly did not happen.
+	Busy
+	// Canceled: the caller stopped waiting, and the request certainly did not happen.
+	Canceled
+	// TooLarge: the command does not fit into an entry. It certainly did not happen.
+	TooLarge
+	// Unknown: the caller stopped waiting, and the command may still be applied.
+	Unknown
+)
+
+func (o Outcome) String() string {
+	return [...]string{"", "done", "busy", "canceled", "too large", "unknown"}[o]
+}
+
+// Diverged: a peer's entries do not follow from the log that both are supposed to share. They are not
+// taken. Either a disk has lied or somebody's memory has: look at both servers.
+type Diverged struct {
+	From  raft.ServerID
+	Index raft.Index
+}
+
+func (e Diverged) String() string {
+	return fmt.Sprintf("entry %d from %x does not follow from this server's log: not taken", e.Index, e.From)
+}
