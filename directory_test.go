@@ -1,0 +1,63 @@
+package quorate
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"reflect"
+	"testing"
+
+	"github.com/quorate/quorate/transport"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func sampleServerFile() serverFile {
+	return serverFile{
+		Format: 1, Cluster: 0x0123456789abcdef, Server: 0xfedcba9876543210, Name: "a", Token: "t",
+		Groups: []uint64{1, 7}, Keys: []knownKey{{Server: 5, Key: transport.PublicKey{1, 2, 3}}},
+	}
+}
+
+func TestServerFileIsPinned(t *testing.T) {
+	const golden = "testdata/server.json"
+	s := sampleServerFile()
+	got, err := s.seal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	var read serverFile
+	if err := read.unseal(want); err != nil || !reflect.DeepEqual(read, s) {
+		t.Errorf("got %+v, %v, want %+v", read, err, s)
+	}
+}
+
+func TestDamagedServerFileIsNotBelieved(t *testing.T) {
+	s := sampleServerFile()
+	b, err := s.seal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range b {
+		for bit := range 8 {
+			damaged := bytes.Clone(b)
+			damaged[i] ^= 1 << bit
+			var read serverFile
+			if err := read.unseal(damaged); err == nil && !reflect.DeepEqual(read, s) {
+				t.Fatalf("bit %d of byte %d: believed %+v", bit, i, read)
+			}
+		}
+	}
+}

@@ -1,0 +1,38 @@
+package quorate
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+)
+
+// What certainly did not happen, and what may have: clients build exactly-once on the difference.
+var (
+	// ErrBusy: too much is waiting already. The request did not happen; try again later.
+	ErrBusy = errors.New("too many requests are waiting")
+	// ErrTooLarge: the command is larger than Options.MaxRequestBytes. It did not happen.
+	ErrTooLarge = errors.New("request is too large")
+	// ErrCanceled: the caller's context ended first, and the request did not happen and will not. It
+	// wraps the context's error.
+	ErrCanceled = errors.New("request was given up before it happened")
+	// ErrOutcomeUnknown: the caller's context ended, or the host was closed, while a leader had the
+	// command: it may still take effect. It wraps the context's error.
+	ErrOutcomeUnknown = errors.New("outcome is unknown")
+	// ErrClosed: the host is closed. A read did not happen.
+	ErrClosed = errors.New("host is closed")
+
+	// ErrOtherCluster: the data directory belongs to another cluster than the members given.
+	ErrOtherCluster = errors.New("data directory belongs to another cluster")
+	// ErrNewerFormat: the data directory was written by a newer version.
+	ErrNewerFormat = errors.New("data directory was written by a newer version")
+	// ErrGroupRunning: the group has been started on this host already.
+	ErrGroupRunning = errors.New("group is running already")
+)
+
+// exitOnFatal is the default of Options.OnFatal. Status 70 is "internal software error" of sysexits.
+func exitOnFatal(logger *slog.Logger) func(error) {
+	return func(err error) {
+		logger.Error("this server must not go on", "err", err)
+		os.Exit(70)
+	}
+}

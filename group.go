@@ -1,0 +1,266 @@
+package quorate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wal"
+	"github.com/quorate/quorate/wire"
+)
+
+// Group is this server's replica of one group.
+type Group struct {
+	id      GroupID
+	host    *Host
+	worker  *worker
+	machine StateMachine
+
+	// replica belongs to the worker.
+	replica *replica.Replica
+
+	inbox    inbox
+	requests requests
+	status   atomic.Pointer[replica.Status]
+}
+
+// Start begins to keep a group, whose members are those of the host: it finds the group in the log, or
+// begins its log if this server is new. The state machine is brought up to date from the log first;
+// requests wait for that.
+func (h *Host) Start(id GroupID, machine StateMachine) (*Group, error) {
+	if id == 0 {
+		return nil, errors.New("start group: 0 is not a group")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, ErrClosed
+	}
+	if h.groups[id] != nil {
+		return nil, fmt.Errorf("start group %d: %w", id, ErrGroupRunning)
+	}
+	state, err := h.stateOf(id, machine.DurableIndex())
+	if err != nil {
+		return nil, fmt.Errorf("start group %d: %w", id, err)
+	}
+	r, err := replica.New(h.replicaOptions(id), *state)
+	if err != nil {
+		return nil, fmt.Errorf("start group %d: %w", id, err)
+	}
+	g := &Group{id: id, host: h, machine: machine, replica: r, worker: h.workers[uint64(id)%uint64(len(h.workers))]}
+	g.inbox.maxRequests = h.options.MaxPending
+	g.requests.waiting = map[uint64]*request{}
+	g.noteStatus()
+	h.groups[id] = g
+	if s := r.Status().Raft; len(s.Configuration.Configuration.Voters) == 1 && s.Configuration.Configuration.IsVoter(h.id) {
+		g.put(replica.Campaign{}) // alone, there is nobody to wait for
+	}
+	h.tellKnownKeys(g)
+	g.worker.wake(g)
+	return g, nil
+}
+
+// stateOf returns what the log has of the group, after beginning its log if this is a new server.
+func (h *Host) stateOf(id GroupID, applied Index) (*replica.State, error) {
+	found := h.recovered[id]
+	h.directoryMu.Lock()
+	defer h.directoryMu.Unlock()
+	if found == nil {
+		if h.directory.keeps(id) {
+			return nil, fmt.Errorf("its log is gone from %s, and with it what this server has promised: "+
+				"restore the directory, or join this server to its cluster anew", h.directory.name("wal"))
+		}
+		if h.initial == nil {
+			return nil, errors.New("it is not in the log, and no members are given to begin it with")
+		}
+		if err := h.writer.begin(id, wal.Base{Configuration: wire.AppendConfiguration(nil, h.initial)}); err != nil {
+			return nil, err
+		}
+		begun, _ := h.log.State(id)
+		found = &begun
+	}
+	if err := h.directory.beginToKeep(id); err != nil {
+		return nil, err
+	}
+	delete(h.recovered, id)
+	state, err := replica.Restart(h.log, *found, applied)
+	return &state, err
+}
+
+func (h *Host) replicaOptions(id GroupID) replica.Options {
+	o := &h.options
+	key := h.identity.Public()
+	return replica.Options{
+		Group: id,
+		Boot:  h.boot,
+		Member: wire.Member{
+			ID: h.id, Roles: wire.RoleVoter, Key: key[:], Name: o.Name, ClientURLs: o.ClientURLs,
+		},
+		Raft: raft.Options{
+			ElectionTicks:  int(o.ElectionTimeout / tick),
+			HeartbeatTicks: int(o.HeartbeatInterval / tick),
+		},
+		TickNanoseconds: uint64(tick.Nanoseconds()),
+		MaxPending:      o.MaxPending,
+	}
+}
+
+// tellKnownKeys tells the replica whose keys links have proved already.
+func (h *Host) tellKnownKeys(g *Group) {
+	h.directoryMu.Lock()
+	defer h.directoryMu.Unlock()
+	for _, k := range h.directory.server.Keys {
+		g.put(replica.KeyKnown{ID: ServerID(k.Server), Key: k.Key[:]})
+	}
+}
+
+// ID returns the group's id.
+func (g *Group) ID() GroupID { return g.id }
+
+// Propose replicates a command and returns what this server's state machine answered when it applied
+// it. At any server: it is forwarded to the leader. While there is none, it waits for one.
+//
+// ctx bounds the waiting only. If it ends first, the error is ErrCanceled if the command has not taken
+// effect and never will, and ErrOutcomeUnknown if it still may. ErrBusy and ErrTooLarge: it did not.
+func (g *Group) Propose(ctx context.Context, request []byte) (answer []byte, err error) {
+	return g.ProposeCommand(ctx, wire.Command{Kind: KindCommand, Request: request})
+}
+
+// ProposeCommand is Propose for state machines with several kinds of commands. Kind must be from 1 to
+// 239; Origin and Time are set here.
+func (g *Group) ProposeCommand(ctx context.Context, c wire.Command) (answer []byte, err error) {
+	if len(c.Request) > g.host.options.MaxRequestBytes {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, len(c.Request), g.host.options.MaxRequestBytes)
+	}
+	if c.Kind == 0 || c.Kind >= 240 {
+		return nil, fmt.Errorf("command kind %d is not the state machine's to use", c.Kind)
+	}
+	a, err := g.wait(ctx, func(handle uint64) replica.Input { return replica.Propose{Handle: handle, Command: c} })
+	return a.Value, err
+}
+
+// Read waits until a read of this server's state machine is linearizable: it then shows everything
+// that was answered to anybody before Read was called. At any server; nothing is written to the log.
+func (g *Group) Read(ctx context.Context) error {
+	_, err := g.wait(ctx, func(handle uint64) replica.Input { return replica.Read{Handle: handle} })
+	return err
+}
+
+// wait puts a request in and waits for its answer.
+func (g *Group) wait(ctx context.Context, input func(handle uint64) replica.Input) (replica.Answer, error) {
+	if err := ctx.Err(); err != nil {
+		return replica.Answer{}, fmt.Errorf("%w: %w", ErrCanceled, err)
+	}
+	r, ok := g.requests.begin()
+	if !ok {
+		return replica.Answer{}, ErrClosed
+	}
+	if !g.putRequest(input(r.handle)) {
+		g.requests.end(r)
+		return replica.Answer{}, ErrBusy
+	}
+	canceled := false
+	done := ctx.Done()
+	for {
+		select {
+		case a := <-r.answered:
+			g.requests.recycle(r)
+			return a, outcomeError(a.Outcome, ctx)
+		case <-done:
+			// The replica knows whether a leader may have the command, and answers at once.
+			canceled, done = true, nil
+			g.put(replica.Cancel{Handle: r.handle})
+		case <-g.host.context.Done():
+			g.requests.end(r)
+			if canceled {
+				return replica.Answer{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
+			}
+			return replica.Answer{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, ErrClosed)
+		}
+	}
+}
+
+func outcomeError(o replica.Outcome, ctx context.Context) error {
+	switch o {
+	case replica.Done:
+		return nil
+	case replica.Busy:
+		return ErrBusy
+	case replica.TooLarge:
+		return ErrTooLarge
+	case replica.Canceled:
+		return fmt.Errorf("%w: %w", ErrCanceled, ctx.Err())
+	}
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
+}
+
+// Status returns a copy of what the group knows of itself, at most about a tick old.
+func (g *Group) Status() replica.Status { return *g.status.Load() }
+
+func (g *Group) noteStatus() {
+	s := g.replica.Status()
+	g.status.Store(&s)
+}
+
+// request is one caller that waits.
+type request struct {
+	handle   uint64
+	answered chan replica.Answer // holds one
+}
+
+// requests finds callers by their handles.
+type requests struct {
+	mu      sync.Mutex // guards waiting, next, closed
+	waiting map[uint64]*request
+	next    uint64
+	closed  bool
+	pool    sync.Pool
+}
+
+func (q *requests) begin() (*request, bool) {
+	r, _ := q.pool.Get().(*request)
+	if r == nil {
+		r = &request{answered: make(chan replica.Answer, 1)}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, false
+	}
+	q.next++
+	r.handle = q.next
+	q.waiting[r.handle] = r
+	return r, true
+}
+
+// answer wakes the caller; nobody may be waiting any more.
+func (q *requests) answer(a replica.Answer) {
+	q.mu.Lock()
+	r := q.waiting[a.Handle]
+	delete(q.waiting, a.Handle)
+	q.mu.Unlock()
+	if r != nil {
+		r.answered <- a
+	}
+}
+
+// end gives up a request that is not answered. It is not used again: an answer may be on its way.
+func (q *requests) end(r *request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.waiting, r.handle)
+}
+
+// recycle takes back a request whose answer has been taken.
+func (q *requests) recycle(r *request) { q.pool.Put(r) }
+
+// endRequests lets nobody wait any more.
+func (g *Group) endRequests() {
+	g.requests.mu.Lock()
+	defer g.requests.mu.Unlock()
+	g.requests.closed = true
+}

@@ -1,0 +1,113 @@
+package quorate
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+)
+
+// worker runs the replicas of its groups, each group always on the same one.
+type worker struct {
+	host *Host
+	mu   sync.Mutex // guards ready
+	// ready are groups with something in their inbox, each once: bounded by the number of groups.
+	ready  []*Group
+	signal chan struct{} // holds one: ready is not empty
+}
+
+func newWorker(h *Host) *worker { return &worker{host: h, signal: make(chan struct{}, 1)} }
+
+// wake lets the worker run a group. It is called when the group's inbox ceases to be empty.
+func (w *worker) wake(g *Group) {
+	w.mu.Lock()
+	w.ready = append(w.ready, g)
+	w.mu.Unlock()
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (w *worker) run() {
+	var groups []*Group
+	for {
+		select {
+		case <-w.signal:
+		case <-w.host.context.Done():
+			return
+		}
+		w.mu.Lock()
+		groups, w.ready = w.ready, groups[:0]
+		w.mu.Unlock()
+		for _, g := range groups {
+			w.turn(g)
+		}
+	}
+}
+
+// turn runs one group once. Only the worker that owns g calls it, so nothing here locks.
+func (w *worker) turn(g *Group) {
+	h := w.host
+	work := g.replica.Step(g.inbox.take()) // decide: memory only
+	if work.Fatal != nil {
+		h.fatal(fmt.Errorf("group %d: %w", g.id, work.Fatal))
+		return
+	}
+	if len(work.Writes) > 0 {
+		h.writer.put(g, work.Writes) // the log writer answers Persisted
+	}
+	for _, m := range work.Send {
+		h.links.Send(m.To, m.Message) // what does not fit is dropped: the algorithm sends again
+	}
+	if work.Apply != nil {
+		h.appliers.put(g, work.Apply) // an applier answers Applied
+	}
+	if len(work.Fetch) > 0 {
+		h.reader.put(g, work.Fetch) // the log reader answers Fetched
+	}
+	for _, a := range work.Answers {
+		g.requests.answer(a)
+	}
+	if work.Configuration != nil {
+		h.setMembers(g.id, work.Configuration)
+	}
+	g.noteStatus()
+	w.tell(g, work.Events)
+}
+
+// tell turns events into log lines.
+func (w *worker) tell(g *Group, events []fmt.Stringer) {
+	for _, e := range events {
+		level := slog.LevelDebug
+		switch e.(type) {
+		case raft.RoleChanged, raft.ConfigurationChanged, raft.Truncated:
+			level = slog.LevelInfo
+		case replica.Diverged:
+			level = slog.LevelError
+		case raft.Stranded:
+			level = slog.LevelWarn
+		}
+		w.host.logger.Log(w.host.context, level, e.String(), "group", uint64(g.id), "term", uint64(g.replica.Core().CurrentTerm()))
+	}
+}
+
+// tickAll is the clock of all groups.
+func (h *Host) tickAll() {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			for _, g := range h.allGroups() {
+				g.putTick(rand.Uint64())
+			}
+		case <-h.context.Done():
+			return
+		}
+	}
+}
