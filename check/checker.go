@@ -1,0 +1,166 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
+)
+
+// Violation says which check found what.
+type Violation struct {
+	// Check is its name, as in the package's documentation.
+	Check string
+	// Text states the facts that contradict each other.
+	Text string
+}
+
+func (v *Violation) Error() string { return v.Check + ": " + v.Text }
+
+// Options say what kind of group is being watched.
+type Options struct {
+	Group wire.GroupID
+	// Genesis is the hash before the first entry.
+	Genesis wire.Hash
+	// Voters are those whose majority decides.
+	Voters []raft.ServerID
+	// Decode turns the answer of the state machine to a request into a response. Nil: answers are not
+	// compared with those of the model, only with each other.
+	Decode func(Request, []byte) (Response, error)
+}
+
+// Checker watches one group.
+type Checker struct {
+	options   Options
+	servers   []*Server
+	violation *Violation
+
+	// entries[i] are the entries that any server ever had at index i+1, by term.
+	entries [][]*entry
+	// committed[i] is the entry that was committed at index i+1, and never another.
+	committed []*entry
+	// leaders says who led in each term, and with which log it began.
+	leaders map[raft.Term]leader
+	// votes are those that a server has promised to anybody, or has on its disk.
+	votes map[ballot]raft.ServerID
+	// origins says where each command was applied.
+	origins map[wire.Origin]raft.Index
+
+	history
+}
+
+// entry is one entry that some server had.
+type entry struct {
+	mark
+	record wire.Raw
+	// Of a command: whose request it carries; nil for others, and if nobody asked for it.
+	op *Op
+	// committedIn is the term of the server that committed it first.
+	committedIn raft.Term
+	// Once applied somewhere:
+	applied  bool
+	answer   []byte
+	digest   [16]byte
+	digested bool
+}
+
+// mark is what makes an entry that entry: its hash covers all before it.
+type mark struct {
+	term raft.Term
+	hash wire.Hash
+}
+
+// leader is who led in a term.
+type leader struct {
+	id raft.ServerID
+	// log is the leader's log as the term began; what it appended since has the term.
+	log []mark
+}
+
+// ballot is one server's vote in one term.
+type ballot struct {
+	voter raft.ServerID
+	term  raft.Term
+}
+
+// New returns a checker of a group to which nothing has happened yet.
+func New(options Options) *Checker {
+	c := &Checker{
+		options: options,
+		leaders: map[raft.Term]leader{},
+		votes:   map[ballot]raft.ServerID{},
+		origins: map[wire.Origin]raft.Index{},
+	}
+	c.history.start()
+	return c
+}
+
+// Violation returns the first violation, or nil.
+func (c *Checker) Violation() *Violation { return c.violation }
+
+// fail keeps the first violation. Arguments are evaluated by the caller, who has found one.
+func (c *Checker) fail(check, format string, args ...any) {
+	if c.violation == nil {
+		c.violation = &Violation{Check: check, Text: fmt.Sprintf(format, args...)}
+	}
+}
+
+// Fail reports a violation that the caller has found itself.
+func (c *Checker) Fail(check, format string, args ...any) { c.fail(check, format, args...) }
+
+// Committed returns the last index that any server has committed.
+func (c *Checker) Committed() raft.Index { return raft.Index(len(c.committed)) }
+
+// quorum is how many voters are a majority.
+func (c *Checker) quorum() int { return len(c.options.Voters)/2 + 1 }
+
+// alone reports whether one server decides by itself. Then a term and its first entries are one write,
+// and if that is lost in a crash, the same term comes again: nobody has seen the first one.
+func (c *Checker) alone() bool { return len(c.options.Voters) == 1 }
+
+// learn notes an entry that a server has at an index, after the one with hash previous, and returns
+// what is known of it.
+func (c *Checker) learn(id raft.ServerID, index raft.Index, record wire.Raw, previous wire.Hash) *entry {
+	for raft.Index(len(c.entries)) < index {
+		c.entries = append(c.entries, nil)
+	}
+	term, hash := record.Term(), record.Hash()
+	at := c.entries[index-1]
+	for _, e := range at {
+		if e.term != term {
+			continue
+		}
+		if e.hash != hash && c.alone() && index > c.Committed() {
+			e.hash, e.record = hash, bytes.Clone(record)
+			c.nameOp(e)
+			return e
+		}
+		if e.hash != hash {
+			c.fail("C4", "server %d has entry %d of term %d with hash %x, another had it with hash %x",
+				id, index, term, hash, e.hash)
+		}
+		return e
+	}
+	if record.Index() != index || !record.Follows(previous, c.options.Group) {
+		c.fail("C4", "entry %d of term %d at server %d does not follow from the entry before it: its record says index %d, hash %x, previous %x",
+			index, term, id, record.Index(), hash, previous)
+	}
+	e := &entry{mark: mark{term, hash}, record: bytes.Clone(record)}
+	c.entries[index-1] = append(at, e)
+	c.nameOp(e)
+	return e
+}
+
+// known returns what is known of an entry; nil if no server ever had it.
+func (c *Checker) known(index raft.Index, m mark) *entry {
+	if index == 0 || index > raft.Index(len(c.entries)) {
+		return nil
+	}
+	for _, e := range c.entries[index-1] {
+		if e.mark == m {
+			return e
+		}
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package check
+
+import (
+	"slices"
+
+	"github.com/quorate/quorate/raft"
+)
+
+// elected checks a server that leads from now on.
+func (s *Server) elected() {
+	c := s.checker
+	term := s.view.Term
+	if other, ok := c.leaders[term]; ok && !c.alone() {
+		c.fail("C1", "server %d is elected in term %d, in which %d was elected before", s.id, term, other.id)
+		return
+	}
+	s.voted(term, s.id, "leads by")
+	granted := 0
+	for _, voter := range c.options.Voters {
+		if c.votes[ballot{voter, term}] == s.id {
+			granted++
+		}
+	}
+	if granted < c.quorum() {
+		c.fail("C1", "server %d leads in term %d with %d votes of %d", s.id, term, granted, len(c.options.Voters))
+	}
+	if n := c.committedBefore(term); n > 0 {
+		if e := c.committed[n-1]; s.memory.last() < n || s.memory.log[n-1] != e.mark {
+			c.fail("C5", "server %d leads in term %d without entry %d of term %d, committed in term %d; its log ends at %d",
+				s.id, term, n, e.term, e.committedIn, s.memory.last())
+		}
+	}
+	began := len(s.memory.log)
+	for began > 0 && s.memory.log[began-1].term == term {
+		began--
+	}
+	c.leaders[term] = leader{s.id, slices.Clip(s.memory.log[:began])}
+}
+
+// committedBefore returns the last index that was committed by the leader of an earlier term. One who
+// won late may lead in a term that is over for the others, and misses what was committed since.
+func (c *Checker) committedBefore(term raft.Term) raft.Index {
+	n := c.Committed()
+	for n > 0 && c.committed[n-1].committedIn >= term {
+		n--
+	}
+	return n
+}
+
+// had reports whether the leader of a term had that entry in its log, in that term or before.
+func (l *leader) had(term raft.Term, index raft.Index, m mark) bool {
+	if index <= raft.Index(len(l.log)) {
+		return l.log[index-1] == m
+	}
+	return m.term == term
+}
+
+// committed checks an advance of the commit index.
+func (s *Server) committed(before View) {
+	c := s.checker
+	commit := s.view.Commit
+	for i := before.Commit + 1; i <= commit; i++ {
+		m := s.memory.log[i-1]
+		switch {
+		case i > c.Committed():
+			e := c.known(i, m)
+			e.committedIn = s.view.Term
+			c.committed = append(c.committed, e)
+		case c.committed[i-1].mark != m:
+			c.fail("C6", "server %d commits entry %d of term %d, but the entry of term %d was committed there",
+				s.id, i, m.term, c.committed[i-1].term)
+			return
+		}
+	}
+	m := s.memory.log[commit-1]
+	if s.view.Role == raft.Leader && before.Role == raft.Leader && before.Term == s.view.Term && m.term != s.view.Term {
+		c.fail("C8", "leader %d of term %d commits up to entry %d, which is of term %d", s.id, s.view.Term, commit, m.term)
+	}
+	durable := 0
+	for _, other := range c.servers {
+		if slices.Contains(c.options.Voters, other.id) && other.durable.has(commit, m) {
+			durable++
+		}
+	}
+	if durable < c.quorum() {
+		c.fail("C7", "server %d commits entry %d of term %d, which is on the disks of %d servers of %d",
+			s.id, commit, m.term, durable, len(c.options.Voters))
+	}
+}
