@@ -1,0 +1,59 @@
+// Package sim runs a whole cluster in one goroutine, in simulated time, out of one seed.
+//
+// # What
+//
+// Run makes a world: servers, each with a disk, a log, a replica and a key/value store, a network
+// between them, clients, and everything that can go wrong. Log, replica, wire formats and store are the
+// code that ships; the simulator only carries out the work that replicas hand out, as the host does,
+// from a queue of events. Everything that is left open is drawn from the seed: the same seed gives the
+// same world, event by event, on every machine. After each event package check looks at the server that
+// was touched.
+//
+// A world draws what kind of world it is first (plan.go): how many servers, how they are tuned, how
+// fast its disks and links are, and which kinds of faults it has how often. Each kind is left out of
+// half of the worlds; a tenth of them are calm. At the end everything heals, and must come right: a
+// leader, an answer for everybody who waits, service at every server, equal logs and states.
+//
+// # Units
+//
+// Time in the world is nanoseconds since its beginning; probabilities are per million; servers and
+// clients are counted from 1 in what is told, and from 0 in slices.
+//
+// # Shape
+//
+//	                     ┌────────── server ──────────┐
+//	clients ── requests ─┤ replica ── work ─┬─ storage ├── wal ── crashdisk
+//	           answers   │    ▲             ├─ machine ├── kv  ── treekv
+//	                     │  inputs          └─ network ├── other servers
+//	                     └────────────────────────────┘
+//	queue of events ─► world ─► happen ─► check            dice: every choice, by name
+//	faults: crash, pause, cut, clog, slow disk, disk error, drifting clock
+//	ending: heal, drain, serve, agree
+//
+// Choices are asked for by name and entity ("net.drop 2>3"), so that a world in which one kind of fault
+// is switched off is otherwise the same.
+//
+// # Errors
+//
+// Run returns a *Failure if anything was wrong: it has the seed, the check, the facts, and the command
+// that replays the world and tells its story. To the checks of package check come these:
+//
+//	B1  in a calm world, an election or an unknown outcome without a cause
+//	I1  an invariant of the code under test is broken
+//	I2  it panics
+//	K3  stores with the same log do not hold the same
+//	N1  a message to nobody
+//	N2  a message that cannot be read, or that was damaged and was read
+//	R1  a server does not start again from what a crash has left, or would not
+//	R2  a server gives up though its disk works
+//	V1  everything has healed, and does not come right in time
+//
+// # Concurrency
+//
+// A world has one goroutine. Many runs worlds side by side, which share nothing.
+//
+// # Source
+//
+// The idea is that of FoundationDB's and TigerBeetle's simulators; drawing the kinds of faults is
+// swarm testing (Groce and others, 2012).
+package sim

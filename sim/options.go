@@ -1,0 +1,139 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/quorate/quorate/check"
+)
+
+// Options say which world to run. The zero value is seed 0 at the default length.
+type Options struct {
+	// Seed decides everything in the world.
+	Seed uint64
+	// Simulated is how long the world runs before its ending, in its own time. Default 30 s, at most
+	// 24 h.
+	Simulated time.Duration
+	// Story gets one line for everything worth telling, as it happens. Nil: nobody is told.
+	Story io.Writer
+}
+
+const (
+	defaultSimulated = 30 * time.Second
+	maxSimulated     = 24 * time.Hour
+)
+
+// Validate reports everything that is wrong with the options at once, or nil.
+func (o Options) Validate() error {
+	var wrong []error
+	if o.Simulated < 0 || o.Simulated > maxSimulated {
+		wrong = append(wrong, fmt.Errorf("Simulated is %v, must be from 0 to %v", o.Simulated, maxSimulated))
+	}
+	return errors.Join(wrong...)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Simulated == 0 {
+		o.Simulated = defaultSimulated
+	}
+	return o
+}
+
+// Result is what became of a world.
+type Result struct {
+	Seed uint64
+	// Trace is a hash over everything that happened.
+	Trace [16]byte
+	// Simulated is how much time passed in the world, its ending included.
+	Simulated time.Duration
+	Counts    Counts
+}
+
+// Counts say how often things happened.
+type Counts struct {
+	Events, Messages, Lost, Duplicated, Flipped          int
+	Elections, LeaderChanges, Terms                      int
+	Crashes, CrashesWithLoss, Kills, CrashesInRecovery   int
+	DiskErrors, Pauses, Partitions, OneWay               int
+	TornTails, Truncations, Reconciled, PeerFetches      int
+	ApplyFetches, Segments, Commits, Applies, TermFences int
+	Flushes, Samples                                     int
+	Requests, Done, Never, Unknown                       int
+	Reads, FollowerReads, StaleReads, Compactions        int
+	ForwardedAgain, HandedOn, Configurations             int
+	Calm, Worlds                                         int
+}
+
+// each calls visit with the name and the value of every count, in the order of the fields.
+func (c *Counts) each(visit func(name string, value *int)) {
+	for _, f := range []struct {
+		name  string
+		value *int
+	}{
+		{"worlds", &c.Worlds}, {"calm worlds", &c.Calm}, {"events", &c.Events},
+		{"messages", &c.Messages}, {"messages lost", &c.Lost}, {"messages duplicated", &c.Duplicated},
+		{"messages flipped and refused", &c.Flipped},
+		{"elections", &c.Elections}, {"leader changes", &c.LeaderChanges}, {"terms", &c.Terms},
+		{"crashes", &c.Crashes}, {"crashes that lost unsynced data", &c.CrashesWithLoss},
+		{"kills without loss", &c.Kills}, {"crashes during recovery", &c.CrashesInRecovery},
+		{"disk errors", &c.DiskErrors}, {"pauses", &c.Pauses},
+		{"partitions", &c.Partitions}, {"partitions in one direction", &c.OneWay},
+		{"torn tails recovered", &c.TornTails}, {"truncations", &c.Truncations},
+		{"logs reconciled", &c.Reconciled}, {"fetches for peers", &c.PeerFetches},
+		{"fetches for the state machine", &c.ApplyFetches}, {"segments begun", &c.Segments},
+		{"commits", &c.Commits}, {"entries applied", &c.Applies}, {"term fences", &c.TermFences},
+		{"flushes", &c.Flushes}, {"disks looked at as after a crash", &c.Samples},
+		{"requests", &c.Requests}, {"requests done", &c.Done}, {"requests that never happened", &c.Never},
+		{"requests of unknown outcome", &c.Unknown},
+		{"linearizable reads", &c.Reads}, {"linearizable reads at followers", &c.FollowerReads},
+		{"serializable reads", &c.StaleReads}, {"compactions", &c.Compactions},
+		{"forwarded batches sent again", &c.ForwardedAgain}, {"commands handed to another leader", &c.HandedOn},
+		{"configurations", &c.Configurations},
+	} {
+		visit(f.name, f.value)
+	}
+}
+
+// Add adds the counts of another world.
+func (c *Counts) Add(other *Counts) {
+	var values []int
+	other.each(func(_ string, v *int) { values = append(values, *v) })
+	i := 0
+	c.each(func(_ string, v *int) {
+		*v += values[i]
+		i++
+	})
+}
+
+// String lists the counts, one to a line.
+func (c *Counts) String() string {
+	text := ""
+	c.each(func(name string, v *int) { text += fmt.Sprintf("%12d %s\n", *v, name) })
+	return text
+}
+
+// Failure says that something was wrong in a world.
+type Failure struct {
+	Seed      uint64
+	Simulated time.Duration // as in the options
+	At        time.Duration // when it was found
+	Violation *check.Violation
+	Stack     string // of a panic
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("seed %d: at %v: %v\nreplay: %s", f.Seed, f.At, f.Violation, f.Replay())
+}
+
+func (f *Failure) Unwrap() error { return f.Violation }
+
+// Replay returns the command that runs the world again, and tells its story.
+func (f *Failure) Replay() string {
+	command := fmt.Sprintf("quorate sim --seed %d", f.Seed)
+	if f.Simulated != defaultSimulated {
+		command += fmt.Sprintf(" --seconds %g", f.Simulated.Seconds())
+	}
+	return command
+}

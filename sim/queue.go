@@ -1,0 +1,107 @@
+package sim
+
+// event is something that is to happen.
+type event struct {
+	at   int64  // nanoseconds since the beginning
+	seq  uint64 // of events at the same time, the one that was planned first comes first
+	kind eventKind
+	// server is whom it happens to, as an index into world.servers; none for the world itself.
+	server int
+	// life is the life of the server that the event belongs to; anyLife if it happens to any.
+	life int
+	// number and data depend on the kind.
+	number uint64
+	data   any
+	bytes  []byte
+}
+
+const (
+	none    = -1
+	anyLife = -1
+)
+
+type eventKind uint8
+
+// The kinds of events, and what number and data are.
+const (
+	evTick     eventKind = iota + 1 // a server's clock ticks
+	evTurn                          // a server's replica takes in what has gathered
+	evDeliver                       // a message arrives; number: from, data: nil, bytes: the message
+	evSynced                        // the disk has finished a sync
+	evSeal                          // the log has been idle for a while; number: which write was the last
+	evPrepare                       // the log's next segment is made
+	evApplied                       // the state machine applies what it was given
+	evFetched                       // records are read from the log; data: replica.Fetch
+	evFlush                         // the state machine becomes durable
+	evRemove                        // the state machine removes what is compacted
+	evKeyKnown                      // a server has learned another's key; number: whose
+	evSample                        // the disk is looked at as it would be after a crash
+	evRestart                       // a server that is down starts
+	evResume                        // a server that was paused goes on
+	evClient                        // a client makes a request; number: which client
+	evDeadline                      // a client waits no longer; number: the request
+	evFault                         // a fault begins; data: *fault
+	evRelief                        // a fault ends; data: *fault
+	evEnd                           // the ending is looked at
+)
+
+var eventNames = [...]string{
+	evTick: "tick", evTurn: "turn", evDeliver: "deliver", evSynced: "synced", evSeal: "seal", evPrepare: "prepare",
+	evApplied: "applied", evFetched: "fetched", evFlush: "flush", evRemove: "remove", evKeyKnown: "key known",
+	evSample: "sample", evRestart: "restart", evResume: "resume", evClient: "client", evDeadline: "deadline",
+	evFault: "fault", evRelief: "relief", evEnd: "end",
+}
+
+func (k eventKind) String() string { return eventNames[k] }
+
+// queue holds the events to come: a binary heap.
+type queue struct {
+	heap []event
+	seq  uint64
+}
+
+func (q *queue) add(e event) {
+	q.seq++
+	e.seq = q.seq
+	q.heap = append(q.heap, e)
+	i := len(q.heap) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !q.heap[i].before(&q.heap[parent]) {
+			break
+		}
+		q.heap[i], q.heap[parent] = q.heap[parent], q.heap[i]
+		i = parent
+	}
+}
+
+func (e *event) before(other *event) bool {
+	return e.at < other.at || e.at == other.at && e.seq < other.seq
+}
+
+// next takes out the earliest event; false if there is none.
+func (q *queue) next() (event, bool) {
+	if len(q.heap) == 0 {
+		return event{}, false
+	}
+	first := q.heap[0]
+	last := len(q.heap) - 1
+	q.heap[0] = q.heap[last]
+	q.heap[last] = event{}
+	q.heap = q.heap[:last]
+	i := 0
+	for {
+		child := 2*i + 1
+		if child >= last {
+			return first, true
+		}
+		if right := child + 1; right < last && q.heap[right].before(&q.heap[child]) {
+			child = right
+		}
+		if !q.heap[child].before(&q.heap[i]) {
+			return first, true
+		}
+		q.heap[i], q.heap[child] = q.heap[child], q.heap[i]
+		i = child
+	}
+}

@@ -1,0 +1,322 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/check"
+	"github.com/quorate/quorate/internal/crashdisk"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wal"
+	"github.com/quorate/quorate/wire"
+)
+
+// server is one server: what survives a crash, and, while it runs, what does not.
+type server struct {
+	world  *world
+	index  int // in world.servers
+	id     raft.ServerID
+	checks *check.Server
+	labels serverLabels
+
+	// What survives.
+	disk    *crashdisk.Disk
+	machine machine // its engine keeps what was flushed
+	boot    uint64
+	kept    bool // the group's log was begun: it must be there from now on
+
+	// What does not. A life ends with a crash; what was planned for it does not happen.
+	life    int
+	up      bool
+	replica *replica.Replica
+	log     *wal.Log
+	inbox   []replica.Input
+	spare   []replica.Input
+	turning bool // a turn is planned
+	hasTick bool // a tick is in the inbox
+	storage storage
+	// gotReply: the replica is about to see an acknowledgement.
+	gotReply bool
+
+	// A paused server lets everything wait in held.
+	paused bool
+	held   []event
+	rate   int64 // how long its second takes, per million
+	slow   bool  // its disk is slow
+	// failing: an operation of its disk was made to fail, or to be its last.
+	failing bool
+
+	seen seen
+}
+
+type serverLabels struct {
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, moment string
+}
+
+func newServer(w *world, index int) *server {
+	s := &server{world: w, index: index, id: raft.ServerID(index + 1), rate: million}
+	label := func(what string) string { return fmt.Sprintf("server.%s %d", what, s.id) }
+	s.labels = serverLabels{
+		tick: label("tick"), rate: label("rate"), turn: label("turn"), sync: label("sync"), prepare: label("prepare"),
+		apply: label("apply"), read: label("read"), flush: label("flush"), remove: label("remove"), known: label("known"),
+		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
+		atOperation: label("atOperation"), operation: label("operation"), moment: label("moment"),
+	}
+	s.checks = w.check.Server(s.id)
+	s.disk = crashdisk.New(w.plan.disk)
+	s.machine.start()
+	return s
+}
+
+// start starts a server from what it has. It does what Host.Open and Host.Start do.
+func (s *server) start() {
+	w := s.world
+	s.boot++
+	s.life++
+	if w.dice.chance(s.labels.recovery, w.plan.crashInRecovery) && !w.ending {
+		s.failing = true
+		s.disk.StopAt(s.disk.Operation() + 1 + w.dice.below(s.labels.operation, 40))
+	}
+	if err := s.open(); err != nil {
+		if s.failing && errors.Is(err, crashdisk.ErrCrashed) {
+			w.counts.CrashesInRecovery++
+			w.tell(s, "the power goes while it starts")
+			s.crash(false)
+			return
+		}
+		w.check.Fail("R1", "server %d does not start again: %v", s.id, err)
+		return
+	}
+	s.up = true
+	s.storage = storage{}
+	w.tell(s, "starts: boot %d, term %d, log to %d, state to %d", s.boot, s.replica.Core().CurrentTerm(),
+		s.replica.Core().LastIndex(), s.machine.durable())
+	s.planLife()
+	if len(w.servers) == 1 {
+		s.put(replica.Campaign{}) // alone, there is nobody to wait for
+	}
+	s.mayTurn()
+}
+
+func (s *server) open() error {
+	w := s.world
+	log, recovered, err := wal.Open(wal.Options{
+		FS: s.disk, Dir: walDir, SegmentBytes: w.plan.segmentBytes, Cluster: cluster, Server: uint64(s.id), Boot: s.boot,
+	})
+	if err != nil {
+		return err
+	}
+	s.log = log
+	if t := recovered.TornTail; t != nil {
+		w.counts.TornTails++
+		w.tell(s, "cuts a torn write off its log: %d bytes at %d of %s", t.Bytes, t.Offset, t.File)
+	}
+	found, err := s.group(&recovered)
+	if err != nil {
+		return err
+	}
+	if err := s.machine.open(); err != nil {
+		return err
+	}
+	state, err := replica.Restart(log, found, s.machine.durable())
+	if err != nil {
+		return err
+	}
+	options := w.plan.replica
+	options.Boot = s.boot
+	options.Member = wire.Member{ID: s.id, Roles: wire.RoleVoter, Key: keyOf(s.id), Name: fmt.Sprintf("s%d", s.id)}
+	if s.replica, err = replica.New(options, state); err != nil {
+		return err
+	}
+	s.checks.Restored(imageOf(&found), check.ViewOf(s.replica.Core()), s.machine.durable())
+	s.checks.Reopened(s.machine.digest())
+	return nil
+}
+
+// group returns what the log has of the group, after beginning its log if this is a new server.
+func (s *server) group(recovered *wal.Recovered) (wal.Group, error) {
+	for i := range recovered.Groups {
+		if recovered.Groups[i].ID == group {
+			s.kept = true
+			return recovered.Groups[i], nil
+		}
+	}
+	if s.kept {
+		return wal.Group{}, errors.New("the group's log is gone")
+	}
+	base := wal.Base{Configuration: wire.AppendConfiguration(nil, s.world.initial)}
+	if err := s.log.Append([]wal.Write{{Group: group, Base: &base}}); err != nil {
+		return wal.Group{}, err
+	}
+	if err := s.log.Sync(); err != nil {
+		return wal.Group{}, err
+	}
+	s.kept = true
+	begun, _ := s.log.State(group)
+	return begun, nil
+}
+
+// imageOf says what was found in the log, to the checker.
+func imageOf(g *wal.Group) check.Image {
+	image := check.Image{HardState: g.HardState, Last: g.Last, LastHash: g.LastHash, LastTerm: g.Base.Term}
+	if n := len(g.Runs); n > 0 {
+		image.LastTerm = g.Runs[n-1].Term
+	}
+	return image
+}
+
+// planLife plans what happens in every life of a server.
+func (s *server) planLife() {
+	w := s.world
+	s.after(evTick, int64(w.dice.below(s.labels.rate, int(w.plan.tick))))
+	s.after(evPrepare, w.dice.spread(s.labels.prepare, w.plan.syncTime))
+	s.after(evFlush, w.dice.spread(s.labels.flush, w.plan.flushEvery))
+	s.after(evRemove, w.dice.spread(s.labels.remove, w.plan.removeEvery))
+	s.after(evSample, w.dice.spread(s.labels.sample, 10*second))
+	for _, other := range w.servers {
+		if other != s {
+			w.queue.add(event{at: w.now + w.dice.spread(s.labels.known, second), kind: evKeyKnown, server: s.index, life: s.life,
+				number: uint64(other.id)})
+		}
+	}
+}
+
+// after plans an event of this life.
+func (s *server) after(kind eventKind, delay int64) {
+	s.world.queue.add(event{at: s.world.now + delay, kind: kind, server: s.index, life: s.life})
+}
+
+// handle lets an event happen.
+func (s *server) handle(e *event) {
+	w := s.world
+	switch e.kind {
+	case evTick:
+		s.tick()
+	case evTurn:
+		s.turning = false
+		s.turn()
+		return
+	case evDeliver:
+		w.deliver(s, e)
+	case evSynced:
+		s.synced()
+	case evSeal:
+		s.seal(e.number)
+	case evPrepare:
+		s.prepare()
+	case evApplied:
+		s.applied()
+	case evFetched:
+		s.fetched(e.data.(replica.Fetch))
+	case evFlush:
+		s.flush()
+	case evRemove:
+		s.remove()
+	case evKeyKnown:
+		s.put(replica.KeyKnown{ID: raft.ServerID(e.number), Key: keyOf(raft.ServerID(e.number))})
+	case evSample:
+		s.sample()
+	case evDeadline:
+		s.put(replica.Cancel{Handle: e.number})
+	}
+	s.mayTurn()
+}
+
+// tick lets the clock of a server tick. A tick that was not taken in yet is enough.
+func (s *server) tick() {
+	w := s.world
+	s.after(evTick, w.plan.tick*s.rate/million)
+	if s.hasTick {
+		return
+	}
+	s.hasTick = true
+	s.put(replica.Tick{Random: uint64(w.dice.below(s.labels.tick, 1<<62))})
+}
+
+// put hands something that happened to the replica.
+func (s *server) put(in replica.Input) { s.inbox = append(s.inbox, in) }
+
+// mayTurn lets the replica take in what has gathered, now or soon.
+func (s *server) mayTurn() {
+	w := s.world
+	if len(s.inbox) == 0 || s.turning || !s.up {
+		return
+	}
+	if w.plan.turnDelay == 0 {
+		s.turn()
+		return
+	}
+	s.turning = true
+	s.after(evTurn, w.dice.spread(s.labels.turn, w.plan.turnDelay))
+}
+
+// crash ends a life: the process only, or the machine with it. The server starts again later. With a
+// disk that is about to fail it is always the machine.
+func (s *server) crash(processOnly bool) {
+	w := s.world
+	w.counts.Crashes++
+	if processOnly && !s.failing {
+		w.counts.Kills++
+		s.disk.Kill()
+	} else {
+		if s.disk.Pending() > 0 {
+			w.counts.CrashesWithLoss++
+		}
+		s.disk.Crash(w.dice.source, w.plan.personality)
+	}
+	s.end()
+	w.queue.add(event{at: w.now + 1 + w.dice.spread(s.labels.down, w.plan.down), kind: evRestart, server: s.index, life: s.life})
+}
+
+// end forgets everything that a crash takes away.
+func (s *server) end() {
+	w := s.world
+	s.machine.crash(func(batches int) int { return w.dice.below(s.labels.keep, batches+1) })
+	s.checks.Stopped()
+	w.endRequests(s)
+	s.life++
+	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
+	s.replica, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil
+	s.paused = false
+	s.storage = storage{}
+	s.seen = seen{}
+}
+
+// fail is what the host's OnFatal does: the process ends. Only a disk that was made to fail excuses it.
+func (s *server) fail(err error) {
+	w := s.world
+	if !s.failing {
+		w.check.Fail("R2", "server %d must not go on: %v", s.id, err)
+		return
+	}
+	w.tell(s, "its disk fails: %v", err)
+	s.crash(false)
+}
+
+// sample looks at the disk as a crash would leave it now, and opens the log that would be there.
+func (s *server) sample() {
+	w := s.world
+	s.after(evSample, w.dice.spread(s.labels.sample, 10*second))
+	w.counts.Samples++
+	_, recovered, err := wal.Open(wal.Options{
+		FS: s.disk.CrashNow(), Dir: walDir, SegmentBytes: w.plan.segmentBytes, Cluster: cluster, Server: uint64(s.id), Boot: s.boot,
+	})
+	if err != nil {
+		w.check.Fail("R1", "after a crash now server %d would not start again: %v", s.id, err)
+		return
+	}
+	for i := range recovered.Groups {
+		s.checks.WouldRestore(imageOf(&recovered.Groups[i]))
+	}
+	if len(recovered.Groups) == 0 {
+		w.check.Fail("R1", "after a crash now the log of server %d would be empty", s.id)
+	}
+}
+
+// keyOf returns a server's public key, which is none: nobody signs anything here.
+func keyOf(id raft.ServerID) []byte {
+	key := make([]byte, 32)
+	key[0] = byte(id)
+	return key
+}

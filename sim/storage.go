@@ -1,0 +1,163 @@
+package sim
+
+import (
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wal"
+)
+
+// storage is the log writer of a server: the writes that wait, and those under way. While a sync is
+// under way, what is to be written gathers, and goes out with the next one, as in the host.
+type storage struct {
+	waiting []replica.Write
+	writing []replica.Write // appended, and not synced yet
+	writes  uint64          // how many batches were written
+}
+
+// sealAfter is how long after the last write the host seals its log.
+const sealAfter = 50 * 1_000_000
+
+// write hands writes to the log writer.
+func (s *server) write(writes []replica.Write) {
+	s.storage.waiting = append(s.storage.waiting, writes...)
+	s.writeNext()
+}
+
+// writeNext appends everything that waits, unless a sync is under way.
+func (s *server) writeNext() {
+	w, t := s.world, &s.storage
+	if len(t.writing) > 0 || len(t.waiting) == 0 {
+		return
+	}
+	t.writing, t.waiting = t.waiting, nil
+	t.writes++
+	s.checks.Appended(t.writing)
+	if err := s.log.Append(forLog(t.writing)); err != nil {
+		s.fail(err)
+		return
+	}
+	delay := w.dice.spread(s.labels.sync, w.plan.syncTime)
+	if s.slow {
+		delay *= 50
+	}
+	s.after(evSynced, delay)
+}
+
+// forLog puts writes as the log takes them.
+func forLog(writes []replica.Write) []wal.Write {
+	batch := make([]wal.Write, len(writes))
+	for i := range writes {
+		r := &writes[i]
+		batch[i] = wal.Write{Group: group, HardState: r.HardState, TruncateFrom: r.TruncateFrom, First: r.First, Records: r.Records}
+	}
+	return batch
+}
+
+// synced makes what was appended durable, and reports it.
+func (s *server) synced() {
+	w, t := s.world, &s.storage
+	if err := s.log.Sync(); err != nil {
+		s.fail(err)
+		return
+	}
+	s.checks.Synced()
+	s.put(replica.Persisted{Ticket: t.writing[len(t.writing)-1].Ticket})
+	t.writing = nil
+	s.after(evPrepare, w.dice.spread(s.labels.prepare, 4*w.plan.syncTime))
+	s.writeNext()
+	if s.up && len(t.writing) == 0 {
+		w.queue.add(event{at: w.now + sealAfter, kind: evSeal, server: s.index, life: s.life, number: t.writes})
+	}
+}
+
+// seal seals a log that has been idle.
+func (s *server) seal(writes uint64) {
+	t := &s.storage
+	if t.writes != writes || len(t.writing) > 0 {
+		return
+	}
+	if err := s.log.Seal(); err != nil {
+		s.fail(err)
+	}
+}
+
+// prepare makes the log's next segment.
+func (s *server) prepare() {
+	before := s.disk.Operation()
+	if err := s.log.Prepare(); err != nil {
+		s.fail(err)
+		return
+	}
+	if s.disk.Operation() > before {
+		s.world.counts.Segments++
+	}
+}
+
+// fetch reads from the log, a while later.
+func (s *server) fetch(f replica.Fetch) {
+	w := s.world
+	if f.ID&1 == 1 {
+		w.counts.PeerFetches++
+	} else {
+		w.counts.ApplyFetches++
+	}
+	w.queue.add(event{at: w.now + w.dice.spread(s.labels.read, w.plan.readTime), kind: evFetched, server: s.index, life: s.life, data: f})
+}
+
+func (s *server) fetched(f replica.Fetch) {
+	records, err := s.log.Read(group, f.First, f.Last, f.LimitBytes)
+	s.put(replica.Fetched{ID: f.ID, Records: records, Err: err})
+}
+
+// apply hands entries to the state machine, which takes a while.
+func (s *server) apply(a *replica.Apply) {
+	w := s.world
+	if s.machine.underWay != nil {
+		w.check.Fail("C10", "server %d was given entries to apply while others are being applied", s.id)
+		return
+	}
+	s.machine.underWay = a
+	s.after(evApplied, w.dice.spread(s.labels.apply, w.plan.applyTime))
+}
+
+// applied applies them.
+func (s *server) applied() {
+	w := s.world
+	a := s.machine.underWay
+	s.machine.underWay = nil
+	answers, err := s.machine.apply(a.Entries)
+	if err != nil {
+		w.check.Fail("K1", "server %d cannot apply entries from %d on: %v", s.id, a.Entries[0].Index, err)
+		return
+	}
+	w.counts.Applies += len(a.Entries)
+	digest := s.machine.digest()
+	w.trace.addBytes(digest[:])
+	s.checks.Applied(a.Entries, answers, digest)
+	s.put(replica.Applied{Answers: answers})
+}
+
+// flush makes the state machine durable.
+func (s *server) flush() {
+	w := s.world
+	s.after(evFlush, w.dice.spread(s.labels.flush, w.plan.flushEvery))
+	index, err := s.machine.flush()
+	if err != nil {
+		w.check.Fail("K1", "server %d cannot flush: %v", s.id, err)
+		return
+	}
+	w.counts.Flushes++
+	s.checks.Flushed(index)
+}
+
+// remove lets the state machine remove some of what is compacted.
+func (s *server) remove() {
+	w := s.world
+	s.after(evRemove, w.dice.spread(s.labels.remove, w.plan.removeEvery))
+	if _, err := s.machine.store.CompactStep(16); err != nil {
+		w.check.Fail("K1", "server %d cannot remove what is compacted: %v", s.id, err)
+	}
+}
+
+// lastApplied returns how far the state machine is.
+func (s *server) lastApplied() raft.Index { return raft.Index(s.machine.store.AppliedIndex()) }

@@ -1,0 +1,141 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/quorate/quorate/check"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+)
+
+// turn runs the replica once, and carries out the work as the host's worker does.
+func (s *server) turn() {
+	w := s.world
+	inputs := s.inbox
+	s.inbox, s.spare = s.spare[:0], inputs
+	s.hasTick = false
+	work := s.replica.Step(inputs) // decide: memory only
+	core := s.replica.Core()
+	s.checks.Stepped(inputs, work.Writes, check.ViewOf(core))
+	if s.gotReply && core.Role() == raft.Leader {
+		s.checks.Believes(core.Status().Peers)
+	}
+	s.gotReply = false
+	s.note(&work)
+	clear(inputs)
+	if work.Fatal != nil {
+		s.fail(work.Fatal)
+		return
+	}
+	if len(work.Writes) > 0 {
+		s.write(work.Writes)
+	}
+	if !s.up { // the disk has failed
+		return
+	}
+	for i := range work.Send {
+		s.checkSent(&work.Send[i])
+		w.send(s.index, work.Send[i])
+	}
+	if work.Apply != nil {
+		s.apply(work.Apply)
+	}
+	for _, f := range work.Fetch {
+		s.fetch(f)
+	}
+	for i := range work.Answers {
+		w.answer(s, &work.Answers[i])
+	}
+	s.moment()
+}
+
+// seen is what the world has noticed of a server in this life.
+type seen struct {
+	role   raft.Role
+	term   raft.Term
+	commit raft.Index
+	// interesting: something has just happened after which a crash is worth its while.
+	interesting bool
+	// forwarded is the highest batch sent to the leader of forwardTerm.
+	forwardTerm raft.Term
+	forwarded   uint64
+}
+
+// note counts and tells what a turn has brought, and adds it to the trace.
+func (s *server) note(work *replica.Work) {
+	w := s.world
+	core := s.replica.Core()
+	role, term, commit := core.Role(), core.CurrentTerm(), core.CommitIndex()
+	w.trace.add(uint64(role)<<56 ^ uint64(term)<<40 ^ uint64(core.LastIndex())<<20 ^ uint64(commit))
+	s.seen.interesting = role != s.seen.role || term != s.seen.term || commit != s.seen.commit || len(work.Writes) > 0
+	if role == raft.Leader && (s.seen.role != raft.Leader || s.seen.term != term) {
+		w.elected(s, term)
+	}
+	s.seen.role, s.seen.term, s.seen.commit = role, term, commit
+	for i := range work.Writes {
+		for _, record := range work.Writes[i].Records {
+			w.trace.addBytes(record[:8])
+		}
+	}
+	for _, e := range work.Events {
+		switch e := e.(type) {
+		case raft.RoleChanged:
+			if e.Role == raft.Candidate {
+				w.counts.Elections++
+			}
+		case raft.Truncated:
+			w.counts.Truncations++
+		case raft.Reconciled:
+			w.counts.Reconciled++
+		case raft.Committed:
+			w.counts.Commits++
+		case raft.ConfigurationChanged:
+			w.counts.Configurations++
+		case replica.Diverged:
+			w.check.Fail("C4", "server %d: %v", s.id, e)
+		}
+		if w.story != nil {
+			w.tell(s, "%s", e)
+		}
+	}
+}
+
+// elected notes a new leader.
+func (w *world) elected(s *server, term raft.Term) {
+	if w.leader != none && w.leader != s.index {
+		w.counts.LeaderChanges++
+	}
+	if w.plan.calm && w.leader != none && w.now-w.ledSince > 4*w.plan.electionTimeout() {
+		w.check.Fail("B1", "server %d was elected in term %d, though nothing had happened to the leader, server %d", s.id, term, w.leader+1)
+	}
+	w.leader, w.leaderTerm, w.ledSince = s.index, term, w.now
+}
+
+// moment lets a server crash, or be cut off, just when something has happened.
+func (s *server) moment() {
+	w := s.world
+	if !s.up || !s.seen.interesting || w.ending {
+		return
+	}
+	if w.dice.chance(s.labels.moment, w.plan.cutAtEvent) {
+		w.strikeCut(s)
+	}
+	if w.dice.chance(s.labels.moment, w.plan.crashAtEvent) {
+		w.tell(s, "crashes at this very moment")
+		s.crash(w.dice.chance(s.labels.kill, w.plan.killShare))
+	}
+}
+
+// tell adds a line to the story.
+func (w *world) tell(s *server, format string, args ...any) {
+	if w.story == nil {
+		return
+	}
+	who := "          "
+	if s != nil {
+		who = fmt.Sprintf("server %-3d", s.id)
+	}
+	line := fmt.Sprintf(format, args...)
+	fmt.Fprintf(w.story, "%11.6fs  %s %s\n", float64(w.now)/1e9, who, strings.TrimSpace(line))
+}

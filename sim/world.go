@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"github.com/quorate/quorate/check"
+	"github.com/quorate/quorate/internal/choice"
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
+)
+
+// What every world has in common.
+const (
+	group   = wire.GroupID(7)
+	cluster = uint64(0x51)
+	walDir  = "wal"
+	second  = int64(time.Second)
+)
+
+// world is one run: servers, network, clients, faults and time, all of it from one seed.
+type world struct {
+	options Options
+	dice    dice
+	plan    plan
+	now     int64 // nanoseconds since the beginning
+	queue   queue
+	trace   trace
+	counts  Counts
+	check   *check.Checker
+	story   io.Writer
+
+	initial *wire.Configuration
+	servers []*server
+	links   []*link // from*len(servers)+to
+	clients []*client
+
+	requests         map[uint64]*request // those that wait, by id; looked up, never walked
+	lastID, oldestID uint64
+
+	// The latest leader, none if there never was one.
+	leader     int
+	leaderTerm raft.Term
+	ledSince   int64
+
+	ending bool
+	end    ending
+	over   bool
+}
+
+// Run runs the world of a seed, until its end or the first thing that is wrong: then the error is a
+// *Failure. Any other error is about the options.
+func Run(options Options) (Result, error) {
+	if err := options.Validate(); err != nil {
+		return Result{}, fmt.Errorf("simulate: %w", err)
+	}
+	w := newWorld(options.withDefaults())
+	stack := w.run()
+	r := Result{Seed: options.Seed, Trace: w.trace.sum(), Simulated: time.Duration(w.now), Counts: w.counts}
+	if v := w.check.Violation(); v != nil {
+		w.tell(nil, "WRONG: %s", v)
+		return r, &Failure{Seed: options.Seed, Simulated: w.options.Simulated, At: time.Duration(w.now), Violation: v, Stack: stack}
+	}
+	return r, nil
+}
+
+func newWorld(options Options) *world {
+	w := &world{
+		options: options, dice: dice{choice.FromSeed(options.Seed)}, story: options.Story,
+		initial: &wire.Configuration{}, requests: map[uint64]*request{}, oldestID: 1, leader: none,
+	}
+	w.plan = drawPlan(w.dice)
+	var voters []raft.ServerID
+	for i := range w.plan.servers {
+		voters = append(voters, raft.ServerID(i+1))
+		w.initial.Members = append(w.initial.Members, wire.Member{ID: raft.ServerID(i + 1), Roles: wire.RoleVoter})
+	}
+	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode})
+	for i := range w.plan.servers {
+		w.servers = append(w.servers, newServer(w, i))
+	}
+	for from := range w.servers {
+		for to := range w.servers {
+			w.links = append(w.links, newLink(from, to))
+		}
+	}
+	for i := range w.plan.clients {
+		w.clients = append(w.clients, newClient(i))
+	}
+	return w
+}
+
+// run lets everything happen. A panic of the code under test is a violation like any other.
+func (w *world) run() (stack string) {
+	defer func() {
+		if p := recover(); p != nil {
+			stack = string(debug.Stack())
+			if v, ok := p.(*invariant.Violation); ok {
+				w.check.Fail("I1", "%s", v.Text)
+				return
+			}
+			w.check.Fail("I2", "panic: %v", p)
+		}
+	}()
+	w.begin()
+	for !w.over && w.check.Violation() == nil {
+		e, ok := w.queue.next()
+		if !ok {
+			w.check.Fail("V1", "nothing is left to happen")
+			return ""
+		}
+		w.now = e.at
+		w.happen(&e)
+	}
+	return ""
+}
+
+// begin starts everything.
+func (w *world) begin() {
+	w.counts.Worlds = 1
+	if w.plan.calm {
+		w.counts.Calm = 1
+	}
+	w.tell(nil, "seed %d: %s", w.options.Seed, &w.plan)
+	for _, s := range w.servers {
+		s.drawRate()
+		s.start()
+	}
+	for _, c := range w.clients {
+		w.clientLater(c)
+	}
+	w.planFaults()
+	w.queue.add(event{at: int64(w.options.Simulated), kind: evEnd, server: none, life: anyLife})
+}
+
+// happen lets one event happen.
+func (w *world) happen(e *event) {
+	if e.server != none {
+		s := w.servers[e.server]
+		if e.life != anyLife && e.life != s.life {
+			return // of an earlier life
+		}
+		w.counted(e)
+		switch {
+		case e.kind == evRestart:
+			s.start()
+		case e.kind == evResume:
+			s.resume()
+		case s.paused:
+			s.hold(e)
+		default:
+			s.handle(e)
+		}
+		return
+	}
+	w.counted(e)
+	switch e.kind {
+	case evClient:
+		w.act(w.clients[e.number])
+	case evFault:
+		w.strike(e.data.(*fault))
+	case evRelief:
+		w.relieve(e.data.(*fault))
+	case evEnd:
+		w.lookAtEnd()
+	}
+}
+
+// counted counts an event and adds it to the trace.
+func (w *world) counted(e *event) {
+	w.counts.Events++
+	w.trace.add(uint64(e.at))
+	w.trace.add(uint64(e.kind)<<56 ^ uint64(uint8(e.server))<<48 ^ e.number)
+	if len(e.bytes) > 0 {
+		w.trace.addBytes(e.bytes)
+	}
+}
