@@ -1,0 +1,49 @@
+// Package etcdapi is what clients of etcd see: the gRPC services of etcd's v3 API, and the pages on
+// the same port that operators and load balancers ask for, over a group and a store.
+//
+// # What
+//
+// These are served, as etcd 3.7 does:
+//
+//	etcdserverpb.KV            Range, Put, DeleteRange, Txn, Compact
+//	etcdserverpb.Maintenance   Status
+//	etcdserverpb.Cluster       MemberList
+//	grpc.health.v1.Health      Check, Watch, for the service ""
+//	HTTP, GET                  /health /livez /readyz /version /metrics /debug/pprof (if enabled)
+//
+// Everything else of etcd's API is registered nowhere, so that gRPC itself answers Unimplemented and
+// nothing is pretended: KV.RangeStream; the other methods of Maintenance (Alarm, Defragment, Hash,
+// HashKV, Snapshot, MoveLeader, Downgrade) and of Cluster (MemberAdd, MemberRemove, MemberUpdate,
+// MemberPromote); the services Watch, Lease, Auth, Lock and Election; and the JSON gateway.
+//
+// A request's bytes are not decoded into etcd's types and encoded again: package kv reads them where
+// they are, they go into the log as they came, and what kv says to them goes behind a header as the
+// response. Only rare calls use the generated messages.
+//
+// # Units
+//
+// Sizes are bytes; spans of time are time.Duration; revisions, terms and indexes are counted from 1.
+//
+// # Shape
+//
+//	            ┌─ "PRI * HTTP/2.0…" ─> gRPC ── handler ─┬─ Check (kv, pure) ── refused: a status
+//	one port ───┤                                        ├─ Group.ProposeCommand ─> Answer ─┐
+//	            └─ anything else ─────> HTTP             └─ Group.Read ─> Store.Range ──────┤
+//	                                                          header + body, as they are <──┘
+//
+// # Errors
+//
+// Clients tell etcd's errors apart by their texts, and decide by their codes whether to try again: both
+// are etcd's to the letter (errors.go), but for ResourceExhausted of "too many requests", which leaves
+// etcd as Unknown by accident. A request that was not answered in time fails with "request timed out",
+// or with the caller's own DeadlineExceeded: of a write, neither says that it did not happen.
+//
+// # Concurrency
+//
+// Everything exported may be called from any goroutine. gRPC runs a goroutine for each call; nothing
+// here relies on that, but for waiting in it. Close returns when the last one is gone.
+//
+// # Source
+//
+// The behaviour is that of etcd 3.7 as its clients know it; docs/guarantees.md says what is promised.
+package etcdapi

@@ -1,0 +1,63 @@
+package etcdapi
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/kv"
+)
+
+// Errors that no request is to blame for, with etcd's texts and codes.
+var (
+	errNoLeader        = status.Error(codes.Unavailable, "etcdserver: no leader")
+	errTimeout         = status.Error(codes.Unavailable, "etcdserver: request timed out")
+	errStopped         = status.Error(codes.Unavailable, "etcdserver: server stopped")
+	errTooManyRequests = status.Error(codes.ResourceExhausted, "etcdserver: too many requests")
+	// errStore: the store could not be read. What exactly happened is for the server's log.
+	errStore = status.Error(codes.Internal, "quorate: the state cannot be read")
+	// errAnswer: the state machine's answer to a write is none. The write may have happened.
+	errAnswer = status.Error(codes.Internal, "quorate: the answer cannot be read")
+)
+
+// grpcCode is the gRPC code that etcd sends with an error of package kv.
+func grpcCode(c kv.Code) codes.Code {
+	switch c {
+	case kv.CodeOK:
+		return codes.OK
+	case kv.CodeKeyNotProvided, kv.CodeKeyNotFound, kv.CodeValueProvided, kv.CodeLeaseProvided, kv.CodeTooManyOps,
+		kv.CodeDuplicateKey, kv.CodeInvalidSortOption, kv.CodeRequestTooLarge:
+		return codes.InvalidArgument
+	case kv.CodeCompacted, kv.CodeFutureRevision:
+		return codes.OutOfRange
+	case kv.CodeLeaseNotFound:
+		return codes.NotFound
+	case kv.CodeMalformed, kv.CodeUnknownField, kv.CodeTooDeep: // ours
+		return codes.InvalidArgument
+	}
+	return codes.Unknown
+}
+
+// refusal is the error for a request that kv has refused: clients match the text.
+func refusal(c kv.Code) error { return status.Error(grpcCode(c), c.Error()) }
+
+// waitError is the error for a request that the group has not carried out. caller is the caller's own
+// context, without the server's bound.
+func waitError(caller context.Context, err error) error {
+	switch {
+	case errors.Is(err, quorate.ErrBusy):
+		return errTooManyRequests
+	case errors.Is(err, quorate.ErrTooLarge):
+		return refusal(kv.CodeRequestTooLarge)
+	case errors.Is(err, quorate.ErrClosed):
+		return errStopped
+	case caller.Err() != nil:
+		return status.FromContextError(caller.Err()).Err()
+	case errors.Is(err, quorate.ErrCanceled), errors.Is(err, quorate.ErrOutcomeUnknown):
+		return errTimeout
+	}
+	return status.Error(codes.Internal, "quorate: "+err.Error())
+}

@@ -1,0 +1,161 @@
+package etcdapi
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/kv/treekv"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wire"
+)
+
+const (
+	testCluster = 0xc1057e4
+	testMember  = 0x3e3be4
+	testTerm    = 7
+)
+
+// fakeGroup applies commands at once, to its store. Hooks, if set, come first; one that returns a
+// result ends the call.
+type fakeGroup struct {
+	store *kv.Store
+
+	mu        sync.Mutex // guards index, reads, proposals
+	index     uint64
+	reads     int
+	proposals int
+
+	propose func(ctx context.Context) error
+	read    func(ctx context.Context) error
+	answer  []byte // instead of the store's, if not nil
+	leader  raft.ServerID
+	members []wire.Member
+}
+
+func (g *fakeGroup) ProposeCommand(ctx context.Context, c wire.Command) ([]byte, error) {
+	if g.propose != nil {
+		if err := g.propose(ctx); err != nil {
+			return nil, err
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.answer != nil {
+		return g.answer, nil
+	}
+	g.index++
+	g.proposals++
+	answers, err := g.store.Apply([]kv.Command{{Index: g.index, Kind: kv.Kind(c.Kind), Request: c.Request}})
+	if err != nil {
+		return nil, err
+	}
+	return answers[0].Append(nil), nil
+}
+
+func (g *fakeGroup) Read(ctx context.Context) error {
+	g.mu.Lock()
+	g.reads++
+	g.mu.Unlock()
+	if g.read != nil {
+		return g.read(ctx)
+	}
+	return nil
+}
+
+// counts returns how many reads and proposals have come.
+func (g *fakeGroup) counts() (reads, proposals int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.reads, g.proposals
+}
+
+func (g *fakeGroup) Status() replica.Status {
+	return replica.Status{
+		Raft: raft.Status{
+			ID: testMember, CurrentTerm: testTerm, Leader: g.leader, CommitIndex: 12, LastApplied: 11,
+		},
+		Configuration: &wire.Configuration{Members: g.members},
+	}
+}
+
+// world is a server over a fake group, in memory.
+type world struct {
+	*Server
+	group    *fakeGroup
+	listener *bufconn.Listener
+	conn     *grpc.ClientConn
+}
+
+func newStore(t testing.TB) *kv.Store {
+	t.Helper()
+	store, err := kv.Open(treekv.New(), kv.Options{Cluster: testCluster})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+// newWorld starts a server; change may change its options and its group first.
+func newWorld(t testing.TB, change func(*Options, *fakeGroup)) *world {
+	t.Helper()
+	store := newStore(t)
+	group := &fakeGroup{store: store, leader: testMember}
+	options := Options{Group: group, Store: store, ClusterID: testCluster, MemberID: testMember}
+	if change != nil {
+		change(&options, group)
+	}
+	server, err := New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Server: server, group: group, listener: bufconn.Listen(1 << 20)}
+	t.Cleanup(server.Close)
+	if err := server.Serve(w.listener); err != nil {
+		t.Fatal(err)
+	}
+	w.conn = w.dial(t)
+	return w
+}
+
+// dial returns another connection to the server.
+func (w *world) dial(t testing.TB) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:memory",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.listener.DialContext(ctx) }),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// testContext ends long before the test binary's own time-out, so that a call that hangs says where.
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func marshal(t testing.TB, m proto.Message) []byte {
+	t.Helper()
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

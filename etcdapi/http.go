@@ -1,0 +1,172 @@
+package etcdapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+)
+
+// Handler serves the pages of the client port, for listeners that have nothing but HTTP.
+func (s *Server) Handler() http.Handler { return s.pages }
+
+// newPages puts the pages together. All of them are read with GET; everything else is 405 or 404.
+func (s *Server) newPages() http.Handler {
+	mux := http.NewServeMux()
+	get := func(path string, page http.HandlerFunc) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet {
+				w.Header().Set("Allow", http.MethodGet)
+				http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+				return
+			}
+			page(w, r)
+		})
+	}
+	get("/health", s.healthPage)
+	get("/version", s.versionPage)
+	s.checkPages(get, "/livez", s.liveChecks())
+	s.checkPages(get, "/readyz", s.readyChecks())
+	if s.options.Metrics != nil {
+		get("/metrics", s.options.Metrics.ServeHTTP)
+	}
+	if s.options.Pprof {
+		get("/debug/pprof/", pprof.Index)
+		get("/debug/pprof/cmdline", pprof.Cmdline)
+		get("/debug/pprof/profile", pprof.Profile)
+		get("/debug/pprof/symbol", pprof.Symbol)
+		get("/debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+// healthPage tells whether requests would be answered: 200 if so, else 503 and the reason. With
+// serializable=true it is asked whether those would that take what this server has; exclude names
+// alarms to disregard, of which there are none yet.
+func (s *Server) healthPage(w http.ResponseWriter, r *http.Request) {
+	serializable := r.URL.Query().Get("serializable") == "true"
+	health := struct {
+		Health string `json:"health"`
+		Reason string `json:"reason"`
+	}{Health: "true"}
+	code := http.StatusOK
+	fail := func(reason string) {
+		health.Health, health.Reason, code = "false", reason, http.StatusServiceUnavailable
+	}
+	if !serializable && !s.hasLeader() {
+		fail("RAFT NO LEADER")
+	} else if err := s.probe(r.Context(), !serializable); err != nil {
+		fail("RANGE ERROR:" + err.Error())
+	}
+	writeJSON(w, code, health)
+}
+
+func (s *Server) versionPage(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, struct {
+		Server  string `json:"etcdserver"`
+		Cluster string `json:"etcdcluster"`
+		Storage string `json:"storage"`
+		Quorate string `json:"quorate,omitempty"`
+	}{EtcdVersion, clusterVersion, clusterVersion, s.options.Version})
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(b) // whoever asked has gone: nobody is left to tell
+}
+
+// check is one thing that must be well for a server to be called live or ready.
+type check struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+func (s *Server) serializableRead(ctx context.Context) error { return s.probe(ctx, false) }
+func (s *Server) linearizableRead(ctx context.Context) error { return s.probe(ctx, true) }
+
+// liveChecks: what fails here is mended by a restart, if anything mends it.
+func (s *Server) liveChecks() []check {
+	return []check{{"serializable_read", s.serializableRead}}
+}
+
+// readyChecks: what fails here means that clients should ask another server.
+func (s *Server) readyChecks() []check {
+	return []check{
+		{"data_corruption", func(context.Context) error { return nil }}, // an alarm, of which there are none yet
+		{"serializable_read", s.serializableRead},
+		{"linearizable_read", func(ctx context.Context) error {
+			if !s.hasLeader() {
+				return errNoLeader // at once, where the read would wait for one
+			}
+			return s.linearizableRead(ctx)
+		}},
+		{"non_learner", func(context.Context) error {
+			if s.isLearner(s.group.Status()) {
+				return errors.New("not supported for learner")
+			}
+			return nil
+		}},
+	}
+}
+
+// checkPages serves all checks under one path, but for those that the query excludes, and each alone
+// below it.
+func (s *Server) checkPages(get func(string, http.HandlerFunc), path string, checks []check) {
+	get(path, func(w http.ResponseWriter, r *http.Request) {
+		excluded := r.URL.Query()["exclude"]
+		var asked []check
+		for _, c := range checks {
+			if !contains(excluded, c.name) {
+				asked = append(asked, c)
+			}
+		}
+		runChecks(w, r, asked)
+	})
+	for _, c := range checks {
+		get(path+"/"+c.name, func(w http.ResponseWriter, r *http.Request) { runChecks(w, r, []check{c}) })
+	}
+}
+
+// contains looks for name in lists that are separated by commas.
+func contains(lists []string, name string) bool {
+	for _, list := range lists {
+		for one := range strings.SplitSeq(list, ",") {
+			if one == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// runChecks answers "ok", or 503 with every check's outcome.
+func runChecks(w http.ResponseWriter, r *http.Request, checks []check) {
+	var report strings.Builder
+	failed := false
+	for _, c := range checks {
+		if err := c.run(r.Context()); err != nil {
+			failed = true
+			report.WriteString("[-]" + c.name + " failed: " + err.Error() + "\n")
+		} else {
+			report.WriteString("[+]" + c.name + " ok\n")
+		}
+	}
+	if failed {
+		http.Error(w, report.String(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !r.URL.Query().Has("verbose") {
+		report.Reset()
+	}
+	_, _ = w.Write([]byte(report.String() + "ok\n")) // whoever asked may have gone
+}

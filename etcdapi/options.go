@@ -1,0 +1,128 @@
+package etcdapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wire"
+)
+
+// EtcdVersion is the version of etcd whose API this is. Clients switch features on by it, so it says
+// what is spoken here, not what this program's own version is.
+const EtcdVersion = "3.7.3"
+
+// clusterVersion is what etcd calls the version that all members of a cluster agree on, and that of the
+// storage's layout: the minor version's first release.
+const clusterVersion = "3.7.0"
+
+// Group replicates commands. *quorate.Group is one.
+type Group interface {
+	// ProposeCommand replicates a command, applies it, and returns the state machine's answer: what
+	// kv.Answer.Append makes. Its errors are those of package quorate.
+	ProposeCommand(ctx context.Context, c wire.Command) (answer []byte, err error)
+	// Read waits until a read of the store is linearizable.
+	Read(ctx context.Context) error
+	// Status is a recent copy of what the group knows of itself.
+	Status() replica.Status
+}
+
+// Store is what reads are answered from. *kv.Store is one.
+type Store interface {
+	// Check tells whether a request can be executed, by the operator's limits.
+	Check(kind kv.Kind, request []byte) kv.Code
+	// Range and ReadOnlyTxn answer from what is applied now. The error is the engine's.
+	Range(request []byte) (kv.Answer, error)
+	ReadOnlyTxn(request []byte) (kv.Answer, error)
+	// Revision is that of the last change applied.
+	Revision() int64
+}
+
+// Options are what a server needs, and what its operator sets. The zero value of what is not said to
+// be needed means its default.
+type Options struct {
+	// Group and Store are needed.
+	Group Group
+	Store Store
+	// ClusterID and MemberID go into the headers of responses. Needed.
+	ClusterID, MemberID uint64
+
+	// MaxRequestBytes is the limit that the store's Check applies to requests. gRPC takes messages of
+	// up to 512 KiB more, so that etcd's own error can be given. Default 1.5 MiB.
+	MaxRequestBytes int
+	// RequestTimeout bounds every request that waits for the group, whatever time its caller gives it.
+	// Default 7 s, which is etcd's: 5 s and twice the election timeout.
+	RequestTimeout time.Duration
+	// CloseGrace is how long Close lets calls under way finish. Default 1 s.
+	CloseGrace time.Duration
+
+	// Size returns how many bytes the store takes up on its disk, and how many of them are in use.
+	// Nil: 0 is reported.
+	Size func() (total, inUse int64)
+	// Compacted waits until what the compaction at a revision has made superfluous is removed on this
+	// server. Nil: a Compact that asks for it does not wait.
+	Compacted func(ctx context.Context, revision int64) error
+
+	// Metrics answers GET /metrics. Nil: there is no such page.
+	Metrics http.Handler
+	// Pprof serves Go's profiles under /debug/pprof.
+	Pprof bool
+	// Version is this program's own version, shown by GET /version beside etcd's.
+	Version string
+
+	// Logger gets what an operator should know. Nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+const (
+	defaultMaxRequestBytes = 3 << 19
+	defaultRequestTimeout  = 7 * time.Second
+	defaultCloseGrace      = time.Second
+
+	// receiveRoomBytes is how much larger than MaxRequestBytes a message may be before gRPC itself
+	// refuses it; etcd's number.
+	receiveRoomBytes = 512 << 10
+)
+
+func (o Options) withDefaults() Options {
+	if o.MaxRequestBytes == 0 {
+		o.MaxRequestBytes = defaultMaxRequestBytes
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = defaultRequestTimeout
+	}
+	if o.CloseGrace == 0 {
+		o.CloseGrace = defaultCloseGrace
+	}
+	if o.Size == nil {
+		o.Size = func() (int64, int64) { return 0, 0 }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Validate reports everything that is wrong with the options at once, or nil.
+func (o Options) Validate() error {
+	var wrong []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			wrong = append(wrong, fmt.Errorf(format, args...))
+		}
+	}
+	need(o.Group != nil, "Group is missing")
+	need(o.Store != nil, "Store is missing")
+	need(o.ClusterID != 0, "ClusterID is missing")
+	need(o.MemberID != 0, "MemberID is missing")
+	need(o.MaxRequestBytes >= 0 && o.MaxRequestBytes <= kv.MaxRequestBytes,
+		"MaxRequestBytes is %d, must be from 0 to %d", o.MaxRequestBytes, kv.MaxRequestBytes)
+	need(o.RequestTimeout >= 0, "RequestTimeout is %v, must not be negative", o.RequestTimeout)
+	need(o.CloseGrace >= 0, "CloseGrace is %v, must not be negative", o.CloseGrace)
+	return errors.Join(wrong...)
+}

@@ -1,0 +1,212 @@
+package etcdapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Server serves etcd's API over one group and its store, on any number of listeners.
+type Server struct {
+	options Options
+	group   Group
+	store   Store
+	headers headers
+	codec   codec
+	grpc    *grpc.Server
+	http    *http.Server
+	pages   http.Handler
+	methods []*method
+
+	failedWrites, failedReads atomic.Uint64
+	complained                atomic.Int64 // when the store's failing was logged last; nanoseconds of the clock
+
+	mu      sync.Mutex // guards running's growth against Close
+	context context.Context
+	cancel  context.CancelFunc
+	closing chan struct{} // closed when Close begins
+	once    sync.Once
+	running sync.WaitGroup
+}
+
+// Bounds of connections. etcd has the same for gRPC's keepalive; those of headers are ours.
+const (
+	keepaliveMinTime = 5 * time.Second // clients that ping more often are sent away
+	keepaliveTime    = 2 * time.Hour   // after which a silent client is asked whether it is there
+	keepaliveTimeout = 20 * time.Second
+
+	// streamWorkers is how many goroutines wait for calls, with stacks that are large enough already.
+	// Calls beyond them get a fresh one each, whose stack must grow first: a tenth of the processor
+	// time of a small call.
+	streamWorkers = 256
+
+	maxHeaderBytes    = 64 << 10
+	handshakeTimeout  = 10 * time.Second
+	httpHeaderTimeout = 5 * time.Second
+	httpWriteTimeout  = 2 * time.Minute // long enough for a profile
+	httpIdleTimeout   = time.Minute
+
+	// complainEvery is how often it is logged that the store cannot be read.
+	complainEvery = 10 * time.Second
+)
+
+// New returns a server that listens nowhere yet.
+func New(o Options) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("options: %w", err)
+	}
+	o = o.withDefaults()
+	s := &Server{
+		options: o, group: o.Group, store: o.Store, headers: newHeaders(o.ClusterID, o.MemberID),
+		closing: make(chan struct{}),
+	}
+	s.context, s.cancel = context.WithCancel(context.Background())
+	s.pages = s.newPages()
+	s.grpc = s.newGRPC()
+	s.http = &http.Server{
+		Handler:           s.pages,
+		ReadHeaderTimeout: httpHeaderTimeout,
+		WriteTimeout:      httpWriteTimeout,
+		IdleTimeout:       httpIdleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+func (s *Server) newGRPC() *grpc.Server {
+	g := grpc.NewServer(
+		grpc.ForceServerCodecV2(&s.codec),
+		grpc.MaxRecvMsgSize(s.options.MaxRequestBytes+receiveRoomBytes),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxConcurrentStreams(math.MaxUint32),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.SharedWriteBuffer(true), // idle connections hold no buffer for writing
+		grpc.NumStreamWorkers(streamWorkers),
+		grpc.WaitForHandlers(true),
+	)
+	for _, service := range []*grpc.ServiceDesc{
+		s.kvService(), s.maintenanceService(), s.clusterService(), s.healthService(),
+	} {
+		g.RegisterService(service, nil)
+	}
+	return g
+}
+
+// ErrClosed: the server is closed.
+var ErrClosed = errors.New("server is closed")
+
+// Serve answers clients that connect to l, which it owns from now on, until Close. It returns at once;
+// the only error is ErrClosed.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.context.Err() != nil {
+		l.Close()
+		return ErrClosed
+	}
+	p := newPort(l, s.options.Logger)
+	s.servePort(p)
+	return nil
+}
+
+func (s *Server) servePort(p *port) {
+	s.running.Go(func() { p.run(s.context) })
+	s.running.Go(func() { s.serving("gRPC", s.grpc.Serve(p.grpc)) })
+	s.running.Go(func() { s.serving("HTTP", s.http.Serve(p.http)) })
+}
+
+// ServeHTTP answers clients that connect to l with the pages of Handler only. Like Serve otherwise.
+func (s *Server) ServeHTTP(l net.Listener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.context.Err() != nil {
+		l.Close()
+		return ErrClosed
+	}
+	s.running.Go(func() { s.serving("HTTP", s.http.Serve(l)) })
+	return nil
+}
+
+// serving1 looks at how serving has ended: nothing but Close ends it.
+func (s *Server) serving(what string, err error) {
+	if err != nil && s.context.Err() == nil {
+		s.options.Logger.Error("serving has ended", "what", what, "err", err)
+	}
+}
+
+// mayComplain is true at most once in complainEvery.
+func (s *Server) mayComplain() bool {
+	now := time.Now().UnixNano()
+	last := s.complained.Load()
+	return now-last > int64(complainEvery) && s.complained.CompareAndSwap(last, now)
+}
+
+// Close takes no more calls, lets those under way finish for as long as CloseGrace says, ends the rest,
+// and returns when the last of them is gone. It may be called again.
+func (s *Server) Close() { s.once.Do(s.close) }
+
+func (s *Server) close() {
+	close(s.closing)
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	grace, cancel := context.WithTimeout(context.Background(), s.options.CloseGrace)
+	defer cancel()
+	s.running.Go(func() {
+		defer cancel() // all calls have finished: no need to wait longer
+		s.grpc.GracefulStop()
+	})
+	<-grace.Done()
+	s.grpc.Stop()
+	s.http.Close()
+	s.running.Wait()
+}
+
+// Stats is a copy of what a server has counted since it was made.
+type Stats struct {
+	// ReceivedBytes and SentBytes count the messages of all gRPC calls, without framing.
+	ReceivedBytes, SentBytes uint64
+	// FailedWrites and FailedReads count what the group did not carry out in time, or at all.
+	FailedWrites, FailedReads uint64
+	// Methods are those that are served, in a fixed order.
+	Methods []MethodStats
+}
+
+// MethodStats counts the calls of one method.
+type MethodStats struct {
+	// Service, Method and Type are as gRPC's metrics name them; Type is unary or server_stream.
+	Service, Method, Type string
+	Started               uint64
+	// Handled counts ended calls by their gRPC code.
+	Handled [codeCount]uint64
+}
+
+// Stats returns a copy of the counters.
+func (s *Server) Stats() Stats {
+	stats := Stats{
+		ReceivedBytes: s.codec.received.Load(), SentBytes: s.codec.sent.Load(),
+		FailedWrites: s.failedWrites.Load(), FailedReads: s.failedReads.Load(),
+		Methods: make([]MethodStats, len(s.methods)),
+	}
+	for i, m := range s.methods {
+		stats.Methods[i] = MethodStats{Service: m.service, Method: m.name, Type: m.kind, Started: m.started.Load()}
+		for code := range m.handled {
+			stats.Methods[i].Handled[code] = m.handled[code].Load()
+		}
+	}
+	return stats
+}
