@@ -1,0 +1,34 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+)
+
+// leaderCount is a group that counts the leaders it sees. It looks when somebody asks for the status,
+// which every request does: a leader that comes and goes while nobody asks for anything is missed.
+type leaderCount struct {
+	*quorate.Group
+	term atomic.Uint64 // the last of which a leader was seen
+	seen atomic.Uint64
+}
+
+// Status is the group's.
+func (l *leaderCount) Status() replica.Status {
+	now := l.Group.Status()
+	l.note(now.Raft.CurrentTerm, now.Raft.Leader)
+	return now
+}
+
+// note counts a leader once in its term, of which it is the only one.
+func (l *leaderCount) note(term raft.Term, leader quorate.ServerID) {
+	if leader == 0 {
+		return
+	}
+	if last := l.term.Load(); uint64(term) > last && l.term.CompareAndSwap(last, uint64(term)) {
+		l.seen.Add(1)
+	}
+}

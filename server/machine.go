@@ -1,0 +1,237 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/kv"
+)
+
+// machine is the state machine that the group replicates: the store, and what has to be done for it
+// besides applying. Its error path is fatal, which ends the server.
+type machine struct {
+	store *kv.Store
+	fatal func(error)
+
+	// mu is held by whoever writes to the store: the applier, or one step of compaction. So each waits
+	// for the other, for no longer than a batch or a step takes. It guards what follows.
+	mu        sync.Mutex
+	unflushed int64 // bytes of log applied since the last flush began
+	commands  []kv.Command
+
+	// durable is the index that a crash now would leave.
+	durable  atomic.Uint64
+	flushNow chan struct{} // holds one: flush
+	compact  chan struct{} // holds one: look whether there is something to remove
+
+	removed     removed
+	slowApplies atomic.Uint64
+}
+
+// removed tells up to which compaction everything superfluous is gone.
+type removed struct {
+	mu       sync.Mutex // guards what follows
+	revision int64
+	changed  chan struct{} // closed, and made anew, when revision changes
+}
+
+const (
+	// flushBytes is how much log may be applied without being durable in the state. It bounds what a
+	// restart after a crash applies again.
+	flushBytes = 64 << 20
+	// entryBytes is what an entry of the log takes up beside its request, roughly.
+	entryBytes = 128
+
+	// A step of compaction looks at so many changes, which takes a millisecond or two, and then pauses
+	// for three times as long as it took: applies may be delayed by one step, and compaction takes a
+	// quarter of a processor at most.
+	stepChanges   = 256
+	pausePerStep  = 3
+	shortestPause = time.Millisecond
+
+	// slowApply is what etcd calls slow.
+	slowApply = 100 * time.Millisecond
+
+	// answerRoomBytes is what an answer takes up beside its body.
+	answerRoomBytes = 1 + 10
+)
+
+func newMachine(store *kv.Store, fatal func(error)) *machine {
+	m := &machine{
+		store: store, fatal: fatal,
+		flushNow: make(chan struct{}, 1), compact: make(chan struct{}, 1),
+		removed: removed{revision: -1, changed: make(chan struct{})},
+	}
+	m.durable.Store(store.AppliedIndex()) // the store was opened just now: what it shows is on the disk
+	signal(m.compact)                     // a compaction may have been under way
+	return m
+}
+
+// signal puts a token into a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// DurableIndex implements quorate.StateMachine.
+func (m *machine) DurableIndex() quorate.Index { return quorate.Index(m.durable.Load()) }
+
+// Apply implements quorate.StateMachine. If the store fails, it gives no answers, so that nobody is
+// told of success.
+func (m *machine) Apply(entries []quorate.Entry) [][]byte {
+	began := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.commands)
+	m.commands = m.commands[:0]
+	for i := range entries {
+		e := &entries[i]
+		c := kv.Command{Index: uint64(e.Index), Kind: kv.Kind(e.Command.Kind)}
+		if c.Kind != kv.KindNone {
+			c.Request = e.Command.Request
+		}
+		m.commands = append(m.commands, c)
+		m.unflushed += int64(len(c.Request)) + entryBytes
+	}
+	compacted := m.store.CompactRevision()
+	answers, err := m.store.Apply(m.commands)
+	if err != nil {
+		m.fatal(err)
+		return nil
+	}
+	if m.unflushed > flushBytes {
+		m.unflushed = 0
+		signal(m.flushNow)
+	}
+	if m.store.CompactRevision() != compacted {
+		signal(m.compact)
+	}
+	if time.Since(began) > slowApply {
+		m.slowApplies.Add(1)
+	}
+	return encodeAnswers(answers)
+}
+
+// encodeAnswers encodes answers into one piece of memory.
+func encodeAnswers(answers []kv.Answer) [][]byte {
+	room := 0
+	for i := range answers {
+		room += answerRoomBytes + len(answers[i].Body)
+	}
+	memory := make([]byte, 0, room)
+	encoded := make([][]byte, len(answers))
+	for i := range answers {
+		start := len(memory)
+		memory = answers[i].Append(memory)
+		encoded[i] = memory[start:len(memory):len(memory)]
+	}
+	return encoded
+}
+
+// flush makes what is applied durable whenever enough of it has gathered. It is the flusher's loop.
+func (m *machine) flush(ctx context.Context) {
+	for {
+		select {
+		case <-m.flushNow:
+		case <-ctx.Done():
+			return
+		}
+		if err := m.flushOnce(); err != nil {
+			m.fatal(err)
+			return
+		}
+	}
+}
+
+func (m *machine) flushOnce() error {
+	if err := m.store.Flush(); err != nil {
+		return err
+	}
+	durable, err := m.store.DurableIndex()
+	if err != nil {
+		return fmt.Errorf("read what is durable: %w", err)
+	}
+	m.durable.Store(durable)
+	return nil
+}
+
+// remove removes what compactions have made superfluous, step by step. It is the remover's loop: while
+// there is nothing to remove it does nothing.
+func (m *machine) remove(ctx context.Context) {
+	for {
+		select {
+		case <-m.compact:
+		case <-ctx.Done():
+			return
+		}
+		if err := m.removeAll(ctx); err != nil {
+			m.fatal(err)
+			return
+		}
+	}
+}
+
+func (m *machine) removeAll(ctx context.Context) error {
+	for {
+		began := time.Now()
+		done, err := m.removeStep()
+		if done || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(max(pausePerStep*time.Since(began), shortestPause)):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (m *machine) removeStep() (done bool, err error) {
+	m.mu.Lock()
+	target := m.store.CompactRevision()
+	done, err = m.store.CompactStep(stepChanges)
+	m.mu.Unlock()
+	if done && err == nil {
+		m.removed.set(target)
+	}
+	return done, err
+}
+
+func (r *removed) set(revision int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if revision > r.revision {
+		r.revision = revision
+		close(r.changed)
+		r.changed = make(chan struct{})
+	}
+}
+
+// errStopping: the server closes.
+var errStopping = errors.New("server is closing")
+
+// wait waits until what the compaction at a revision has made superfluous is gone.
+func (r *removed) wait(ctx context.Context, revision int64, stopping <-chan struct{}) error {
+	for {
+		r.mu.Lock()
+		done, changed := r.revision >= revision, r.changed
+		r.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-stopping:
+			return errStopping
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/kv/treekv"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
+)
+
+// workbench is a machine on an engine in memory.
+type workbench struct {
+	*machine
+	engine *treekv.Engine
+	fatals []error
+	index  raft.Index
+}
+
+func newWorkbench(t *testing.T) *workbench {
+	t.Helper()
+	w := &workbench{engine: treekv.New()}
+	store, err := kv.Open(w.engine, kv.Options{Cluster: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.machine = newMachine(store, func(err error) { w.fatals = append(w.fatals, err) })
+	<-w.compact // that of the start
+	return w
+}
+
+// apply applies one command.
+func (w *workbench) apply(t *testing.T, kind kv.Kind, request []byte) {
+	t.Helper()
+	w.index++
+	answers := w.Apply([]quorate.Entry{{Index: w.index, Term: 1, Command: wire.Command{Kind: uint8(kind), Request: request}}})
+	if answer, err := kv.ParseAnswer(answers[0]); err != nil || answer.Err != kv.CodeOK {
+		t.Fatalf("command %d: %v, %v", w.index, answer.Err, err)
+	}
+}
+
+// putRequest encodes a PutRequest{key, value}; more are bytes to put behind it.
+func putRequest(key string, value []byte, more ...byte) []byte {
+	b := append([]byte{1<<3 | 2, byte(len(key))}, key...)
+	b = binary.AppendUvarint(append(b, 2<<3|2), uint64(len(value)))
+	return append(append(b, value...), more...)
+}
+
+// compactRequest encodes a CompactionRequest{revision}.
+func compactRequest(revision uint64) []byte { return binary.AppendUvarint([]byte{1 << 3}, revision) }
+
+func isSignalled(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestAnswersAreThoseOfTheirEntries(t *testing.T) {
+	w := newWorkbench(t)
+	put := func(key string) []byte { return putRequest(key, nil, 4<<3, 1) } // prev_kv
+	answers := w.Apply([]quorate.Entry{
+		{Index: 1, Term: 1}, // the host's own
+		{Index: 2, Term: 1, Command: wire.Command{Kind: uint8(kv.KindPut), Request: put("a")}},
+		{Index: 3, Term: 1, Command: wire.Command{Kind: uint8(kv.KindPut), Request: put("")}},
+		{Index: 4, Term: 1, Command: wire.Command{Kind: uint8(kv.KindPut), Request: put("a")}},
+		{Index: 5, Term: 1, Command: wire.Command{Kind: 0, Request: []byte("not for the store")}},
+	})
+	if len(answers) != 5 || w.store.AppliedIndex() != 5 {
+		t.Fatalf("%d answers, applied up to %d", len(answers), w.store.AppliedIndex())
+	}
+	for i, want := range []struct {
+		code     kv.Code
+		revision int64
+		hasBody  bool
+	}{{0, 1, false}, {0, 2, false}, {kv.CodeKeyNotProvided, 2, false}, {0, 3, true}, {0, 3, false}} {
+		a, err := kv.ParseAnswer(answers[i])
+		if err != nil || a.Err != want.code || a.Revision != want.revision || len(a.Body) > 0 != want.hasBody {
+			t.Errorf("answer %d: %+v, %v; want %+v", i, a, err, want)
+		}
+		if cap(answers[i]) != len(answers[i]) {
+			t.Errorf("answer %d can be appended to, over the next one", i)
+		}
+	}
+}
+
+func TestStoreThatFailsIsFatalAndGivesNoAnswers(t *testing.T) {
+	w := newWorkbench(t)
+	answers := w.Apply([]quorate.Entry{{Index: 1, Command: wire.Command{Kind: 200}}})
+	if len(answers) != 0 || len(w.fatals) != 1 || !errors.Is(w.fatals[0], kv.ErrUnknownKind) {
+		t.Errorf("%d answers, fatal %v", len(answers), w.fatals)
+	}
+}
+
+func TestFlushIsAskedForWhenEnoughHasGathered(t *testing.T) {
+	w := newWorkbench(t)
+	value := make([]byte, 1<<20)
+	for i := range 200 {
+		w.apply(t, kv.KindPut, putRequest("k", value))
+		asked := isSignalled(w.flushNow)
+		if want := i%64 == 63; asked != want {
+			t.Fatalf("after %d puts of a megabyte: flush asked for is %v, want %v", i+1, asked, want)
+		}
+	}
+}
+
+func TestFlushAdvancesTheDurableIndex(t *testing.T) {
+	w := newWorkbench(t)
+	w.apply(t, kv.KindPut, putRequest("k", nil))
+	if got := w.DurableIndex(); got != 0 {
+		t.Errorf("before the flush: %d", got)
+	}
+	if err := w.flushOnce(); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.DurableIndex(); got != 1 {
+		t.Errorf("after the flush: got %d, want 1", got)
+	}
+}
+
+func TestFailedFlushIsFatal(t *testing.T) {
+	w := newWorkbench(t)
+	if err := w.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	signal(w.flushNow)
+	w.flush(context.Background()) // returns, because it fails
+	if len(w.fatals) != 1 || !errors.Is(w.fatals[0], treekv.ErrClosed) {
+		t.Errorf("fatal: %v", w.fatals)
+	}
+}
+
+func TestFailedRemovalIsFatal(t *testing.T) {
+	w := newWorkbench(t)
+	w.apply(t, kv.KindPut, putRequest("k", nil))
+	w.apply(t, kv.KindCompact, compactRequest(2))
+	if err := w.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.remove(context.Background())
+	if len(w.fatals) != 1 || !errors.Is(w.fatals[0], treekv.ErrClosed) {
+		t.Errorf("fatal: %v", w.fatals)
+	}
+}
+
+// count returns how many versions the engine holds.
+func (w *workbench) count(t *testing.T) (n int) {
+	t.Helper()
+	it, err := w.engine.NewIterator(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		n++
+	}
+	return n
+}
+
+func TestCompactionRemovesInStepsAndTellsWhoWaits(t *testing.T) {
+	w := newWorkbench(t)
+	const puts = 3 * stepChanges
+	for range puts {
+		w.apply(t, kv.KindPut, putRequest("k", nil))
+	}
+	if isSignalled(w.compact) {
+		t.Error("puts asked for a compaction")
+	}
+	before := w.count(t)
+	w.apply(t, kv.KindCompact, compactRequest(puts+1))
+
+	ctx, cancel := context.WithCancel(testContext(t))
+	stopping := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.remove(ctx)
+	}()
+	if err := w.removed.wait(ctx, puts+1, stopping); err != nil {
+		t.Fatal(err)
+	}
+	if after := w.count(t); before-after < 2*(puts-1)-2 {
+		t.Errorf("%d records before, %d after", before, after)
+	}
+	if isSignalled(w.compact) {
+		t.Error("nothing is left to remove, and it was asked for")
+	}
+
+	close(stopping)
+	if err := w.removed.wait(ctx, puts+2, stopping); !errors.Is(err, errStopping) {
+		t.Errorf("a wait while the server closes: %v", err)
+	}
+	cancel()
+	if err := w.removed.wait(ctx, puts+2, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("a wait that is given up: %v", err)
+	}
+	<-ended
+	if len(w.fatals) != 0 {
+		t.Errorf("fatal: %v", w.fatals)
+	}
+}
+
+func TestLeadersAreCountedOnceInTheirTerms(t *testing.T) {
+	var l leaderCount
+	for _, seen := range []struct {
+		term   raft.Term
+		leader quorate.ServerID
+	}{{1, 0}, {1, 7}, {1, 7}, {2, 0}, {3, 8}, {3, 8}, {4, 8}, {3, 8}} {
+		l.note(seen.term, seen.leader)
+	}
+	if got := l.seen.Load(); got != 3 {
+		t.Errorf("got %d, want 3", got)
+	}
+}

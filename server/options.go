@@ -1,0 +1,258 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/transport"
+	"github.com/quorate/quorate/wire"
+)
+
+// Options are what an operator sets. The zero value of each means its default, which is etcd's but for
+// DataDir. The comments name the flag.
+type Options struct {
+	// Name is this server's name in InitialCluster (--name). Default "default".
+	Name string
+	// DataDir is where everything is kept (--data-dir). Default Name and ".quorate".
+	DataDir string
+
+	// ListenClientURLs are where clients are answered (--listen-client-urls): http, with an address
+	// or name of this machine, and a port. Port 0 takes a free one. Default http://localhost:2379.
+	ListenClientURLs []string
+	// AdvertiseClientURLs are where clients of other servers are told to find this one
+	// (--advertise-client-urls). Default: ListenClientURLs.
+	AdvertiseClientURLs []string
+	// ListenPeerURLs is where other servers connect to (--listen-peer-urls): one, so far. Default
+	// http://localhost:2380.
+	ListenPeerURLs []string
+	// InitialAdvertisePeerURLs are where other servers find this one
+	// (--initial-advertise-peer-urls). Default: ListenPeerURLs.
+	InitialAdvertisePeerURLs []string
+	// ListenMetricsURLs serve metrics and health without the API (--listen-metrics-urls). Default
+	// none.
+	ListenMetricsURLs []string
+
+	// InitialCluster are the servers of a new cluster, as "n0=http://10.0.0.1:2380,n1=..."
+	// (--initial-cluster), the same text on all of them. A name may come more than once, with an URL
+	// each. Default: this server alone; or, for a directory that has been used, what it was then.
+	InitialCluster string
+	// InitialClusterToken tells clusters of the same servers apart (--initial-cluster-token).
+	// Default "etcd-cluster".
+	InitialClusterToken string
+	// InitialClusterState is "new" or "existing" (--initial-cluster-state). Joining an existing
+	// cluster does not work yet; a directory that has been used takes either. Default "new".
+	InitialClusterState string
+	// PeerKeys are public keys of servers, by their names in InitialCluster. Servers without one are
+	// believed the first key that they show, if both are on this machine.
+	PeerKeys map[string]transport.PublicKey
+
+	// HeartbeatInterval is how often a leader is heard (--heartbeat-interval). Default 100 ms.
+	HeartbeatInterval time.Duration
+	// ElectionTimeout is the shortest silence of a leader before another is elected
+	// (--election-timeout), at least five times HeartbeatInterval. Default 1 s.
+	ElectionTimeout time.Duration
+	// MaxRequestBytes bounds a request (--max-request-bytes). Default 1.5 MiB, at most 16 MiB.
+	MaxRequestBytes int
+	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.
+	MaxTxnOps int
+	// EnablePprof serves Go's profiles under /debug/pprof (--enable-pprof).
+	EnablePprof bool
+
+	// Logger gets what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+	// OnFatal is called, once, when this server must not go on. It must end the process, and must not
+	// call Close, which waits for the very goroutine that calls it. Default: log, and exit with
+	// status 70.
+	OnFatal func(error)
+}
+
+const (
+	defaultName      = "default"
+	defaultClientURL = "http://localhost:2379"
+	defaultPeerURL   = "http://localhost:2380"
+	defaultToken     = "etcd-cluster"
+
+	stateNew      = "new"
+	stateExisting = "existing"
+
+	defaultHeartbeat       = 100 * time.Millisecond
+	defaultElection        = time.Second
+	defaultMaxRequestBytes = 3 << 19
+	defaultMaxTxnOps       = 128
+
+	maxElection         = 50 * time.Second
+	electionPerBeat     = 5
+	minHeartbeat        = 10 * time.Millisecond
+	maxNameBytes        = 1024
+	maxWaitBeyondLeader = 5 * time.Second
+)
+
+func (o Options) withDefaults() Options {
+	orElse(&o.Name, defaultName)
+	orElse(&o.DataDir, o.Name+".quorate")
+	orElseList(&o.ListenClientURLs, []string{defaultClientURL})
+	orElseList(&o.AdvertiseClientURLs, o.ListenClientURLs)
+	orElseList(&o.ListenPeerURLs, []string{defaultPeerURL})
+	orElseList(&o.InitialAdvertisePeerURLs, o.ListenPeerURLs)
+	orElse(&o.InitialClusterToken, defaultToken)
+	orElse(&o.InitialClusterState, stateNew)
+	orElse(&o.HeartbeatInterval, defaultHeartbeat)
+	orElse(&o.ElectionTimeout, defaultElection)
+	orElse(&o.MaxRequestBytes, defaultMaxRequestBytes)
+	orElse(&o.MaxTxnOps, defaultMaxTxnOps)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnFatal == nil {
+		o.OnFatal = func(error) { os.Exit(exitFatal) }
+	}
+	return o
+}
+
+// exitFatal is "internal software error" of sysexits.
+const exitFatal = 70
+
+func orElse[T comparable](value *T, otherwise T) {
+	var zero T
+	if *value == zero {
+		*value = otherwise
+	}
+}
+
+func orElseList(list *[]string, otherwise []string) {
+	if len(*list) == 0 {
+		*list = otherwise
+	}
+}
+
+// requestTimeout bounds how long a request waits for the group: etcd's rule.
+func (o *Options) requestTimeout() time.Duration { return maxWaitBeyondLeader + 2*o.ElectionTimeout }
+
+// Validate reports everything that is wrong with the options at once, or nil.
+func (o Options) Validate() error {
+	d := o.withDefaults()
+	var w wrong
+	w.unless(len(d.Name) < maxNameBytes && !strings.ContainsAny(d.Name, "=,"),
+		"--name %q: it must be shorter than %d bytes and have no \"=\" or \",\"", d.Name, maxNameBytes)
+	d.validateURLs(&w)
+	d.validateCluster(&w)
+	w.unless(d.InitialClusterState == stateNew || d.InitialClusterState == stateExisting,
+		"--initial-cluster-state %q: it must be %q or %q", d.InitialClusterState, stateNew, stateExisting)
+	w.unless(d.HeartbeatInterval >= minHeartbeat, "--heartbeat-interval %v: the least is %v", d.HeartbeatInterval, minHeartbeat)
+	w.unless(d.ElectionTimeout >= electionPerBeat*d.HeartbeatInterval,
+		"--election-timeout %v: it must be at least %d times --heartbeat-interval, which is %v",
+		d.ElectionTimeout, electionPerBeat, d.HeartbeatInterval)
+	w.unless(d.ElectionTimeout <= maxElection, "--election-timeout %v: the most is %v", d.ElectionTimeout, maxElection)
+	w.unless(d.MaxRequestBytes > 0 && d.MaxRequestBytes <= kv.MaxRequestBytes,
+		"--max-request-bytes %d: it must be from 1 to %d", d.MaxRequestBytes, kv.MaxRequestBytes)
+	w.unless(d.MaxTxnOps > 0 && d.MaxTxnOps <= kv.MaxTxnOps,
+		"--max-txn-ops %d: it must be from 1 to %d", d.MaxTxnOps, kv.MaxTxnOps)
+	return errors.Join(w.errs...)
+}
+
+// wrong collects what is wrong.
+type wrong struct{ errs []error }
+
+func (w *wrong) unless(ok bool, format string, args ...any) {
+	if !ok {
+		w.errs = append(w.errs, fmt.Errorf(format, args...))
+	}
+}
+
+func (o *Options) validateURLs(w *wrong) {
+	listening := map[string]string{} // address to flag
+	listen := func(flag string, urls []string, schemes ...string) {
+		for _, u := range urls {
+			address, err := addressOf(u, schemes...)
+			if err != nil {
+				w.unless(false, "%s: %w", flag, err)
+				continue
+			}
+			if _, port := splitPort(address); port == "0" {
+				continue // each is another one
+			}
+			other, taken := listening[address]
+			w.unless(!taken, "%s: %s is given by %s already", flag, u, other)
+			listening[address] = flag
+		}
+	}
+	listen("--listen-client-urls", o.ListenClientURLs, "http")
+	listen("--listen-peer-urls", o.ListenPeerURLs, "http", "https")
+	listen("--listen-metrics-urls", o.ListenMetricsURLs, "http")
+	w.unless(len(o.ListenPeerURLs) == 1, "--listen-peer-urls: %d are given, and one is supported", len(o.ListenPeerURLs))
+
+	advertise := func(flag, listenFlag string, urls []string, schemes ...string) {
+		for _, u := range urls {
+			address, err := addressOf(u, schemes...)
+			w.unless(err == nil, "%s: %w", flag, err)
+			if err != nil {
+				continue
+			}
+			host, port := splitPort(address)
+			w.unless(!isUnspecified(host), "%s: nobody can connect to %s; give the address at which this machine is reached", flag, u)
+			w.unless(port != "0" || slices.Contains(o.ListenClientURLs, u) && listenFlag == "--listen-client-urls",
+				"%s: port 0 of %s is no port that anybody can connect to", flag, u)
+		}
+	}
+	advertise("--advertise-client-urls", "--listen-client-urls", o.AdvertiseClientURLs, "http", "https")
+	advertise("--initial-advertise-peer-urls", "--listen-peer-urls", o.InitialAdvertisePeerURLs, "http", "https")
+}
+
+// validateCluster looks for contradictions between the cluster and this server's own entry in it.
+func (o *Options) validateCluster(w *wrong) {
+	if o.InitialCluster == "" {
+		for _, name := range sortedNames(o.PeerKeys) {
+			w.unless(name == o.Name, "peer key of %q: --initial-cluster has no server of that name", name)
+		}
+		return
+	}
+	members, err := parseCluster(o.InitialCluster)
+	if err != nil {
+		w.unless(false, "--initial-cluster: %w", err)
+		return
+	}
+	w.unless(len(members) <= wire.MaxMembers, "--initial-cluster: %d servers, at most %d are allowed", len(members), wire.MaxMembers)
+	owner := map[string]string{} // peer address to name
+	var own []string
+	for _, m := range members {
+		for _, u := range m.urls {
+			address, err := addressOf(u, "http", "https")
+			if err != nil {
+				w.unless(false, "--initial-cluster: server %q: %w", m.name, err)
+				continue
+			}
+			other, taken := owner[address]
+			w.unless(!taken, "--initial-cluster: %s is given for %q and for %q", address, other, m.name)
+			owner[address] = m.name
+		}
+		if m.name == o.Name {
+			own = m.urls
+		}
+	}
+	if own == nil {
+		w.unless(false, "--name %q is not in --initial-cluster %q: give the name that this server has there", o.Name, o.InitialCluster)
+	} else {
+		w.unless(sameURLs(own, o.InitialAdvertisePeerURLs),
+			"--initial-advertise-peer-urls %s: --initial-cluster has %s for %q; they must be the same",
+			strings.Join(o.InitialAdvertisePeerURLs, ","), strings.Join(own, ","), o.Name)
+	}
+	for _, name := range sortedNames(o.PeerKeys) {
+		known := slices.ContainsFunc(members, func(m namedServer) bool { return m.name == name })
+		w.unless(known, "peer key of %q: --initial-cluster has no server of that name", name)
+	}
+}
+
+func sortedNames(keys map[string]transport.PublicKey) []string {
+	names := make([]string, 0, len(keys))
+	for name := range keys { //tidy:ordered sorted below
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
