@@ -1,0 +1,130 @@
+package show
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Endpoint is the state of one server as asked at an address, or why there is no answer.
+type Endpoint struct {
+	Address string
+	Status  *pb.StatusResponse // nil if there is no answer
+	Err     error              // why not
+}
+
+// Statuses prints the states of servers, in the order given.
+func (p *Printer) Statuses(endpoints []Endpoint) error {
+	g := p.page()
+	switch p.Format {
+	case JSON:
+		return p.json(statusesJSON(endpoints))
+	case Simple:
+		g.statusLines(endpoints)
+	default:
+		g.statusTable(endpoints)
+	}
+	return g.flush()
+}
+
+// statusJSON has etcdctl's names, and one more for what does not answer.
+type statusJSON struct {
+	Endpoint string             `json:"Endpoint"`
+	Status   *pb.StatusResponse `json:"Status,omitempty"`
+	Error    string             `json:"Error,omitempty"`
+}
+
+func statusesJSON(endpoints []Endpoint) []statusJSON {
+	list := make([]statusJSON, 0, len(endpoints))
+	for _, e := range endpoints {
+		row := statusJSON{Endpoint: e.Address, Status: e.Status}
+		if e.Err != nil {
+			row.Error = e.Err.Error()
+		}
+		list = append(list, row)
+	}
+	return list
+}
+
+// statusLines prints etcdctl's columns: endpoint, id, version, storage version, size, in use, not in
+// use, quota, leader, learner, term, index, applied, errors, downgrade target, downgrade.
+func (g *page) statusLines(endpoints []Endpoint) {
+	for _, e := range endpoints {
+		if e.Status == nil {
+			g.line("%s, no answer: %v", e.Address, e.Err)
+			continue
+		}
+		s := e.Status
+		unused := int64(0)
+		if s.DbSize > 0 {
+			unused = (s.DbSize - s.DbSizeInUse) * 100 / s.DbSize
+		}
+		quota := ""
+		if s.DbSizeQuota > 0 {
+			quota = size(s.DbSizeQuota)
+		}
+		g.line("%s, %x, %s, %s, %s, %s, %d%%, %s, %t, %t, %d, %d, %d, %s, %s, %t",
+			e.Address, s.GetHeader().GetMemberId(), s.Version, s.StorageVersion, size(s.DbSize), size(s.DbSizeInUse), unused, quota,
+			leads(s), s.IsLearner, s.RaftTerm, s.RaftIndex, s.RaftAppliedIndex, strings.Join(s.Errors, ", "),
+			s.GetDowngradeInfo().GetTargetVersion(), s.GetDowngradeInfo().GetEnabled())
+	}
+}
+
+func (g *page) statusTable(endpoints []Endpoint) {
+	rows := [][]string{{"ENDPOINT", "SERVER", "VERSION", "DB SIZE", "STATE", "TERM", "INDEX", "APPLIED", "ERRORS"}}
+	for _, e := range endpoints {
+		if e.Status == nil {
+			rows = append(rows, []string{e.Address, "-", "-", "-", "no answer", "-", "-", "-", fmt.Sprint(e.Err)})
+			continue
+		}
+		s := e.Status
+		rows = append(rows, []string{e.Address, fmt.Sprintf("%x", s.GetHeader().GetMemberId()), s.Version, size(s.DbSize), Role(s),
+			strconv.FormatUint(s.RaftTerm, 10), strconv.FormatUint(s.RaftIndex, 10), strconv.FormatUint(s.RaftAppliedIndex, 10),
+			strings.Join(s.Errors, ", ")})
+	}
+	g.table(rows)
+}
+
+// Role says in a word what a server is doing.
+func Role(s *pb.StatusResponse) string {
+	switch {
+	case leads(s):
+		return "leads"
+	case s.Leader == 0:
+		return "no leader"
+	case s.IsLearner:
+		return "learns"
+	}
+	return "follows"
+}
+
+func leads(s *pb.StatusResponse) bool {
+	return s.Leader != 0 && s.Leader == s.GetHeader().GetMemberId()
+}
+
+// Members prints the servers of a cluster.
+func (p *Printer) Members(answer *pb.MemberListResponse) error {
+	if p.Format == JSON {
+		return p.json(answer)
+	}
+	g := p.page()
+	rows := [][]string{{"ID", "STATUS", "NAME", "PEER URLS", "CLIENT URLS", "LEARNER"}}
+	for _, m := range answer.Members {
+		status := "started"
+		if m.Name == "" {
+			status = "unstarted"
+		}
+		row := []string{fmt.Sprintf("%x", m.ID), status, m.Name, strings.Join(m.PeerURLs, ","),
+			strings.Join(m.ClientURLs, ","), strconv.FormatBool(m.IsLearner)}
+		if p.Format == Simple {
+			g.line("%s", strings.Join(row, ", "))
+		}
+		rows = append(rows, row)
+	}
+	if p.Format == Table {
+		g.table(rows)
+	}
+	return g.flush()
+}

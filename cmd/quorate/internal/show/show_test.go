@@ -1,0 +1,198 @@
+package show
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func header() *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: 7, MemberId: 10, Revision: 5, RaftTerm: 2}
+}
+
+func pair(key, value string) *mvccpb.KeyValue {
+	return &mvccpb.KeyValue{Key: []byte(key), Value: []byte(value), CreateRevision: 2, ModRevision: 4, Version: 3, Lease: 255}
+}
+
+func status(id, leader, term uint64) *pb.StatusResponse {
+	return &pb.StatusResponse{Header: &pb.ResponseHeader{ClusterId: 7, MemberId: id, Revision: 5, RaftTerm: term}, Version: "3.7.3",
+		StorageVersion: "3.7.0", DbSize: 20480, DbSizeInUse: 16384, DbSizeQuota: 2 << 30,
+		Leader: leader, RaftIndex: 14, RaftTerm: term, RaftAppliedIndex: 13}
+}
+
+var errRefused = errors.New("connection refused")
+
+// answers are what the golden files show.
+var answers = []struct {
+	name  string
+	print func(p *Printer) error
+}{
+	{"put", func(p *Printer) error { return p.Put(&pb.PutResponse{Header: header()}) }},
+	{"put-prev", func(p *Printer) error { return p.Put(&pb.PutResponse{Header: header(), PrevKv: pair("a", "1")}) }},
+	{"get", func(p *Printer) error {
+		return p.Range(&pb.RangeResponse{Header: header(), Count: 3, More: true, Kvs: []*mvccpb.KeyValue{
+			pair("a", "1"), {Key: []byte("key with blanks"), Value: []byte("two\nlines"), CreateRevision: 3, ModRevision: 3, Version: 1},
+			pair("\x00\xff", "")}}, false)
+	}},
+	{"get-none", func(p *Printer) error { return p.Range(&pb.RangeResponse{Header: header()}, false) }},
+	{"get-count", func(p *Printer) error { return p.Range(&pb.RangeResponse{Header: header(), Count: 3}, true) }},
+	{"del", func(p *Printer) error {
+		return p.Delete(&pb.DeleteRangeResponse{Header: header(), Deleted: 1, PrevKvs: []*mvccpb.KeyValue{pair("a", "1")}})
+	}},
+	{"compact", func(p *Printer) error { return p.Compact(4, &pb.CompactionResponse{Header: header()}) }},
+	{"txn", func(p *Printer) error {
+		return p.Txn(&pb.TxnResponse{Header: header(), Succeeded: true, Responses: []*pb.ResponseOp{
+			{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{}}},
+			{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{pair("a", "1")}, Count: 1}}},
+			{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{Count: 9}}},
+			{Response: &pb.ResponseOp_ResponseDeleteRange{ResponseDeleteRange: &pb.DeleteRangeResponse{Deleted: 2}}},
+			{Response: &pb.ResponseOp_ResponseTxn{ResponseTxn: &pb.TxnResponse{Succeeded: true}}},
+		}}, func(response int) bool { return response == 2 })
+	}},
+	{"txn-failure", func(p *Printer) error { return p.Txn(&pb.TxnResponse{Header: header()}, nil) }},
+	{"members", func(p *Printer) error {
+		return p.Members(&pb.MemberListResponse{Header: header(), Members: []*pb.Member{
+			{ID: 10, Name: "s1", PeerURLs: []string{"http://a:2380", "http://b:2380"}, ClientURLs: []string{"http://a:2379"}},
+			{ID: 11, PeerURLs: []string{"http://c:2380"}, IsLearner: true}}})
+	}},
+	{"statuses", func(p *Printer) error {
+		noLeader := status(12, 0, 2)
+		noLeader.Errors = []string{"etcdserver: no leader"}
+		learner := status(13, 10, 2)
+		learner.IsLearner = true
+		return p.Statuses([]Endpoint{{Address: "127.0.0.1:2379", Status: status(10, 10, 2)}, {Address: "127.0.0.1:22379", Status: status(11, 10, 2)},
+			{Address: "127.0.0.1:32379", Err: errRefused}, {Address: "127.0.0.1:42379", Status: noLeader}, {Address: "127.0.0.1:52379", Status: learner}})
+	}},
+}
+
+func TestAnswersLookAsInTheGoldenFiles(t *testing.T) {
+	formats := map[string]Printer{
+		"simple": {Format: Simple}, "hex": {Format: Simple, Hex: true}, "values": {Format: Simple, ValueOnly: true},
+		"json": {Format: JSON}, "table": {Format: Table}, "tablehex": {Format: Table, Hex: true},
+	}
+	for format, printer := range formats {
+		var all bytes.Buffer
+		for _, a := range answers {
+			all.WriteString("== " + a.name + "\n")
+			printer.Out = &all
+			if err := a.print(&printer); err != nil {
+				t.Errorf("%s as %s: %v", a.name, format, err)
+			}
+		}
+		golden := filepath.Join("testdata", format+".golden")
+		if *update {
+			if err := os.WriteFile(golden, all.Bytes(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(all.Bytes(), want) {
+			t.Errorf("%s differs (rewrite with -update, and review):\n%s", golden, all.Bytes())
+		}
+	}
+}
+
+func TestWhatCannotBeWrittenIsAnError(t *testing.T) {
+	for _, format := range []Format{Simple, JSON, Table} {
+		for _, a := range answers {
+			if err := a.print(&Printer{Out: broken{}, Format: format}); !errors.Is(err, errRefused) {
+				t.Errorf("%s as %s: got error %v", a.name, format, err)
+			}
+		}
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errRefused }
+
+func TestFormatsOfEtcdctlThatAreMissingAreNamed(t *testing.T) {
+	for name, want := range map[string]string{
+		"simple": "", "json": "", "table": "",
+		"fields":   "output format fields of etcdctl is not supported yet: want simple, json or table",
+		"protobuf": "output format protobuf of etcdctl is not supported yet: want simple, json or table",
+		"xml":      `there is no output format "xml": want simple, json or table`,
+		"":         `there is no output format "": want simple, json or table`,
+	} {
+		format, err := ParseFormat(name)
+		if got := errorText(err); got != want || (want == "") != (string(format) == name && name != "") {
+			t.Errorf("%q: got %q, %q; want error %q", name, format, got, want)
+		}
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestSizesHaveTwoDigits(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 B", 999: "999 B", 1000: "1.0 kB", 9949: "9.9 kB", 9950: "10 kB", 20480: "20 kB",
+		2 << 30: "2.1 GB", 999_999: "1000 kB", 1e18: "1.0 EB", 1<<63 - 1: "9.2 EB",
+	} {
+		if got := size(n); got != want {
+			t.Errorf("%d: got %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestTextThatATerminalWouldObeyIsQuoted(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain": "plain", "two words": "two words", "é": "é",
+		"": `""`, " a": `" a"`, "a\tb": `"a\tb"`, "\x1b[2J": `"\x1b[2J"`, "\xff": `"\xff"`, "a\u200bb": `"a\u200bb"`,
+	} {
+		if got := Printable(text); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestServersAreJudgedTogether(t *testing.T) {
+	at := func(address string, s *pb.StatusResponse) Endpoint { return Endpoint{Address: address, Status: s} }
+	dead := func(address string) Endpoint { return Endpoint{Address: address, Err: errRefused} }
+	stranger := status(12, 12, 2)
+	stranger.Header.ClusterId = 8
+	for _, test := range []struct {
+		name      string
+		endpoints []Endpoint
+		want      string
+		well      bool
+	}{
+		{"all well", []Endpoint{at("a", status(10, 11, 2)), at("b", status(11, 11, 2)), at("c", status(12, 11, 2))},
+			"3 of 3 answer; b leads.", true},
+		{"the leader was not asked", []Endpoint{at("a", status(10, 11, 2))}, "1 of 1 answer; server b leads.", true},
+		{"one is dead", []Endpoint{at("a", status(10, 10, 2)), at("b", status(11, 10, 2)), dead("c")},
+			"2 of 3 answer, not c; a leads.", false},
+		{"the leader is dead", []Endpoint{at("a", status(10, 0, 2)), at("b", status(11, 0, 2)), dead("c")},
+			"2 of 3 answer, not c; there is no leader, so nothing can be written. A majority of all servers must run and reach each other.", false},
+		{"two are dead", []Endpoint{at("a", status(10, 0, 2)), dead("b"), dead("c")},
+			"1 of 3 answer, not b and c; there is no leader, so nothing can be written. A majority of all servers must run and reach each other.", false},
+		{"all are dead", []Endpoint{dead("a"), dead("b")},
+			"No server answers: are they running? (quorate up starts three.)", false},
+		{"one is behind", []Endpoint{at("a", status(10, 10, 2)), at("b", status(11, 11, 3)), at("c", status(12, 11, 3))},
+			"3 of 3 answer; they do not agree yet on who leads (an election may be under way: ask again).", false},
+		{"one has none yet", []Endpoint{at("a", status(10, 10, 2)), at("b", status(11, 0, 2))},
+			"2 of 2 answer; they do not agree yet on who leads (an election may be under way: ask again).", false},
+		{"two clusters", []Endpoint{at("a", status(10, 10, 2)), at("b", stranger)},
+			"2 of 2 answer; they belong to different clusters.", false},
+	} {
+		verdict, well := Judge(test.endpoints)
+		if verdict != test.want || well != test.well {
+			t.Errorf("%s: got %q, %v; want %q, %v", test.name, verdict, well, test.want, test.well)
+		}
+	}
+}

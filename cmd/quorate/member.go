@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/quorate/quorate/cmd/quorate/internal/request"
+	"github.com/quorate/quorate/cmd/quorate/internal/show"
+)
+
+func memberCommand(w *world) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "member list",
+		GroupID: groupCluster,
+		Short:   "List the servers of the cluster",
+		Long:    "Lists the servers of the cluster. They cannot be added or removed yet.",
+		Example: "  quorate member list",
+		RunE: func(cmd *cobra.Command, words []string) error {
+			if len(words) > 0 {
+				return usage("member %s is not supported yet: there is only member list", words[0])
+			}
+			return usage("what about the members? There is member list")
+		},
+	}
+	cmd.AddCommand(memberListCommand(w))
+	return cmd
+}
+
+func memberListCommand(w *world) *cobra.Command {
+	var client clientFlags
+	var consistency string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the servers of the cluster",
+		Example: `  quorate member list
+  quorate member list -w simple --consistency s # what the asked server knows, leader or not`,
+		Args: noWords,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			serializable, err := request.Serializable(consistency)
+			if err != nil {
+				return explainRequest(err)
+			}
+			var options []clientv3.OpOption
+			if serializable {
+				options = append(options, clientv3.WithSerializable())
+			}
+			return client.ask(cmd, w, show.Table, explainRead,
+				func(ctx context.Context, c *clientv3.Client) (func(*show.Printer) error, error) {
+					answer, err := c.MemberList(ctx, options...)
+					return func(p *show.Printer) error { return p.Members((*pb.MemberListResponse)(answer)) }, err
+				})
+		},
+	}
+	cmd.Flags().StringVar(&consistency, "consistency", "l", "l: never stale (linearizable); s: what the asked server knows (serializable)")
+	client.add(cmd)
+	return cmd
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/etcdapi"
+	"github.com/quorate/quorate/server"
+	"github.com/quorate/quorate/transport"
+)
+
+// serveFlags are the flags of serve, as typed.
+type serveFlags struct {
+	options server.Options
+
+	heartbeatMillis, electionMillis int64
+	peerKeys                        []string
+	logLevel, logFormat             string
+	withParent                      bool
+}
+
+func serveCommand(w *world) *cobra.Command {
+	f := new(serveFlags)
+	cmd := &cobra.Command{
+		Use:     "serve [flags]",
+		GroupID: groupServers,
+		Short:   "Run one server, with etcd's flags",
+		Long: `Runs one server until SIGTERM or Ctrl-C. Without flags that is a cluster of its own, on this machine.
+
+Flags have etcd's names and meanings. Flags of etcd that are missing here are refused, not ignored. Each
+flag may be given as a variable too: --data-dir as QUORATE_DATA_DIR or ETCD_DATA_DIR. A flag beats a
+variable, and QUORATE_ beats ETCD_.
+
+Servers know each other by their keys. On one machine they believe the first key they are shown; on
+several, tell each server the keys of the others with --peer-key, which "quorate key" prints.
+
+Exit status: 0 after SIGTERM, 1 if it could not start, 2 for wrong flags, 70 if its disk failed.`,
+		Example: `  quorate serve
+  quorate serve --data-dir /var/lib/quorate --listen-client-urls http://127.0.0.1:4379 --listen-peer-urls http://127.0.0.1:4380
+
+  # one of three, on three machines
+  quorate key --data-dir s1              # prints its key; do so on each machine
+  quorate serve --name s1 --data-dir s1 \
+    --listen-client-urls http://10.0.0.1:2379 --listen-peer-urls http://10.0.0.1:2380 \
+    --initial-cluster s1=http://10.0.0.1:2380,s2=http://10.0.0.2:2380,s3=http://10.0.0.3:2380 \
+    --peer-key s2=KEY --peer-key s3=KEY`,
+		Args: noWords,
+	}
+	f.add(cmd)
+	cmd.SetFlagErrorFunc(explainFlag(etcdFlags()))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		unknown, err := serveVariables(cmd).apply(cmd, w.environ)
+		if err != nil {
+			return err
+		}
+		return f.serve(w, unknown)
+	}
+	return cmd
+}
+
+// serveVariables are the variables of serve: one for each flag that the help shows.
+func serveVariables(cmd *cobra.Command) variables {
+	return variables{prefixes: []string{"QUORATE_", "ETCD_"}, flags: flagNames(cmd), foreign: etcdFlags(),
+		others: append(clientVariables().flags, "client-debug", "unsupported-arch")}
+}
+
+func (f *serveFlags) add(cmd *cobra.Command) {
+	o, flags := &f.options, cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&o.Name, "name", "default", "name of this server in --initial-cluster")
+	flags.StringVar(&o.DataDir, "data-dir", "", "directory of everything that this server keeps (default NAME.quorate)")
+	flags.StringSliceVar(&o.ListenClientURLs, "listen-client-urls", []string{"http://localhost:2379"}, "where to listen for clients")
+	flags.StringSliceVar(&o.AdvertiseClientURLs, "advertise-client-urls", nil, "where clients find this server (default --listen-client-urls)")
+	flags.StringSliceVar(&o.ListenPeerURLs, "listen-peer-urls", []string{"http://localhost:2380"}, "where to listen for other servers")
+	flags.StringSliceVar(&o.InitialAdvertisePeerURLs, "initial-advertise-peer-urls", nil, "where other servers find this one (default --listen-peer-urls)")
+	flags.StringVar(&o.InitialCluster, "initial-cluster", "",
+		"all servers of a new cluster, as s1=http://10.0.0.1:2380,s2=http://10.0.0.2:2380 (default this one alone)")
+	flags.StringVar(&o.InitialClusterToken, "initial-cluster-token", "etcd-cluster", "tells clusters with the same servers apart")
+	flags.StringVar(&o.InitialClusterState, "initial-cluster-state", "new", "new or existing")
+	flags.StringSliceVar(&f.peerKeys, "peer-key", nil, "NAME=KEY: the public key of another server, as quorate key prints it; for each one, again")
+	flags.Int64Var(&f.heartbeatMillis, "heartbeat-interval", 100, "milliseconds between signs of life of a leader")
+	flags.Int64Var(&f.electionMillis, "election-timeout", 1000, "milliseconds without one until a new leader is elected")
+	flags.IntVar(&o.MaxRequestBytes, "max-request-bytes", 3<<19, "most bytes of a request")
+	flags.IntVar(&o.MaxTxnOps, "max-txn-ops", 128, "most operations of a transaction")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&f.logFormat, "log-format", "text", "text (or console), or json; the log goes to standard error")
+	flags.BoolVar(&o.EnablePprof, "enable-pprof", false, "serve profiles of this process at /debug/pprof/ for clients")
+	flags.StringSliceVar(&o.ListenMetricsURLs, "listen-metrics-urls", nil, "where to serve /metrics and /health besides")
+
+	// For quorate up: the other end of the pipe is its parent, whatever becomes of it.
+	flags.BoolVar(&f.withParent, "stop-with-stdin", false, "stop when standard input ends")
+	_ = flags.MarkHidden("stop-with-stdin") // It exists.
+}
+
+// serve runs a server until it is told to stop.
+func (f *serveFlags) serve(w *world, unknown []string) error {
+	logger, err := f.complete(w)
+	if err != nil {
+		return &failure{exitUsage, err}
+	}
+	for _, variable := range unknown {
+		logger.Warn("a variable of the environment means nothing here", "variable", variable)
+	}
+	// From here on a signal is a wish to stop in good order.
+	told := make(chan os.Signal, 2)
+	signal.Notify(told, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(told)
+	parentGone := make(chan struct{})
+	if f.withParent {
+		go func() { // Ends with the input, or with the process.
+			_, _ = io.Copy(io.Discard, w.in)
+			close(parentGone)
+		}()
+	}
+	s, err := server.Start(f.options)
+	if err != nil {
+		return failed(err)
+	}
+	select {
+	case s := <-told:
+		logger.Info("stopping", "reason", s.String())
+	case <-parentGone:
+		logger.Info("stopping", "reason", "the process that started this one is gone")
+	}
+	go func() { // Ends with the process.
+		<-told
+		logger.Error("told a second time to stop: not waiting any more")
+		os.Exit(exitFailed)
+	}()
+	if err := s.Close(); err != nil {
+		return failed(fmt.Errorf("stop: %w", err))
+	}
+	logger.Info("stopped")
+	return nil
+}
+
+// complete makes options of what was typed, and reports everything that is wrong with it at once.
+func (f *serveFlags) complete(w *world) (*slog.Logger, error) {
+	o := &f.options
+	var wrong []error
+	logger, err := newLogger(w.err, f.logLevel, f.logFormat)
+	wrong = append(wrong, err)
+	o.PeerKeys, err = parsePeerKeys(f.peerKeys)
+	wrong = append(wrong, err)
+	o.HeartbeatInterval = time.Duration(f.heartbeatMillis) * time.Millisecond
+	o.ElectionTimeout = time.Duration(f.electionMillis) * time.Millisecond
+	wrong = append(wrong, checkMillis("heartbeat-interval", f.heartbeatMillis), checkMillis("election-timeout", f.electionMillis))
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
+	}
+	o.Logger = logger
+	o.OnFatal = func(err error) {
+		logger.Error("this server cannot go on", "err", err)
+		os.Exit(exitFatal)
+	}
+	return logger, o.Validate()
+}
+
+// checkMillis refuses what no Duration holds, and 0, which would mean the default.
+func checkMillis(flag string, millis int64) error {
+	if millis <= 0 || millis > int64(time.Hour/time.Millisecond) {
+		return fmt.Errorf("--%s %d: want milliseconds", flag, millis)
+	}
+	return nil
+}
+
+func newLogger(to io.Writer, level, format string) (*slog.Logger, error) {
+	var wrong []error
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	threshold, ok := levels[level]
+	if !ok {
+		wrong = append(wrong, fmt.Errorf("--log-level %s: want debug, info, warn or error", level))
+	}
+	options := &slog.HandlerOptions{Level: threshold}
+	var handler slog.Handler = slog.NewTextHandler(to, options)
+	switch format {
+	case "text", "console":
+	case "json":
+		handler = slog.NewJSONHandler(to, options)
+	default:
+		wrong = append(wrong, fmt.Errorf("--log-format %s: want text or json", format))
+	}
+	return slog.New(handler), errors.Join(wrong...)
+}
+
+// parsePeerKeys reads NAME=KEY entries. The key's own = signs are behind the first.
+func parsePeerKeys(entries []string) (map[string]transport.PublicKey, error) {
+	keys := make(map[string]transport.PublicKey, len(entries))
+	var wrong []error
+	for _, entry := range entries {
+		name, text, found := strings.Cut(entry, "=")
+		if !found || name == "" {
+			wrong = append(wrong, fmt.Errorf("--peer-key %s: want NAME=KEY", entry))
+			continue
+		}
+		key, err := transport.ParsePublicKey(text)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("--peer-key of %s: %w (quorate key prints it)", name, err))
+			continue
+		}
+		if other, there := keys[name]; there && other != key {
+			wrong = append(wrong, fmt.Errorf("--peer-key of %s: two different keys are given", name))
+		}
+		keys[name] = key
+	}
+	return keys, errors.Join(wrong...)
+}
+
+// asEtcd turns the arguments of etcd into ours. etcd takes --version.
+func asEtcd(arguments []string) []string {
+	for _, a := range arguments {
+		if a == "--version" || a == "-version" {
+			return []string{"version", "--as-etcd"}
+		}
+	}
+	return append([]string{"serve"}, arguments...)
+}
+
+// etcdVersionText is what programs look for in the answer to etcd --version.
+func etcdVersionText() string {
+	return fmt.Sprintf("etcd Version: %s\n%s", etcdapi.EtcdVersion, versionText())
+}
