@@ -1,0 +1,30 @@
+// Command bench compares Quorate with etcd, side by side in one run on one machine.
+//
+// What: for every case of scenario, number of clients and subject it starts three fresh servers,
+// stores the same keys, puts them under the same closed loop of clients and reads from the kernel
+// what that cost. Rates depend on the machine and its neighbours, so figures of different runs of
+// this program must not be compared; CPU time per operation is the steadiest of them.
+//
+// This is a module of its own: nothing of etcd's server is a dependency of the product.
+//
+// Units: in the names of flags, fields and columns.
+//
+// Shape:
+//
+//	main.go      from flags to report           options.go   the flags
+//	compare.go   rounds x scenarios x clients x subjects, A B A B
+//	bed.go       one run: servers, stored keys, connections
+//	measure.go   the closed loop and what it cost
+//	scenario.go  what can be run; one file for each: put.go, lrange.go
+//	profile.go   CPU profiles of leaders        machine.go   where this ran
+//
+//	internal/cluster  the servers as processes  internal/load  the closed loop
+//	internal/proc     CPU and memory in /proc   internal/hist  latencies
+//	internal/report   medians and tables
+//
+// Errors: a run that fails is reported with its reason, the others go on, and the exit status is 1.
+// Status 2 is a mistake in the flags.
+//
+// Concurrency: the main goroutine starts and ends all processes; it is locked to its thread, which
+// package cluster asks for.
+package main

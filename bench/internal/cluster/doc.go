@@ -1,0 +1,23 @@
+// Package cluster runs the servers under comparison: three processes of one subject on loopback.
+//
+// What: it starts fresh servers with fresh directories, waits until they agree on a leader, and ends
+// them. It ends only processes that it started itself, and it ends them with SIGKILL: their data are
+// thrown away afterwards, so there is nothing they could save.
+//
+// Units: none but time.Duration.
+//
+// Shape:
+//
+//	Subject   which binary, and what to say to it       Etcd(binary), Quorate(binary, flags)
+//	Cluster   its three servers and who leads           Start(ctx, subject, dir) ... Close()
+//	Server    one process: addresses, pid, log file
+//
+//	dir/n0       data directory of the first server
+//	dir/n0.log   what it printed
+//
+// Errors: a server that ends by itself is reported with the end of its log.
+//
+// Concurrency: a Cluster belongs to one goroutine, which must be locked to its operating system
+// thread (runtime.LockOSThread): the kernel kills the servers when the thread that started them
+// ends, so that they do not outlive a harness that was killed.
+package cluster

@@ -1,0 +1,91 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// logTailBytes bounds how much of a dead server's log is shown.
+const logTailBytes = 2000
+
+// Server is one running process of a cluster.
+type Server struct {
+	Name    string
+	URL     string // for clients
+	PID     int
+	log     string // path
+	command *exec.Cmd
+	ended   chan struct{} // closed when the process is gone; its state may be read after that
+}
+
+// startServer starts one process. Its environment is empty but for what programs need to find their
+// way: a variable such as ETCD_SNAPSHOT_COUNT or GOGC would make one subject a different one.
+func startServer(s Subject, number int, dir string, addresses []address) (*Server, error) {
+	server := &Server{
+		Name:  name(number),
+		URL:   addresses[number].client,
+		log:   filepath.Join(dir, name(number)+".log"),
+		ended: make(chan struct{}),
+	}
+	log, err := os.Create(server.log)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // the process has its own descriptor by then
+
+	server.command = exec.Command(s.Binary, s.arguments(number, dir, filepath.Base(dir), addresses)...)
+	server.command.Stdout, server.command.Stderr = log, log
+	server.command.Dir = dir
+	for _, variable := range []string{"PATH", "HOME", "TMPDIR"} {
+		server.command.Env = append(server.command.Env, variable+"="+os.Getenv(variable))
+	}
+	server.command.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:   true,            // Ctrl-C at the terminal reaches us alone; we then end the servers
+		Pdeathsig: syscall.SIGKILL, // and they end even if we are killed
+	}
+	if err := server.command.Start(); err != nil {
+		return nil, fmt.Errorf("start %s of %s: %w", server.Name, s.Name, err)
+	}
+	server.PID = server.command.Process.Pid
+	go func() { // ends with the process; kill waits for it
+		_ = server.command.Wait() // how it ended is in command.ProcessState
+		close(server.ended)
+	}()
+	return server, nil
+}
+
+// kill ends the process, if it still runs, and waits until it is gone.
+func (s *Server) kill() {
+	_ = s.command.Process.Kill() // fails only if the process is gone already
+	<-s.ended
+}
+
+// death returns nil while the process runs, then how it ended and its last words.
+func (s *Server) death() error {
+	select {
+	case <-s.ended:
+		return fmt.Errorf("server %s ended by itself: %v; the end of its log:\n%s",
+			s.Name, s.command.ProcessState, s.logTail())
+	default:
+		return nil
+	}
+}
+
+func (s *Server) logTail() string {
+	b, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	if len(b) > logTailBytes {
+		b = b[len(b)-logTailBytes:]
+		if _, rest, found := bytes.Cut(b, []byte("\n")); found {
+			b = rest // from the first whole line on
+		}
+	}
+	return strings.TrimSpace(string(b))
+}

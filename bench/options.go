@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/bench/internal/report"
+)
+
+// Limits of what the flags may ask for. They keep a slip of the finger from taking all night.
+const (
+	maxClients = 10_000
+	maxKeys    = 10_000_000 // seven digits
+	maxRounds  = 100
+	maxValue   = 1 << 20 // bytes
+	maxPhase   = 10 * time.Minute
+)
+
+// options is what the flags say.
+type options struct {
+	quorate     []string // programs, absolute paths; one subject each
+	quorateArgs []string
+	etcd        int    // how many etcd subjects
+	etcdBinary  string // absolute path; empty: build what go.mod names
+
+	scenarios  []string
+	clients    []int
+	target     string // "leader" or "all"
+	rounds     int
+	warmup     time.Duration
+	window     time.Duration
+	maxOps     int64 // per run
+	keys       int
+	valueBytes int
+
+	dir     string // parent of all data directories, absolute
+	keep    bool
+	profile string // directory for CPU profiles, absolute; empty: none
+	format  string
+	json    string // file; empty: none
+}
+
+// parse reads the command line. It reports everything wrong at once.
+func parse(args []string, stderr io.Writer) (*options, error) {
+	o := &options{}
+	var clients, scenarios, quorateArgs string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Func("quorate", "`program` of Quorate; may be repeated to compare several builds", func(s string) error {
+		o.quorate = append(o.quorate, s)
+		return nil
+	})
+	f.StringVar(&quorateArgs, "quorate-args", "", "`flags` for every Quorate server, separated by spaces")
+	f.IntVar(&o.etcd, "etcd", 1, "how many etcd clusters to compare with; 2 and no Quorate is the control")
+	f.StringVar(&o.etcdBinary, "etcd-binary", "", "`program` of etcd (default: build the version named in go.mod)")
+	f.StringVar(&scenarios, "scenario", "put,lrange", "`list` of scenarios: "+scenarioNames())
+	f.StringVar(&clients, "clients", "1,64,256", "`list` of numbers of clients")
+	f.StringVar(&o.target, "target", "all", "where clients connect: `leader|all`")
+	f.IntVar(&o.rounds, "rounds", 3, "how often every case is run")
+	f.DurationVar(&o.warmup, "warmup", time.Second, "time under load before measuring")
+	f.DurationVar(&o.window, "window", 3500*time.Millisecond, "time of measuring")
+	f.Int64Var(&o.maxOps, "max-ops", 5_000_000, "most operations of one run; it ends early when they are spent")
+	f.IntVar(&o.keys, "keys", 100_000, "how many keys there are, all stored beforehand")
+	f.IntVar(&o.valueBytes, "value", 256, "size of a value in `bytes`")
+	f.StringVar(&o.dir, "dir", "", "`directory` for data, on a real disk (default: the user's cache directory)")
+	f.BoolVar(&o.keep, "keep", false, "keep data directories and server logs")
+	f.StringVar(&o.profile, "profile", "", "`directory` for a CPU profile of the leader of every run (starts servers with --enable-pprof)")
+	f.StringVar(&o.format, "format", "table", "of the report: `table|md|json`")
+	f.StringVar(&o.json, "json", "", "`file` to write the report to as JSON besides")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	o.quorateArgs = strings.Fields(quorateArgs)
+	o.scenarios = strings.Split(scenarios, ",")
+	err := errors.Join(o.setClients(clients), o.resolvePaths(), o.validate(f.Args()))
+	return o, err
+}
+
+func (o *options) setClients(list string) error {
+	for _, word := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 || n > maxClients {
+			return fmt.Errorf("-clients: %q is not a number from 1 to %d", word, maxClients)
+		}
+		o.clients = append(o.clients, n)
+	}
+	return nil
+}
+
+// resolvePaths makes every path absolute, because servers run in directories of their own.
+func (o *options) resolvePaths() error {
+	if o.dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			cache = os.TempDir()
+		}
+		o.dir = filepath.Join(cache, "quorate-bench")
+	}
+	var wrong []error
+	absolute := func(path *string) {
+		if *path != "" {
+			var err error
+			*path, err = filepath.Abs(*path)
+			wrong = append(wrong, err)
+		}
+	}
+	for i := range o.quorate {
+		absolute(&o.quorate[i])
+	}
+	absolute(&o.etcdBinary)
+	absolute(&o.dir)
+	absolute(&o.profile)
+	return errors.Join(wrong...)
+}
+
+func (o *options) validate(rest []string) error {
+	var wrong []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			wrong = append(wrong, fmt.Errorf(format, args...))
+		}
+	}
+	check(len(rest) == 0, "what are these words for: %q", rest)
+	check(o.etcd >= 0 && o.etcd <= 10, "-etcd: %d is not from 0 to 10", o.etcd)
+	check(o.etcd+len(o.quorate) > 0, "nothing to measure: give -quorate or -etcd")
+	for _, name := range o.scenarios {
+		check(findScenario(name) != nil, "-scenario: %q is none of %s", name, scenarioNames())
+	}
+	check(o.target == "leader" || o.target == "all", "-target: %q is neither leader nor all", o.target)
+	check(o.rounds >= 1 && o.rounds <= maxRounds, "-rounds: %d is not from 1 to %d", o.rounds, maxRounds)
+	check(o.warmup >= 0 && o.warmup <= maxPhase, "-warmup: %v is not from 0 to %v", o.warmup, maxPhase)
+	check(o.window >= 100*time.Millisecond && o.window <= maxPhase,
+		"-window: %v is not from 100ms (ten ticks of CPU time) to %v", o.window, maxPhase)
+	check(o.profile == "" || o.window >= time.Second, "-profile: a window of %v is too short, 1s is the least", o.window)
+	check(o.maxOps >= 1, "-max-ops: %d is not above 0", o.maxOps)
+	check(o.keys >= 1 && o.keys <= maxKeys, "-keys: %d is not from 1 to %d", o.keys, maxKeys)
+	check(o.valueBytes >= 1 && o.valueBytes <= maxValue, "-value: %d is not from 1 to %d", o.valueBytes, maxValue)
+	check(slices.Contains(report.Formats[:], o.format), "-format: %q is none of %v", o.format, report.Formats)
+	return errors.Join(wrong...)
+}
