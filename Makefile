@@ -1,0 +1,93 @@
+# Every target does its own set-up on a machine that has Go and make; nothing needs root.
+
+GO          ?= go
+SEEDS       ?= 1000
+SECONDS     ?= 30
+N           ?= 5
+FUZZTIME    ?= 10s
+ARGS        ?=
+
+# Tools, by exact version: they are built on first use and are no dependencies of the product.
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.1
+GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+GOFMT       := "$$($(GO) env GOROOT)/bin/gofmt"
+
+# Packages with goroutines. The others are single-threaded by design, and slow under the detector.
+RACE_LEAVES_OUT := /(raft|wire|sim|check|internal/tidy)$$
+RACE_PACKAGES    = $$($(GO) list ./... | grep -vE '$(RACE_LEAVES_OUT)')
+
+.DEFAULT_GOAL := help
+.PHONY: help up build test check fix race bench sim planted fuzz process vuln clean go gcc
+
+help: ## print this list
+	@echo 'Quorate: what make can do'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: build ## build, and run a cluster on this machine until Ctrl-C (ARGS="--help" tells what else)
+	bin/quorate up $(ARGS)
+
+build: go ## build bin/quorate
+	$(GO) build -trimpath -o bin/quorate ./cmd/quorate
+
+test: go ## everything a change must pass, except for check
+	$(GO) test -timeout 10m ./...
+	$(GO) -C bench test ./...
+
+check: go ## format, vet, staticcheck, the house rules, go.mod; changes nothing
+	@unformatted=$$($(GOFMT) -l .); if [ -n "$$unformatted" ]; then \
+		echo "not formatted (make fix does it):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) -C bench vet ./...
+	$(STATICCHECK) ./...
+	cd bench && $(STATICCHECK) ./...
+	$(GO) test -count=1 ./internal/tidy
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+	$(GO) -C bench mod tidy -diff
+
+fix: go ## format the sources and tidy go.mod
+	$(GOFMT) -w .
+	$(GO) mod tidy
+	$(GO) -C bench mod tidy
+
+race: go gcc ## the tests of all packages with goroutines under the race detector
+	$(GO) test -race -timeout 15m -skip '^TestProcess' $(RACE_PACKAGES)
+
+bench: build ## compare with etcd, side by side in one run (ARGS="-help" tells what can be varied)
+	$(GO) -C bench run . -quorate ../bin/quorate $(ARGS)
+
+sim: build ## SEEDS=1000 simulated worlds of SECONDS=30 simulated seconds each
+	bin/quorate sim --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)
+
+planted: go ## plant N=5 known bugs, one at a time; the simulator must catch each
+	$(GO) test -count=1 -v -timeout 30m -run '^TestPlantedBugs' ./sim -planted $(N)
+
+fuzz: go ## every fuzzer for FUZZTIME=10s; inputs that break something are kept under testdata
+	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go); do \
+			echo "$$dir $$name"; \
+			$(GO) -C "$$dir" test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) . </dev/null; \
+		done; done
+
+process: build ## real servers as processes, with kill -9 and restarts
+	$(GO) test -count=1 -timeout 10m -run '^TestProcess' ./cmd/quorate
+
+vuln: go ## known vulnerabilities in what we depend on (asks the Go vulnerability database)
+	$(GOVULNCHECK) ./...
+
+clean: ## remove what was built; the data of servers stays
+	rm -rf bin
+
+go:
+	@command -v $(GO) >/dev/null 2>&1 || { \
+		echo "Quorate needs Go $$(sed -n 's/^go //p' go.mod) or newer, and there is no Go here."; \
+		echo "Install it from https://go.dev/dl/ and run make again."; exit 1; }
+	@$(GO) list -m >/dev/null 2>&1 || { \
+		echo "Quorate needs Go $$(sed -n 's/^go //p' go.mod) or newer; this is $$($(GO) version 2>/dev/null), which says:"; \
+		$(GO) list -m; \
+		echo "Install a newer one from https://go.dev/dl/ and run make again."; exit 1; }
+
+gcc:
+	@[ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 || { \
+		echo "The race detector needs a C compiler (gcc or clang); install one and run make again."; exit 1; }
