@@ -46,7 +46,7 @@ func TestPlantedBugs(t *testing.T) {
 	all := readPlants(t)
 	if *planted == "" { // they must be ready to be planted
 		for _, p := range all {
-			p.overlay(t, t.TempDir())
+			t.Run(p.name, func(t *testing.T) { p.overlay(t, t.TempDir()) })
 		}
 		return
 	}

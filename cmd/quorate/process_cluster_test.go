@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -123,6 +124,12 @@ func newServers(t *testing.T, count int, more ...string) []*serverProcess {
 			"--initial-cluster", strings.Join(cluster, ",")}, more...)
 	}
 	return servers
+}
+
+// with gives a flag another value.
+func (s *serverProcess) with(flag, value string) *serverProcess {
+	s.arguments[slices.Index(s.arguments, flag)+1] = value
+	return s
 }
 
 // startServers starts servers that end with the test, and waits until a leader serves.

@@ -320,7 +320,7 @@ func TestProcessRefusesAPortInUse(t *testing.T) {
 	defer taken.Close()
 	port := taken.Addr().(*net.TCPAddr).Port
 	for _, flag := range []string{"--listen-client-urls", "--listen-peer-urls", "--listen-metrics-urls"} {
-		server := newServers(t, 1, flag, localURL(port))[0]
+		server := newServers(t, 1, "--listen-metrics-urls", localURL(freePorts(t, 1)[0]))[0].with(flag, localURL(port))
 		server.expectRefusal(t, flag, flag, strconv.Itoa(port), "in use")
 	}
 }
