@@ -180,8 +180,10 @@ func TestProcessLivesOnAfterGarbageAtItsPorts(t *testing.T) {
 		"zeros":             func(c net.Conn) error { return write(c, make([]byte, 64<<10)) },
 		"lengths":           func(c net.Conn) error { return write(c, bytes.Repeat([]byte{0xff}, 64<<10)) },
 		"a request of HTTP": func(c net.Conn) error { return write(c, []byte("GET /health HTTP/1.1\r\nHost: x\r\n\r\n")) },
-		"half a request":    func(c net.Conn) error { return write(c, []byte("POST /v3/kv/put HTTP/1.1\r\nContent-Length: 999999\r\n\r\n{")) },
-		"HTTP/2 and noise":  func(c net.Conn) error { return write(c, append([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), noise...)) },
+		"half a request": func(c net.Conn) error {
+			return write(c, []byte("POST /v3/kv/put HTTP/1.1\r\nContent-Length: 999999\r\n\r\n{"))
+		},
+		"HTTP/2 and noise": func(c net.Conn) error { return write(c, append([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), noise...)) },
 		"a stranger's TLS": func(c net.Conn) error {
 			err := tls.Client(c, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(t.Context())
 			if err == nil {
