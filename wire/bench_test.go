@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/quorate/quorate/raft"
@@ -72,6 +73,15 @@ func BenchmarkDecodeMessageOf64Entries(b *testing.B) {
 		if _, err := wire.DecodeMessage(message); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkAppendMessageOf64Entries(b *testing.B) {
+	records := slices.Repeat([][]byte{wire.AppendRecord(nil, benchRecord())}, 64)
+	m := &wire.Message{Group: 1, Term: 1, Body: &raft.AppendEntries{Last: 64}}
+	b.ReportAllocs()
+	for b.Loop() {
+		wire.AppendMessage(nil, m, records...)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/quorate/quorate/raft"
 )
@@ -94,6 +95,7 @@ var (
 // are taken from records, back to back, and not from the body.
 func AppendMessage(b []byte, m *Message, records ...[]byte) []byte {
 	start := len(b)
+	b = slices.Grow(b, roomFor(m.Body, records))
 	b = append(b, make([]byte, MessageHeaderBytes)...)
 	kind, b := appendFixed(b, m.Body)
 	fixedBytes := len(b) - start - MessageHeaderBytes
@@ -108,6 +110,22 @@ func AppendMessage(b []byte, m *Message, records ...[]byte) []byte {
 	binary.LittleEndian.PutUint64(h[16:], uint64(m.Term))
 	binary.LittleEndian.PutUint32(h[4:], messageChecksum(h))
 	return b
+}
+
+// roomFor is about how many bytes a message takes, and not less where it is large: a buffer that grows
+// under a batch of entries is copied, again and again.
+func roomFor(body any, records [][]byte) int {
+	const small = 128 // the header, the fixed part, what other messages have besides
+	room := small
+	for _, r := range records {
+		room += len(r)
+	}
+	if m, ok := body.(*Forward); ok {
+		for _, c := range m.Commands {
+			room += binary.MaxVarintLen32 + len(c)
+		}
+	}
+	return room
 }
 
 // messageChecksum covers everything but itself.
