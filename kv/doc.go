@@ -60,7 +60,7 @@
 //
 // What is wrong with a request is a Code in its Answer, one for each of etcd's errors that a
 // key/value request can meet, and three of ours. An error means that the engine failed or that this
-// version must not go on: ErrOtherCluster, ErrNewerFormat, ErrCorrupt, ErrUnknownKind. After an
+// version must not go on: ErrOtherCluster, ErrNewerFormat, ErrCorrupt. After an
 // error of Apply or CompactStep the store applies nothing more; open it again.
 //
 // # Concurrency

@@ -96,9 +96,6 @@ var (
 	ErrNewerFormat = errors.New("the state was written by a newer version")
 	// ErrCorrupt: a record of the engine is not as the store writes it.
 	ErrCorrupt = errors.New("a record of the state is damaged")
-	// ErrUnknownKind: a committed command of a kind that this version does not know. Applying
-	// nothing would make this server's state differ from the others', so the store stops.
-	ErrUnknownKind = errors.New("command of a kind unknown to this version")
 
 	errNotReadOnly = errors.New("transaction is not read-only")
 )

@@ -3,6 +3,7 @@ package replica
 import (
 	"slices"
 
+	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/wire"
 )
@@ -253,6 +254,9 @@ const (
 func (r *Replica) acceptedOrRefused(out *raft.Output) {
 	for _, a := range out.Accepted {
 		if a.ID == proposalOfCommands {
+			// Those who forwarded rely on it that their commands are taken in the term they named, or never.
+			invariant.Check(len(r.intake.offered) == 0 || a.Term == r.term,
+				"commands forwarded in term %d are proposed in term %d", r.term, a.Term)
 			for _, p := range r.commands.offered {
 				p.sent, p.term = true, a.Term
 			}

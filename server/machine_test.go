@@ -92,8 +92,11 @@ func TestAnswersAreThoseOfTheirEntries(t *testing.T) {
 
 func TestStoreThatFailsIsFatalAndGivesNoAnswers(t *testing.T) {
 	w := newWorkbench(t)
-	answers := w.Apply([]quorate.Entry{{Index: 1, Command: wire.Command{Kind: 200}}})
-	if len(answers) != 0 || len(w.fatals) != 1 || !errors.Is(w.fatals[0], kv.ErrUnknownKind) {
+	if err := w.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	answers := w.Apply([]quorate.Entry{{Index: 1, Command: wire.Command{Kind: uint8(kv.KindPut), Request: putRequest("a", nil)}}})
+	if len(answers) != 0 || len(w.fatals) != 1 || !errors.Is(w.fatals[0], treekv.ErrClosed) {
 		t.Errorf("%d answers, fatal %v", len(answers), w.fatals)
 	}
 }
