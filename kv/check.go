@@ -207,15 +207,15 @@ type interval struct{ lo, hi []byte }
 //     Clients use the second (clear all, then put): we keep both, and they do no harm here, since
 //     changes of one key within one revision are told apart by their sub revision.
 func collectWrites(t txnRequest, succeeded bool) (writes, Code) {
-	var w writes
-	if code := t.each(branch(succeeded), w.addDelete); code != CodeOK {
-		return writes{}, code
-	}
-	w.dels = disjoint(w.dels)
-	if code := t.each(branch(succeeded), w.addNested); code != CodeOK {
-		return writes{}, code
-	}
 	var own writes
+	if code := t.each(branch(succeeded), own.addDelete); code != CodeOK {
+		return writes{}, code
+	}
+	var all gathered
+	all.add(writes{dels: disjoint(own.dels)})
+	if code := t.each(branch(succeeded), all.addNested); code != CodeOK {
+		return writes{}, code
+	}
 	if code := t.each(branch(succeeded), own.addPut); code != CodeOK {
 		return writes{}, code
 	}
@@ -225,11 +225,11 @@ func collectWrites(t txnRequest, succeeded bool) (writes, Code) {
 			return writes{}, CodeDuplicateKey
 		}
 	}
-	if w.conflicts(own.puts) {
+	if all.conflicts(own.puts) {
 		return writes{}, CodeDuplicateKey
 	}
-	w.puts = union(w.puts, own.puts)
-	return w, CodeOK
+	all.add(writes{puts: own.puts})
+	return all.join(), CodeOK
 }
 
 func (w *writes) addDelete(body []byte) Code {
@@ -251,31 +251,6 @@ func (w *writes) addDelete(body []byte) Code {
 	return CodeOK
 }
 
-func (w *writes) addNested(body []byte) Code {
-	var op requestOp
-	if code := op.decode(body); code != CodeOK || op.kind != opTxn {
-		return code
-	}
-	var outcomes [2]writes
-	for i, succeeded := range [...]bool{true, false} {
-		outcome, code := collectWrites(op.body, succeeded)
-		if code != CodeOK {
-			return code
-		}
-		if w.conflicts(outcome.puts) {
-			return CodeDuplicateKey
-		}
-		outcomes[i] = outcome
-	}
-	for _, outcome := range outcomes {
-		w.puts = union(w.puts, outcome.puts)
-		if len(outcome.dels) > 0 {
-			w.dels = disjoint(append(w.dels, outcome.dels...))
-		}
-	}
-	return CodeOK
-}
-
 func (w *writes) addPut(body []byte) Code {
 	var op requestOp
 	if code := op.decode(body); code != CodeOK || op.kind != opPut {
@@ -289,16 +264,81 @@ func (w *writes) addPut(body []byte) Code {
 	return CodeOK
 }
 
-// conflicts tells whether one of the sorted keys is put or deleted by w.
-func (w *writes) conflicts(keys [][]byte) bool {
-	i := 0
-	for _, key := range keys {
-		for i < len(w.puts) && bytes.Compare(w.puts[i], key) < 0 {
-			i++
+// gathered is what several write: in parts, each more than twice as large as the one after it. So a
+// key is merged a few times, however many nested transactions bring one key each.
+type gathered []writes
+
+func (g *gathered) addNested(body []byte) Code {
+	var op requestOp
+	if code := op.decode(body); code != CodeOK || op.kind != opTxn {
+		return code
+	}
+	var outcomes [2]writes
+	for i, succeeded := range [...]bool{true, false} {
+		outcome, code := collectWrites(op.body, succeeded)
+		if code != CodeOK {
+			return code
 		}
-		if i < len(w.puts) && bytes.Equal(w.puts[i], key) || covers(w.dels, key) {
+		if g.conflicts(outcome.puts) {
+			return CodeDuplicateKey
+		}
+		outcomes[i] = outcome
+	}
+	g.add(outcomes[0])
+	g.add(outcomes[1])
+	return CodeOK
+}
+
+func (g *gathered) add(w writes) {
+	if w.size() == 0 {
+		return
+	}
+	parts := *g
+	for n := len(parts); n > 0 && parts[n-1].size() <= 2*w.size(); n-- {
+		w.merge(parts[n-1])
+		parts = parts[:n-1]
+	}
+	*g = append(parts, w)
+}
+
+// join returns all parts as one.
+func (g *gathered) join() (all writes) {
+	for i := len(*g) - 1; i >= 0; i-- {
+		all.merge((*g)[i])
+	}
+	return all
+}
+
+func (g *gathered) conflicts(keys [][]byte) bool {
+	for i := range *g {
+		if (*g)[i].conflicts(keys) {
 			return true
 		}
+	}
+	return false
+}
+
+func (w *writes) size() int { return len(w.puts) + len(w.dels) }
+
+// merge takes in what another writes, which must not be used afterwards.
+func (w *writes) merge(other writes) {
+	w.puts = union(w.puts, other.puts)
+	if len(w.dels) == 0 {
+		w.dels = other.dels
+	} else if len(other.dels) > 0 {
+		w.dels = disjoint(append(other.dels, w.dels...))
+	}
+}
+
+// conflicts tells whether one of the sorted keys is put or deleted by w.
+func (w *writes) conflicts(keys [][]byte) bool {
+	puts := w.puts
+	for _, key := range keys {
+		at, found := slices.BinarySearchFunc(puts, key, bytes.Compare)
+		if found || covers(w.dels, key) {
+			return true
+		}
+		puts = puts[at:]
 	}
 	return false
 }

@@ -71,6 +71,7 @@ type requestOp struct {
 // the only case in which the body does not alias the request.
 func (o *requestOp) decode(b []byte) Code {
 	*o = requestOp{}
+	joined := false // the body has memory of its own, so that many small parts are not copied each time
 	for len(b) > 0 {
 		f, rest, code := nextField(b)
 		if code != CodeOK {
@@ -79,10 +80,13 @@ func (o *requestOp) decode(b []byte) Code {
 		if f.typ != octets || f.num < 1 || f.num > 4 {
 			return CodeUnknownField
 		}
-		if kind := opKind(f.num); kind == o.kind {
-			o.body = append(slices.Clip(o.body), f.bytes...)
-		} else {
-			o.kind, o.body = kind, f.bytes
+		switch kind := opKind(f.num); {
+		case kind != o.kind:
+			o.kind, o.body, joined = kind, f.bytes, false
+		case joined:
+			o.body = append(o.body, f.bytes...)
+		default:
+			o.body, joined = append(slices.Clip(o.body), f.bytes...), true
 		}
 		b = rest
 	}
