@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -86,4 +88,41 @@ func TestProfilesAreServedIfEnabled(t *testing.T) {
 			t.Errorf("%s: got %d, without %q", path, answer.Code, want)
 		}
 	}
+}
+
+// FuzzPages asks for any page with any query: each is answered with one of a few codes, in a few words,
+// and costs a multiple of its size. The factor is that of net/url, which takes a query apart.
+func FuzzPages(f *testing.F) {
+	f.Add("/health", "serializable=true&exclude=NOSPACE")
+	f.Add("/livez", "verbose&exclude=serializable_read")
+	f.Add("/readyz", "exclude=a,b,,data_corruption&exclude=%00")
+	f.Add("/readyz/non_learner", "verbose=%zz;")
+	f.Add("//health/../livez", "a=b")
+	w := newWorld(f, nil)
+	f.Fuzz(func(t *testing.T, path, query string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.URL = &url.URL{Path: path, RawQuery: query}
+		got := httptest.NewRecorder()
+		var before, after runtime.MemStats
+		limit := uint64(200*(len(path)+len(query)) + 256<<10)
+		spent := limit + 1
+		for try := 0; try < 5 && spent > limit; try++ { // the runtime counts for other goroutines too
+			got = httptest.NewRecorder()
+			runtime.ReadMemStats(&before)
+			w.Handler().ServeHTTP(got, r)
+			runtime.ReadMemStats(&after)
+			spent = after.TotalAlloc - before.TotalAlloc
+		}
+		if spent > limit {
+			t.Errorf("%q?%q: %d bytes allocated, more than %d", path, query, spent, limit)
+		}
+		switch got.Code {
+		case http.StatusOK, http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusNotFound, http.StatusServiceUnavailable:
+		default:
+			t.Errorf("%q?%q: answered %d", path, query, got.Code)
+		}
+		if got.Body.Len() > 12*(len(path)+len(query))+4<<10 {
+			t.Errorf("%q?%q: answered %q", path, query, got.Body)
+		}
+	})
 }

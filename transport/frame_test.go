@@ -223,10 +223,7 @@ func FuzzFrame(f *testing.F) {
 			binary.LittleEndian.PutUint32(repaired, framing.checksum(b, b[frameHeaderBytes:frameHeaderBytes+size]))
 		}
 		for _, stream := range [][]byte{b, repaired} {
-			used := allocated(func() { readFrames(t, stream) })
-			if limit := uint64(16*len(b) + 64<<10); used > limit {
-				t.Errorf("%d bytes of input took %d bytes of memory", len(b), used)
-			}
+			bounded(t, "frames", len(b), func() { readFrames(t, stream) })
 		}
 	})
 }

@@ -103,9 +103,18 @@ func openAnything(t *testing.T, number uint32, content []byte) {
 	disk := crashdisk.New(crashdisk.Options{})
 	must(t, disk.MkdirAll(testDir))
 	setContent(t, disk, segmentName(testDir, number), content)
-	must(t, Scan(disk, testDir, func(Item) error { return nil }))
 	options := testOptions(disk, testDir)
 	options.Boot = 1 << 63
+	bounded(t, "scan", disk, len(content), func(d *crashdisk.Disk) {
+		must(t, Scan(d, testDir, func(Item) error { return nil }))
+	})
+	bounded(t, "open", disk, len(content), func(d *crashdisk.Disk) {
+		on := options
+		on.FS = d
+		if l, _, err := Open(on); err == nil {
+			must(t, l.Close())
+		}
+	})
 	l, recovered, err := Open(options)
 	if err != nil {
 		return

@@ -19,23 +19,12 @@ type model struct {
 }
 
 type groupModel struct {
-	hardState     raft.HardState
-	base          Base
-	configuration []byte   // at the base
-	entries       [][]byte // from base.Index+1 on
+	hardState raft.HardState
+	base      Base
+	entries   [][]byte // from base.Index+1 on
 }
 
 func newModel() *model { return &model{groups: make(map[wire.GroupID]*groupModel)} }
-
-func (m *model) clone() *model {
-	c := newModel()
-	for id, g := range m.groups {
-		copied := *g
-		copied.entries = slices.Clone(g.entries)
-		c.groups[id] = &copied
-	}
-	return c
-}
 
 func (g *groupModel) last() raft.Index { return g.base.Index + raft.Index(len(g.entries)) }
 

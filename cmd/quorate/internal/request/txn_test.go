@@ -143,7 +143,9 @@ func FuzzParseTxn(f *testing.F) {
 	f.Add("lease('(') != ff\n\n\n")
 	f.Add("ver(\"a\") ! 1")
 	f.Fuzz(func(t *testing.T, text string) {
-		txn, err := ParseTxn(strings.NewReader(text), nil)
+		var txn Txn
+		var err error
+		bounded(t, "transaction", text, func() { txn, err = ParseTxn(strings.NewReader(text), nil) })
 		if m := new(Mistake); err != nil && !errors.As(err, &m) {
 			t.Fatalf("refused with %v, which is no mistake of the typist", err)
 		}
