@@ -67,6 +67,7 @@ func (w *world) strike(f *fault) {
 	case slowFault:
 		if !victim.slow {
 			victim.slow = true
+			w.counts.SlowDisks++
 			w.tell(victim, "its disk becomes slow")
 			w.reliefAfter(&fault{kind: slowFault, server: victim}, w.plan.slow)
 		}
@@ -74,6 +75,7 @@ func (w *world) strike(f *fault) {
 		w.strikeError(victim)
 	case driftFault:
 		victim.drawRate()
+		w.counts.ClockChanges++
 		w.tell(victim, "its clock changes: a second takes %.3f s", float64(victim.rate)/million)
 	}
 }
@@ -280,6 +282,7 @@ func linkNames(links []*link) string {
 
 // strikeClog holds up everything on the links of a server, in one direction or in both.
 func (w *world) strikeClog(victim *server) {
+	w.counts.Clogs++
 	direction := w.dice.below("fault.clog.direction", 3)
 	until := w.now + w.dice.spread("fault.length clog", w.plan.clog)
 	for _, l := range w.linksWhere(func(from, to int) bool {

@@ -57,13 +57,24 @@ type Counts struct {
 	Elections, LeaderChanges, Terms                      int
 	Crashes, CrashesWithLoss, Kills, CrashesInRecovery   int
 	DiskErrors, Pauses, Partitions, OneWay               int
+	Clogs, SlowDisks, ClockChanges                       int
 	TornTails, Truncations, Reconciled, PeerFetches      int
 	ApplyFetches, Segments, Commits, Applies, TermFences int
 	Flushes, Samples                                     int
 	Requests, Done, Never, Unknown                       int
 	Reads, FollowerReads, StaleReads, Compactions        int
 	ForwardedAgain, HandedOn, Configurations             int
-	Calm, Worlds                                         int
+	Calm, Struck, Worlds                                 int
+}
+
+// struckBy is how many faults make a world one that was struck.
+const struckBy = 3
+
+// Faults returns how many faults there were: crashes, whatever their cause, pauses, partitions, clogged
+// links, slow disks and clocks that changed their pace. Messages that were lost, repeated, late or
+// damaged are not among them, because there are too many to tell anything.
+func (c *Counts) Faults() int {
+	return c.Crashes + c.Pauses + c.Partitions + c.Clogs + c.SlowDisks + c.ClockChanges
 }
 
 // each calls visit with the name and the value of every count, in the order of the fields.
@@ -72,7 +83,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		name  string
 		value *int
 	}{
-		{"worlds", &c.Worlds}, {"calm worlds", &c.Calm}, {"events", &c.Events},
+		{"worlds", &c.Worlds}, {"calm worlds", &c.Calm}, {"worlds with at least 3 faults", &c.Struck}, {"events", &c.Events},
 		{"messages", &c.Messages}, {"messages lost", &c.Lost}, {"messages duplicated", &c.Duplicated},
 		{"messages flipped and refused", &c.Flipped},
 		{"elections", &c.Elections}, {"leader changes", &c.LeaderChanges}, {"terms", &c.Terms},
@@ -80,6 +91,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"kills without loss", &c.Kills}, {"crashes during recovery", &c.CrashesInRecovery},
 		{"disk errors", &c.DiskErrors}, {"pauses", &c.Pauses},
 		{"partitions", &c.Partitions}, {"partitions in one direction", &c.OneWay},
+		{"links clogged", &c.Clogs}, {"disks slow for a while", &c.SlowDisks}, {"clocks that changed their pace", &c.ClockChanges},
 		{"torn tails recovered", &c.TornTails}, {"truncations", &c.Truncations},
 		{"logs reconciled", &c.Reconciled}, {"fetches for peers", &c.PeerFetches},
 		{"fetches for the state machine", &c.ApplyFetches}, {"segments begun", &c.Segments},

@@ -59,6 +59,9 @@ func Run(options Options) (Result, error) {
 	}
 	w := newWorld(options.withDefaults())
 	stack := w.run()
+	if w.counts.Faults() >= struckBy {
+		w.counts.Struck = 1
+	}
 	r := Result{Seed: options.Seed, Trace: w.trace.sum(), Simulated: time.Duration(w.now), Counts: w.counts}
 	if v := w.check.Violation(); v != nil {
 		w.tell(nil, "WRONG: %s", v)
