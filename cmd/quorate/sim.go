@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -17,11 +18,26 @@ import (
 	"github.com/quorate/quorate/sim"
 )
 
+// simFlags is what the command line of sim says.
+type simFlags struct {
+	batch         sim.Batch
+	from          string // a number, or auto
+	seed          uint64
+	alone         bool // only the world of seed
+	seconds       float64
+	ledger        string
+	chunk         int
+	commit        string
+	summary       bool
+	traces, twice bool
+	output        outputFlags
+}
+
+// auto, in place of the first seed, stands for the one behind the last of the ledger.
+const auto = "auto"
+
 func simCommand(w *world) *cobra.Command {
-	var output outputFlags
-	b := sim.Batch{From: 1}
-	var seed uint64
-	var seconds float64
+	var f simFlags
 	cmd := &cobra.Command{
 		Use:     "sim",
 		GroupID: groupProof,
@@ -30,58 +46,137 @@ func simCommand(w *world) *cobra.Command {
 synced, a network that loses, repeats and cuts, clocks that drift, clients that read and write. Log,
 replication and store are the code that ships. After every event it is checked that nothing is wrong.
 
-With --seed it runs that one world and tells its story. The same seed always gives the same world.`,
+With --seed it runs that one world and tells its story. The same seed always gives the same world;
+--twice proves it, by running every world in two processes with different numbers of threads.
+
+With --ledger it adds what was seen to a file, a line for every chunk of worlds, and by default goes on
+behind the seeds that are there already. What was finished stays if it is interrupted.`,
 		Example: `  quorate sim --seeds 100                 # a hundred worlds of 30 simulated seconds
   quorate sim --seed 42                   # the story of world 42
-  quorate sim --from 5000 --seeds 1000 --seconds 60 --output json`,
+  quorate sim --from 5000 --seeds 1000 --seconds 60 --output json
+  quorate sim --twice --seeds 1000        # the same again, bit by bit?
+  quorate sim --ledger docs/results/simulation.jsonl --seeds 10000
+  quorate sim --ledger docs/results/simulation.jsonl --summary`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, err := output.format(show.Simple)
-			if err != nil {
+			if err := f.check(cmd); err != nil {
 				return err
-			}
-			b.Options.Simulated = time.Duration(seconds * float64(time.Second))
-			if cmd.Flags().Changed("seed") {
-				if cmd.Flags().Changed("seeds") || cmd.Flags().Changed("from") {
-					return usage("--seed is one world; --from and --seeds are many")
-				}
-				b.From, b.Count, b.Options.Story = seed, 1, w.out
-			}
-			if err := b.Validate(); err != nil {
-				return usage("%w", err)
 			}
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return runWorlds(ctx, w, b, format)
+			return f.run(ctx, w)
 		},
 	}
-	output.add(cmd)
-	cmd.Flags().Uint64Var(&seed, "seed", 0, "run this world alone, and tell its story")
-	cmd.Flags().Uint64Var(&b.From, "from", b.From, "the first seed")
-	cmd.Flags().IntVar(&b.Count, "seeds", 100, "how many worlds")
-	cmd.Flags().Float64Var(&seconds, "seconds", 30, "how long each lasts, in its own time")
-	cmd.Flags().IntVar(&b.Workers, "workers", 0, "how many run side by side (default: one for each processor)")
-	cmd.Flags().BoolVar(&b.StopAtFailure, "stop", false, "stop at the first failure")
+	f.output.add(cmd)
+	flags := cmd.Flags()
+	flags.Uint64Var(&f.seed, "seed", 0, "run this world alone, and tell its story")
+	flags.StringVar(&f.from, "from", "1", "the first seed; "+auto+": the one behind all in the ledger, its default")
+	flags.IntVar(&f.batch.Count, "seeds", 100, "how many worlds")
+	flags.Float64Var(&f.seconds, "seconds", 30, "how long each lasts, in its own time")
+	flags.IntVar(&f.batch.Workers, "workers", 0, "how many run side by side (default: one for each processor)")
+	flags.BoolVar(&f.batch.StopAtFailure, "stop", false, "stop at the first failure")
+	flags.StringVar(&f.ledger, "ledger", "", "add what was seen to this file")
+	flags.IntVar(&f.chunk, "chunk", 500, "how many worlds make a line of the ledger")
+	flags.StringVar(&f.commit, "commit", "", "the commit to write into the ledger (default: what the compiler was told)")
+	flags.BoolVar(&f.summary, "summary", false, "add up the ledger, and run nothing")
+	flags.BoolVar(&f.twice, "twice", false, "run every world in two processes, and compare")
+	flags.BoolVar(&f.traces, "traces", false, "print the trace of every world, and nothing else")
 	return cmd
 }
 
-// runWorlds runs the batch, with a line of progress every few seconds.
+// check brings the flags together, or says why they do not fit.
+func (f *simFlags) check(cmd *cobra.Command) (err error) {
+	given := cmd.Flags().Changed
+	only := 0 // of the kinds of runs
+	for _, kind := range []bool{given("seed"), given("ledger"), f.twice, f.traces} {
+		if kind {
+			only++
+		}
+	}
+	switch {
+	case only > 1:
+		return usage("--seed, --ledger, --twice and --traces exclude each other")
+	case given("seed") && (given("seeds") || given("from")):
+		return usage("--seed is one world; --from and --seeds are many")
+	case f.summary && f.ledger == "":
+		return usage("--summary needs a --ledger")
+	case f.chunk < 1:
+		return usage("--chunk is %d, must be at least 1", f.chunk)
+	case f.ledger != "" && f.batch.StopAtFailure:
+		return usage("--stop does not go with --ledger: a chunk is whole")
+	}
+	if f.ledger != "" && !given("from") {
+		f.from = auto
+	}
+	if f.from == auto && f.ledger == "" {
+		return usage("--from %s needs a --ledger", auto)
+	}
+	if f.from != auto {
+		if f.batch.From, err = strconv.ParseUint(f.from, 10, 64); err != nil {
+			return usage("--from is %q, must be a number or %s", f.from, auto)
+		}
+	}
+	if given("seed") {
+		f.alone, f.batch.From, f.batch.Count = true, f.seed, 1
+	}
+	f.batch.Options.Simulated = time.Duration(f.seconds * float64(time.Second))
+	if err := f.batch.Validate(); err != nil {
+		return usage("%w", err)
+	}
+	_, err = f.output.format(show.Simple)
+	return err
+}
+
+// run does what the flags say.
+func (f *simFlags) run(ctx context.Context, w *world) error {
+	format, err := f.output.format(show.Simple)
+	switch {
+	case err != nil:
+		return err
+	case f.summary:
+		return summarize(w, f.ledger, format)
+	case f.ledger != "":
+		return f.runIntoLedger(ctx, w)
+	case f.twice:
+		return f.runTwice(ctx, w)
+	case f.traces:
+		return printTraces(ctx, w, f.batch)
+	case f.alone:
+		f.batch.Options.Story = w.out
+	}
+	return runWorlds(ctx, w, f.batch, format)
+}
+
+// progress tells every few seconds how far a run is.
+type progress struct {
+	w              *world
+	worlds         int
+	done, failures int
+	told           time.Time
+}
+
+// add counts a world, and tells of its failure.
+func (p *progress) add(_ sim.Result, err error) {
+	p.done++
+	if err != nil {
+		p.failures++
+		fmt.Fprintln(p.w.err, err)
+	}
+	if time.Since(p.told) > 2*time.Second {
+		p.told = time.Now()
+		fmt.Fprintf(p.w.err, "%d of %d worlds, %d failed\n", p.done, p.worlds, p.failures)
+	}
+}
+
+// runWorlds runs the batch, and tells what there was to be seen.
 func runWorlds(ctx context.Context, w *world, b sim.Batch, format show.Format) error {
-	began, told, done, failures := time.Now(), time.Now(), 0, 0
+	began, p := time.Now(), progress{w: w, worlds: b.Count, told: time.Now()}
 	var simulated time.Duration
 	var trace [16]byte
 	counts, err := sim.Many(ctx, b, func(r sim.Result, err error) {
-		done++
 		simulated += r.Simulated
 		trace = r.Trace
-		if err != nil {
-			failures++
-			fmt.Fprintln(w.err, err)
-		}
-		if time.Since(told) > 2*time.Second && b.Options.Story == nil {
-			told = time.Now()
-			fmt.Fprintf(w.err, "%d of %d worlds, %d failed\n", done, b.Count, failures)
-		}
+		p.add(r, err)
 	})
 	var world *sim.Failure
 	if err != nil && !errors.As(err, &world) {
@@ -89,7 +184,7 @@ func runWorlds(ctx context.Context, w *world, b sim.Batch, format show.Format) e
 	}
 	if format == show.JSON {
 		b, err := json.Marshal(map[string]any{
-			"worlds": done, "failures": failures, "simulatedSeconds": simulated.Seconds(),
+			"worlds": p.done, "failures": p.failures, "simulatedSeconds": simulated.Seconds(),
 			"lastTrace": hex.EncodeToString(trace[:]), "counts": counts,
 		})
 		if err != nil {
@@ -99,13 +194,18 @@ func runWorlds(ctx context.Context, w *world, b sim.Batch, format show.Format) e
 	} else {
 		took := time.Since(began)
 		fmt.Fprintf(w.out, "%s\n%d worlds, %v simulated in %v (%.0f times faster than real time), %d failed\n", counts.String(),
-			done, simulated.Round(time.Second), took.Round(time.Millisecond), simulated.Seconds()/took.Seconds(), failures)
+			p.done, simulated.Round(time.Second), took.Round(time.Millisecond), simulated.Seconds()/took.Seconds(), p.failures)
 		if b.Options.Story != nil {
 			fmt.Fprintf(w.out, "trace %x\n", trace)
 		}
 	}
-	if failures > 0 {
-		return &failure{status: exitFailed} // each has been told
+	return p.verdict()
+}
+
+// verdict is the exit status of a run: each failure has been told.
+func (p *progress) verdict() error {
+	if p.failures > 0 {
+		return &failure{status: exitFailed}
 	}
 	return nil
 }
