@@ -1,5 +1,10 @@
 package raft
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Envelope is a message on its way.
 type Envelope struct {
 	From, To ServerID
@@ -13,7 +18,11 @@ type Envelope struct {
 }
 
 // Message is one of the structs below.
-type Message interface{ isMessage() }
+type Message interface {
+	isMessage()
+	// String says what is in the message, but for what clients have written.
+	String() string
+}
 
 // RequestVote asks for a vote in the term of the envelope. (Figure 2, RequestVote RPC.)
 type RequestVote struct {
@@ -87,3 +96,59 @@ func (*AppendEntriesRefusal) isMessage() {}
 // maxRunsPerReply bounds a refusal. A log with more runs than that takes another round trip for
 // each thousand.
 const maxRunsPerReply = 1000
+
+func (m *RequestVote) String() string {
+	return fmt.Sprintf("RequestVote, log ends %d/%d", m.LastLogIndex, m.LastLogTerm)
+}
+
+func (m *RequestVoteReply) String() string { return "RequestVoteReply " + grantedOrRefused(m.Granted) }
+
+func (m *RequestPreVote) String() string {
+	return fmt.Sprintf("RequestPreVote, log ends %d/%d", m.LastLogIndex, m.LastLogTerm)
+}
+
+func (m *RequestPreVoteReply) String() string {
+	return "RequestPreVoteReply " + grantedOrRefused(m.Granted)
+}
+
+func (m *AppendEntries) String() string {
+	what, last := "heartbeat", max(m.Last, m.PrevLogIndex+Index(len(m.Entries)))
+	switch {
+	case last > m.PrevLogIndex+1:
+		what = fmt.Sprintf("entries %d to %d", m.PrevLogIndex+1, last)
+	case last == m.PrevLogIndex+1:
+		what = fmt.Sprintf("entry %d", last)
+	}
+	return m.StringOf(what)
+}
+
+// StringOf is String with other words for the entries carried.
+func (m *AppendEntries) StringOf(entries string) string {
+	return fmt.Sprintf("AppendEntries #%d after %d/%d: %s; commit %d", m.Round, m.PrevLogIndex, m.PrevLogTerm, entries, m.LeaderCommit)
+}
+
+func (m *AppendEntriesReply) String() string {
+	return fmt.Sprintf("AppendEntriesReply #%d: verified up to %d", m.Round, m.Verified)
+}
+
+func (m *AppendEntriesRefusal) String() string {
+	if m.Round == 0 {
+		return "AppendEntriesRefusal: your term is over"
+	}
+	terms := " none"
+	if len(m.Runs) > 0 {
+		var b strings.Builder
+		for _, r := range m.Runs {
+			fmt.Fprintf(&b, " %d@%d", r.Term, r.First)
+		}
+		terms = b.String()
+	}
+	return fmt.Sprintf("AppendEntriesRefusal #%d: log ends at %d, terms%s, commit %d", m.Round, m.LastLogIndex, terms, m.Commit)
+}
+
+func grantedOrRefused(granted bool) string {
+	if granted {
+		return "granted"
+	}
+	return "refused"
+}

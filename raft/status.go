@@ -22,9 +22,14 @@ type PeerStatus struct {
 	ID         ServerID
 	NextIndex  Index
 	MatchIndex Index
-	Probing    bool
+	// Probing: one request at a time, until it is known where the logs agree. Waiting: one is on its way.
+	Probing, Waiting bool
 	// Stranded: the log no longer has what the peer needs.
 	Stranded bool
+	// Inflight is how many appends are on their way in the window, InflightBytes what their entries
+	// have together, and InflightLast the last entry of the latest; 0 if there are none.
+	Inflight, InflightBytes int
+	InflightLast            Index
 	// SilentTicks is how long ago the peer last answered, in ticks.
 	SilentTicks int
 }
@@ -44,15 +49,28 @@ func (c *Core) Status() Status {
 		Durable:       c.log.durable,
 		Configuration: *c.log.configuration(),
 	}
-	if c.role == Leader {
-		for _, p := range c.leadState.peers {
-			s.Peers = append(s.Peers, PeerStatus{
-				ID: p.id, NextIndex: p.nextIndex, MatchIndex: p.matchIndex, Probing: p.probing,
-				Stranded: p.stranded, SilentTicks: c.leadState.now - p.contact,
-			})
-		}
-	}
+	s.Peers = c.AppendPeers(nil)
 	return s
+}
+
+// AppendPeers appends what the leader knows of each other server, sorted by id; nothing if this server
+// does not lead. It is the part of Status that is worth asking for often.
+func (c *Core) AppendPeers(peers []PeerStatus) []PeerStatus {
+	if c.role != Leader {
+		return peers
+	}
+	for _, p := range c.leadState.peers {
+		status := PeerStatus{
+			ID: p.id, NextIndex: p.nextIndex, MatchIndex: p.matchIndex, Probing: p.probing, Waiting: p.waiting,
+			Stranded: p.stranded, SilentTicks: c.leadState.now - p.contact,
+			Inflight: len(p.inflight), InflightBytes: p.inflightBytes,
+		}
+		if len(p.inflight) > 0 {
+			status.InflightLast = p.inflight[len(p.inflight)-1].last
+		}
+		peers = append(peers, status)
+	}
+	return peers
 }
 
 // CurrentTerm returns the latest term seen.
