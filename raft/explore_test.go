@@ -1,4 +1,4 @@
-package raft
+package raft_test
 
 import (
 	"encoding/binary"
@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/rafttest"
 )
 
 var exploreDeep = flag.Int("explore.deep", 0, "explore within larger bounds too, at most this many states of each (0: only what every change must pass)")
@@ -28,7 +31,7 @@ type bounds struct {
 	losses     int // the first message of a link is lost
 	overtakes  int // a message overtakes others of its link; unlimited: no link has an order
 	// logs are the terms of the entries that the servers' disks have at first.
-	logs [][]Term
+	logs [][]raft.Term
 	// led: server 1 has been elected already, and nothing is on its way.
 	led bool
 	// shortProbes: a request that probes carries one entry, if there are any.
@@ -56,16 +59,16 @@ var stories = []story{
 	{"proposals, repetitions", bounds{led: true, servers: 3, proposals: 2, duplicates: 2}},
 	{"a proposal, two messages at once", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, merges: 1}},
 	{"proposals, a crash", bounds{led: true, servers: 3, proposals: 2, slowWrites: 1, crashes: 1}},
-	{"one has more", bounds{servers: 3, logs: [][]Term{{1, 1, 1}, {1}, {1}}, campaigns: 2}},
-	{"one has other entries", bounds{servers: 3, logs: [][]Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 1, overtakes: 1, slowWrites: 2}},
-	{"all have other entries", bounds{servers: 3, logs: [][]Term{{1, 1, 1}, {1, 2}, {1, 3}}, campaigns: 1, slowWrites: 2, duplicates: 1}},
+	{"one has more", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1}, {1}}, campaigns: 2}},
+	{"one has other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 1, overtakes: 1, slowWrites: 2}},
+	{"all have other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1, 3}}, campaigns: 1, slowWrites: 2, duplicates: 1}},
 	{"a read across an election", bounds{led: true, servers: 3, campaigns: 1, heartbeats: 1, reads: 1}},
 }
 
 // deepStories go further than every change can wait for; the last ones do not end in a night.
 var deepStories = []story{
 	{"two elections, a crash", bounds{servers: 3, campaigns: 2, crashes: 1}},
-	{"two reigns over other entries", bounds{servers: 3, logs: [][]Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 2, slowWrites: 1}},
+	{"two reigns over other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 2, slowWrites: 1}},
 	{"a proposal, a repetition", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, duplicates: 1}},
 	{"proposals, a loss", bounds{led: true, servers: 3, proposals: 2, heartbeats: 2, losses: 1}},
 	{"a proposal, a slow disk and a crash", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, slowWrites: 2, crashes: 1}},
@@ -87,7 +90,7 @@ func TestExplore(t *testing.T) {
 		tell, limit = slices.Concat(stories, deepStories), *exploreDeep
 	}
 	for _, story := range tell {
-		if raceEnabled && story.servers > 2 && story.logs == nil {
+		if raft.RaceEnabled && story.servers > 2 && story.logs == nil {
 			continue
 		}
 		t.Run(story.name, func(t *testing.T) {
@@ -107,7 +110,7 @@ func TestExplore(t *testing.T) {
 type explorer struct {
 	bounds      bounds
 	seed        maphash.Seed
-	names       []func(ServerID) ServerID // all ways to rename the servers
+	names       []func(raft.ServerID) raft.ServerID // all ways to rename the servers
 	visited     fingerprints
 	buffer      []byte
 	limit       int
@@ -138,34 +141,34 @@ func explore(b bounds, limit int) *explorer {
 	return x
 }
 
-func (x *explorer) start(b bounds) *cluster {
-	c := newCluster(Options{ElectionTicks: 2, HeartbeatTicks: 1}, votersOf(b.servers))
+func (x *explorer) start(b bounds) *rafttest.Cluster {
+	c := rafttest.New(raft.Options{ElectionTicks: 2, HeartbeatTicks: 1}, rafttest.Voters(b.servers))
 	for i, terms := range b.logs {
-		c.install(c.servers[i], 0, terms...)
+		c.Install(c.Servers[i], 0, terms...)
 	}
 	if b.shortProbes {
-		c.fewer = func(int) int { return 1 }
+		c.Fewer = func(int) int { return 1 }
 	}
 	if b.led {
-		c.campaign(c.server(1), b.preVotes)
-		c.settle()
+		campaign(c, c.Server(1), b.preVotes)
+		c.Settle()
 	}
 	return c
 }
 
 // visit looks at everything that can happen next. Forks share what did not change.
-func (x *explorer) visit(c *cluster, b bounds, path []choice) {
+func (x *explorer) visit(c *rafttest.Cluster, b bounds, path []choice) {
 	x.depth = max(x.depth, len(path))
 	for _, next := range x.choices(c, &b) {
 		x.transitions++
 		d, left := next.take(c, b)
 		steps := append(path, next)
-		if d.broken != "" {
-			x.broken = d.broken
+		if d.Broken != "" {
+			x.broken = d.Broken
 			x.path = x.tellPath(x.bounds, steps)
 			return
 		}
-		d.forgetTheDead()
+		forgetTheDead(d)
 		if !x.visited.add(x.fingerprint(d, &left)) {
 			continue
 		}
@@ -183,7 +186,7 @@ func (x *explorer) visit(c *cluster, b bounds, path []choice) {
 // choice is one thing that can happen.
 type choice struct {
 	what    happening
-	server  ServerID
+	server  raft.ServerID
 	message int // index in the network
 	second  int // another, delivered in the same step
 	slow    bool
@@ -210,7 +213,7 @@ func (h happening) String() string {
 }
 
 // choices lists what can happen, the undisturbed course first.
-func (x *explorer) choices(c *cluster, b *bounds) []choice {
+func (x *explorer) choices(c *rafttest.Cluster, b *bounds) []choice {
 	var list []choice
 	add := func(next choice) {
 		list = append(list, next)
@@ -219,12 +222,12 @@ func (x *explorer) choices(c *cluster, b *bounds) []choice {
 			list = append(list, next)
 		}
 	}
-	for i := range c.network {
-		if x.sameBefore(c.network, i) {
+	for i := range c.Network {
+		if x.sameBefore(c.Network, i) {
 			continue
 		}
-		to := c.network[i].To
-		switch inOrder := placeInLink(c.network, i) == 0; {
+		to := c.Network[i].To
+		switch inOrder := placeInLink(c.Network, i) == 0; {
 		case inOrder || b.overtakes == unlimited:
 			add(choice{what: arrives, server: to, message: i})
 			if b.losses > 0 {
@@ -238,33 +241,33 @@ func (x *explorer) choices(c *cluster, b *bounds) []choice {
 		if b.duplicates > 0 {
 			add(choice{what: arrivesAndStays, server: to, message: i})
 		}
-		for j := range c.network {
-			if b.merges > 0 && j != i && c.network[j].To == to {
+		for j := range c.Network {
+			if b.merges > 0 && j != i && c.Network[j].To == to {
 				add(choice{what: arriveTogether, server: to, message: i, second: j})
 			}
 		}
 	}
-	for _, s := range c.servers {
-		if len(s.writes) > 0 {
-			add(choice{what: persists, server: s.id})
+	for _, s := range c.Servers {
+		if len(s.Writes) > 0 {
+			add(choice{what: persists, server: s.ID})
 		}
 		if b.campaigns > 0 {
-			add(choice{what: campaigns, server: s.id})
+			add(choice{what: campaigns, server: s.ID})
 		}
 		if b.crashes > 0 {
-			add(choice{what: crashes, server: s.id})
+			add(choice{what: crashes, server: s.ID})
 		}
-		if s.core.Role() != Leader {
+		if s.Core.Role() != raft.Leader {
 			continue
 		}
 		if b.heartbeats > 0 {
-			add(choice{what: heartbeats, server: s.id})
+			add(choice{what: heartbeats, server: s.ID})
 		}
 		if b.proposals > 0 {
-			add(choice{what: proposes, server: s.id})
+			add(choice{what: proposes, server: s.ID})
 		}
 		if b.reads > 0 {
-			add(choice{what: reads, server: s.id})
+			add(choice{what: reads, server: s.ID})
 		}
 	}
 	return list
@@ -274,86 +277,86 @@ func (x *explorer) choices(c *cluster, b *bounds) []choice {
 const unlimited = -1
 
 // take returns the state after the choice, and the bounds that are left.
-func (next choice) take(c *cluster, b bounds) (*cluster, bounds) {
-	everybody := []ServerID{next.server}
+func (next choice) take(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, bounds) {
+	touched := []raft.ServerID{next.server}
 	if next.what == isLost {
-		everybody = nil
+		touched = nil
 	}
 	if next.what == campaigns {
-		everybody = c.everybody()
+		touched = everybody(c)
 	}
-	d := c.fork(everybody...)
-	s := d.server(next.server)
+	d := c.Fork(touched...)
+	s := d.Server(next.server)
 	switch next.what {
 	case arrives, overtakes:
 		if next.what == overtakes {
 			b.overtakes--
 		}
-		d.deliver(d.take(next.message))
+		d.Deliver(d.Take(next.message))
 	case isLost:
 		b.losses--
-		d.take(next.message)
+		d.Take(next.message)
 		return d, b
 	case arrivesAndStays:
 		b.duplicates--
-		d.deliver(d.network[next.message].Envelope)
+		d.Deliver(d.Network[next.message].Envelope)
 	case arriveTogether:
 		b.merges--
-		first, second := d.network[next.message].Envelope, d.network[next.second].Envelope
-		d.network = slices.Delete(d.network, max(next.message, next.second), max(next.message, next.second)+1)
-		d.network = slices.Delete(d.network, min(next.message, next.second), min(next.message, next.second)+1)
-		d.deliver(first, second)
+		first, second := d.Network[next.message].Envelope, d.Network[next.second].Envelope
+		d.Network = slices.Delete(d.Network, max(next.message, next.second), max(next.message, next.second)+1)
+		d.Network = slices.Delete(d.Network, min(next.message, next.second), min(next.message, next.second)+1)
+		d.Deliver(first, second)
 	case campaigns:
 		b.campaigns--
-		d.campaign(s, b.preVotes)
+		campaign(d, s, b.preVotes)
 	case heartbeats:
 		b.heartbeats--
-		d.step(s, Tick{})
+		d.Step(s, raft.Tick{})
 	case proposes:
 		b.proposals--
-		d.step(s, Propose{ID: uint64(1 + b.proposals), Entries: []Entry{command(string(rune('a' + b.proposals)))}})
+		d.Step(s, raft.Propose{ID: uint64(1 + b.proposals), Entries: []raft.Entry{rafttest.Command(string(rune('a' + b.proposals)))}})
 	case reads:
 		b.reads--
-		d.step(s, ReadIndex{ID: uint64(100 + b.reads)})
+		d.Step(s, raft.ReadIndex{ID: uint64(100 + b.reads)})
 	case persists:
-		d.persist(s, s.writes[0].Ticket)
+		d.Persist(s, s.Writes[0].Ticket)
 		return d, b
 	case crashes:
 		b.crashes--
-		d.crash(s, 0)
-		d.restart(s)
+		d.Crash(s, 0)
+		d.Restart(s)
 		return d, b
 	}
 	if next.slow {
 		b.slowWrites--
-	} else if d.broken == "" {
-		d.persistAll(s)
+	} else if d.Broken == "" {
+		d.PersistAll(s)
 	}
 	return d, b
 }
 
-func (c *cluster) everybody() []ServerID {
-	var ids []ServerID
-	for _, s := range c.servers {
-		ids = append(ids, s.id)
+func everybody(c *rafttest.Cluster) []raft.ServerID {
+	var ids []raft.ServerID
+	for _, s := range c.Servers {
+		ids = append(ids, s.ID)
 	}
 	return ids
 }
 
 // forgetTheDead removes messages that can no longer change anything.
-func (c *cluster) forgetTheDead() {
-	c.network = slices.DeleteFunc(c.network, func(e letter) bool {
+func forgetTheDead(c *rafttest.Cluster) {
+	c.Network = slices.DeleteFunc(c.Network, func(e rafttest.Letter) bool {
 		switch e.Message.(type) {
-		case *RequestVoteReply, *RequestPreVoteReply, *AppendEntriesReply, *AppendEntriesRefusal:
+		case *raft.RequestVoteReply, *raft.RequestPreVoteReply, *raft.AppendEntriesReply, *raft.AppendEntriesRefusal:
 			// Compared with the term on disk, for a crash may bring that back.
-			return e.Term < c.server(e.To).disk.hard.CurrentTerm
+			return e.Term < c.Server(e.To).Disk.Hard.CurrentTerm
 		}
 		return false
 	})
 }
 
 // sameBefore reports whether the message at i is on its way a second time.
-func (x *explorer) sameBefore(network []letter, i int) bool {
+func (x *explorer) sameBefore(network []rafttest.Letter, i int) bool {
 	for j := range i {
 		if x.printsOf(&network[j])[0] == x.printsOf(&network[i])[0] {
 			return true
@@ -370,43 +373,43 @@ func (x *explorer) tellPath(b bounds, path []choice) []string {
 	for _, next := range path {
 		line := fmt.Sprintf("-- %d %s", next.server, next.what)
 		if next.what <= isLost {
-			m := &c.network[next.message].Envelope
-			line = fmt.Sprintf("-- %s: %d -> %d: %s", next.what, m.From, m.To, sayMessage(m))
+			m := &c.Network[next.message].Envelope
+			line = fmt.Sprintf("-- %s: %d -> %d: %s", next.what, m.From, m.To, rafttest.SayMessage(m))
 		}
 		if next.slow {
 			line += ", and the disk is slow"
 		}
 		lines = append(lines, line)
-		c.tell = tell
+		c.Tell = tell
 		c, b = next.take(c, b)
-		c.forgetTheDead()
+		forgetTheDead(c)
 	}
 	return lines
 }
 
 // fingerprint is the same for states that differ only in who is who. It is made of those of the
 // servers and messages, which are kept with them: only one server changes at a time.
-func (x *explorer) fingerprint(c *cluster, left *bounds) uint64 {
+func (x *explorer) fingerprint(c *rafttest.Cluster, left *bounds) uint64 {
 	least := ^uint64(0)
 	for k, rename := range x.names {
 		var servers [8]uint64
-		for _, s := range c.servers {
-			servers[rename(s.id)-1] = x.printsOfServer(s)[k]
+		for _, s := range c.Servers {
+			servers[rename(s.ID)-1] = x.printsOfServer(s)[k]
 		}
 		network := uint64(0)
-		for i := range c.network {
-			print := x.printsOf(&c.network[i])[k]
+		for i := range c.Network {
+			print := x.printsOf(&c.Network[i])[k]
 			if left.overtakes != unlimited {
-				print *= uint64(2*placeInLink(c.network, i) + 1)
+				print *= uint64(2*placeInLink(c.Network, i) + 1)
 			}
 			network += print // the order of links does not matter
 		}
 		b := x.buffer[:0]
-		for _, print := range servers[:len(c.servers)] {
+		for _, print := range servers[:len(c.Servers)] {
 			b = binary.LittleEndian.AppendUint64(b, print)
 		}
 		b = binary.LittleEndian.AppendUint64(b, network)
-		b = c.history.appendState(b, rename)
+		b = appendHistory(b, &c.History, rename)
 		b = left.appendState(b)
 		least = min(least, maphash.Bytes(x.seed, b))
 		x.buffer = b
@@ -415,7 +418,7 @@ func (x *explorer) fingerprint(c *cluster, left *bounds) uint64 {
 }
 
 // placeInLink counts the messages on the same link before that at i.
-func placeInLink(network []letter, i int) int {
+func placeInLink(network []rafttest.Letter, i int) int {
 	place := 0
 	for j := range i {
 		if network[j].From == network[i].From && network[j].To == network[i].To {
@@ -426,62 +429,62 @@ func placeInLink(network []letter, i int) int {
 }
 
 // printsOf returns the fingerprints of a message, one per renaming.
-func (x *explorer) printsOf(m *letter) []uint64 {
-	if m.prints == nil {
+func (x *explorer) printsOf(m *rafttest.Letter) []uint64 {
+	if m.Prints == nil {
 		for _, rename := range x.names {
 			x.buffer = appendMessage(x.buffer[:0], &m.Envelope, rename)
-			m.prints = append(m.prints, maphash.Bytes(x.seed, x.buffer))
+			m.Prints = append(m.Prints, maphash.Bytes(x.seed, x.buffer))
 		}
 	}
-	return m.prints
+	return m.Prints
 }
 
-func (x *explorer) printsOfServer(s *server) []uint64 {
-	if s.prints == nil {
-		s.prints = make([]uint64, 0, len(x.names))
+func (x *explorer) printsOfServer(s *rafttest.Server) []uint64 {
+	if s.Prints == nil {
+		s.Prints = make([]uint64, 0, len(x.names))
 		for _, rename := range x.names {
-			x.buffer = s.appendState(x.buffer[:0], rename)
-			s.prints = append(s.prints, maphash.Bytes(x.seed, x.buffer))
+			x.buffer = appendServer(x.buffer[:0], s, rename)
+			s.Prints = append(s.Prints, maphash.Bytes(x.seed, x.buffer))
 		}
 	}
-	return s.prints
+	return s.Prints
 }
 
-// appendState encodes the core, the disk and what is between them.
-func (s *server) appendState(b []byte, rename func(ServerID) ServerID) []byte {
-	b = s.core.AppendState(b, rename)
-	b = appendHardState(b, &s.disk.hard, rename)
-	b = appendEntries(b, s.disk.log)
-	b = binary.AppendUvarint(b, uint64(len(s.writes)))
-	for i := range s.writes {
-		w := &s.writes[i]
+// appendServer encodes the core, the disk and what is between them.
+func appendServer(b []byte, s *rafttest.Server, rename func(raft.ServerID) raft.ServerID) []byte {
+	b = s.Core.AppendState(b, rename)
+	b = appendHardState(b, &s.Disk.Hard, rename)
+	b = appendEntries(b, s.Disk.Log)
+	b = binary.AppendUvarint(b, uint64(len(s.Writes)))
+	for i := range s.Writes {
+		w := &s.Writes[i]
 		b = appendHardState(b, w.HardState, rename)
 		b = binary.AppendUvarint(b, uint64(w.TruncateFrom))
 		b = appendEntries(b, w.Entries)
 	}
-	b = binary.AppendUvarint(b, uint64(len(s.held)))
-	for i := range s.held {
-		b = binary.AppendUvarint(b, uint64(s.asked-s.held[i].After))
-		b = appendMessage(b, &s.held[i], rename)
+	b = binary.AppendUvarint(b, uint64(len(s.Held)))
+	for i := range s.Held {
+		b = binary.AppendUvarint(b, uint64(s.Asked-s.Held[i].After))
+		b = appendMessage(b, &s.Held[i], rename)
 	}
 	return b
 }
 
-func appendHardState(b []byte, h *HardState, rename func(ServerID) ServerID) []byte {
+func appendHardState(b []byte, h *raft.HardState, rename func(raft.ServerID) raft.ServerID) []byte {
 	return appendNumbers(b, uint64(h.CurrentTerm), named(h.VotedFor, rename), uint64(h.Commit))
 }
 
-// appendState encodes what the checks know.
-func (h *history) appendState(b []byte, rename func(ServerID) ServerID) []byte {
-	for _, id := range h.leaders {
+// appendHistory encodes what the checks know.
+func appendHistory(b []byte, h *rafttest.History, rename func(raft.ServerID) raft.ServerID) []byte {
+	for _, id := range h.Leaders {
 		b = binary.AppendUvarint(b, named(id, rename))
 	}
-	b = appendEntries(b, h.committed)
-	for _, term := range h.committedIn {
+	b = appendEntries(b, h.Committed)
+	for _, term := range h.CommittedIn {
 		b = binary.AppendUvarint(b, uint64(term))
 	}
-	for _, q := range h.questions {
-		b = appendNumbers(b, named(q.server, rename), q.id, uint64(q.least))
+	for _, q := range h.Questions {
+		b = appendNumbers(b, named(q.Server, rename), q.ID, uint64(q.Least))
 	}
 	return b
 }
@@ -500,14 +503,14 @@ func appendNumbers(b []byte, values ...uint64) []byte {
 	return b
 }
 
-func named(id ServerID, rename func(ServerID) ServerID) uint64 {
+func named(id raft.ServerID, rename func(raft.ServerID) raft.ServerID) uint64 {
 	if id == 0 || rename == nil {
 		return uint64(id)
 	}
 	return uint64(rename(id))
 }
 
-func appendEntries(b []byte, entries []Entry) []byte {
+func appendEntries(b []byte, entries []raft.Entry) []byte {
 	b = binary.AppendUvarint(b, uint64(len(entries)))
 	for i := range entries {
 		b = binary.AppendUvarint(b, uint64(entries[i].Term))
@@ -517,23 +520,23 @@ func appendEntries(b []byte, entries []Entry) []byte {
 	return b
 }
 
-func appendMessage(b []byte, e *Envelope, rename func(ServerID) ServerID) []byte {
+func appendMessage(b []byte, e *raft.Envelope, rename func(raft.ServerID) raft.ServerID) []byte {
 	b = appendNumbers(b, named(e.From, rename), named(e.To, rename), uint64(e.Term))
 	switch m := e.Message.(type) {
-	case *RequestVote:
+	case *raft.RequestVote:
 		return appendNumbers(b, 1, uint64(m.LastLogIndex), uint64(m.LastLogTerm))
-	case *RequestVoteReply:
+	case *raft.RequestVoteReply:
 		return appendNumbers(b, 2, uint64(countIf(m.Granted)))
-	case *RequestPreVote:
+	case *raft.RequestPreVote:
 		return appendNumbers(b, 3, uint64(m.LastLogIndex), uint64(m.LastLogTerm))
-	case *RequestPreVoteReply:
+	case *raft.RequestPreVoteReply:
 		return appendNumbers(b, 4, uint64(countIf(m.Granted)))
-	case *AppendEntries:
+	case *raft.AppendEntries:
 		b = appendNumbers(b, 5, uint64(m.PrevLogIndex), uint64(m.PrevLogTerm), uint64(m.LeaderCommit), uint64(m.Round))
 		return appendEntries(b, m.Entries)
-	case *AppendEntriesReply:
+	case *raft.AppendEntriesReply:
 		return appendNumbers(b, 6, uint64(m.Round), uint64(m.Verified))
-	case *AppendEntriesRefusal:
+	case *raft.AppendEntriesRefusal:
 		b = appendNumbers(b, 7, uint64(m.Round), uint64(m.Commit), uint64(m.LastLogIndex), uint64(len(m.Runs)))
 		for _, r := range m.Runs {
 			b = appendNumbers(b, uint64(r.Term), uint64(r.First))
@@ -552,16 +555,16 @@ func countIf(yes bool) int {
 }
 
 // renamings returns all permutations of the ids 1 to n.
-func renamings(n int) []func(ServerID) ServerID {
-	var all []func(ServerID) ServerID
-	var extend func(taken []ServerID)
-	extend = func(taken []ServerID) {
+func renamings(n int) []func(raft.ServerID) raft.ServerID {
+	var all []func(raft.ServerID) raft.ServerID
+	var extend func(taken []raft.ServerID)
+	extend = func(taken []raft.ServerID) {
 		if len(taken) == n {
 			to := slices.Clone(taken)
-			all = append(all, func(id ServerID) ServerID { return to[id-1] })
+			all = append(all, func(id raft.ServerID) raft.ServerID { return to[id-1] })
 			return
 		}
-		for id := range ServerID(n) {
+		for id := range raft.ServerID(n) {
 			if !slices.Contains(taken, id+1) {
 				extend(append(taken, id+1))
 			}

@@ -19,7 +19,7 @@ func TestRequestThatDeniesTheCommittedIsDropped(t *testing.T) {
 		core := newCore(t, 1, votersOf(3), HardState{CurrentTerm: 2, Commit: 3}, 1, 2, 2)
 		out := core.Step([]Input{from(2, 2, m)})
 		if len(out.Send) > 0 || out.Persist.Ticket != 0 || core.LastIndex() != 3 {
-			t.Errorf("%s: answered %v, log ends at %d", sayContent(m), out.Send, core.LastIndex())
+			t.Errorf("%s: answered %v, log ends at %d", m, out.Send, core.LastIndex())
 		}
 	}
 }

@@ -6,12 +6,14 @@ import "testing"
 // durable.
 func newCore(t *testing.T, id ServerID, configuration *Configuration, hard HardState, terms ...Term) *Core {
 	t.Helper()
-	d := disk{hard: hard, first: configuration}
-	for _, term := range terms {
-		d.log = append(d.log, Entry{Term: term, Kind: KindCommand})
-		d.hard.CurrentTerm = max(d.hard.CurrentTerm, term)
+	state := State{HardState: hard, Last: Index(len(terms)), Configurations: []ConfigurationAt{{0, configuration}}}
+	for i, term := range terms {
+		if i == 0 || terms[i-1] != term {
+			state.Runs = append(state.Runs, TermRun{Term: term, First: Index(i + 1)})
+		}
+		state.HardState.CurrentTerm = max(state.HardState.CurrentTerm, term)
 	}
-	core, err := New(Options{ID: id}, d.state())
+	core, err := New(Options{ID: id}, state)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,3 +100,15 @@ func leaderOf(t *testing.T, n int, terms ...Term) *Core {
 	}
 	return core
 }
+
+// votersOf returns a configuration of voters 1 to n.
+func votersOf(n int) *Configuration {
+	configuration := &Configuration{}
+	for id := range n {
+		configuration.Voters = append(configuration.Voters, ServerID(id+1))
+	}
+	return configuration
+}
+
+// command returns an entry for the state machine.
+func command(text string) Entry { return Entry{Kind: KindCommand, Data: []byte(text)} }

@@ -1,4 +1,4 @@
-package raft
+package raft_test
 
 import (
 	"bytes"
@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/rafttest"
 )
 
 var (
@@ -30,7 +33,7 @@ func TestRandomWalk(t *testing.T) {
 	runs := *walkRuns
 	if runs == 0 {
 		runs = defaultWalks
-		if raceEnabled {
+		if raft.RaceEnabled {
 			runs /= 10
 		}
 	}
@@ -39,9 +42,9 @@ func TestRandomWalk(t *testing.T) {
 		w := newWalk(seed)
 		w.run()
 		events += w.events
-		if w.broken != "" {
+		if w.Broken != "" {
 			t.Fatalf("%s\nafter\n%s\nto see all of it: go test ./raft -run TestRandomWalk -v -walk.seed=%d",
-				w.broken, lastLines(seed, 40), seed)
+				w.Broken, lastLines(seed, 40), seed)
 		}
 	}
 	t.Logf("%d walks, %d events", runs, events)
@@ -56,20 +59,20 @@ func lastLines(seed uint64, n int) string {
 
 func walkOnce(seed uint64, tell func(format string, args ...any)) string {
 	w := newWalk(seed)
-	w.tell = tell
+	w.Tell = tell
 	w.run()
-	return w.broken
+	return w.Broken
 }
 
 // walk is one life of a group.
 type walk struct {
-	*cluster
+	*rafttest.Cluster
 	random *rand.Rand
 	// weights of what may happen. Most lives leave some of it out: a group in which everything goes
 	// wrong all the time never gets far enough for the rarer mistakes.
 	weights [happenings]int
-	cut     [][2]ServerID // links that are down, by from and to
-	asked   uint64        // proposals and reads so far
+	cut     [][2]raft.ServerID // links that are down, by from and to
+	asked   uint64             // proposals and reads so far
 	events  int
 }
 
@@ -98,11 +101,11 @@ const (
 
 func newWalk(seed uint64) *walk {
 	w := &walk{random: rand.New(rand.NewPCG(seed, 1))}
-	configuration := votersOf([]int{1, 2, 3, 3, 3, 4, 5, 5}[w.random.IntN(8)])
+	configuration := rafttest.Voters([]int{1, 2, 3, 3, 3, 4, 5, 5}[w.random.IntN(8)])
 	if w.random.IntN(4) == 0 {
-		configuration.Learners = []ServerID{ServerID(len(configuration.Voters) + 1)}
+		configuration.Learners = []raft.ServerID{raft.ServerID(len(configuration.Voters) + 1)}
 	}
-	options := Options{
+	options := raft.Options{
 		ElectionTicks:       2 + w.random.IntN(4),
 		MaxAppendBytes:      1 + w.random.IntN(8),
 		MaxInflightMessages: 1 + w.random.IntN(4),
@@ -111,9 +114,9 @@ func newWalk(seed uint64) *walk {
 		MaxWaitingReads:     1 + w.random.IntN(8),
 	}
 	options.HeartbeatTicks = 1 + w.random.IntN(options.ElectionTicks-1)
-	w.cluster = newCluster(options, configuration)
-	w.connected = func(from, to ServerID) bool { return !slices.Contains(w.cut, [2]ServerID{from, to}) }
-	w.fewer = func(n int) int { return w.random.IntN(n + 1) }
+	w.Cluster = rafttest.New(options, configuration)
+	w.Connected = func(from, to raft.ServerID) bool { return !slices.Contains(w.cut, [2]raft.ServerID{from, to}) }
+	w.Fewer = func(n int) int { return w.random.IntN(n + 1) }
 	w.weights = [happenings]int{
 		tickOne: 20, tickAll: 6, deliverOldest: 60, deliverAny: 30, deliverTwice: 5, dropAny: 8,
 		proposeSomewhere: 2, proposeToLeader: 10, readSomewhere: 1, readFromLeader: 5, configureLeader: 1,
@@ -143,7 +146,7 @@ func (w *walk) run() {
 			what++
 		}
 		w.happen(what)
-		if w.broken != "" {
+		if w.Broken != "" {
 			return
 		}
 	}
@@ -151,10 +154,10 @@ func (w *walk) run() {
 }
 
 // up returns a server that is up, chosen by chance; nil if there is none.
-func (w *walk) up() *server {
-	var up []*server
-	for _, s := range w.servers {
-		if s.core != nil {
+func (w *walk) up() *rafttest.Server {
+	var up []*rafttest.Server
+	for _, s := range w.Servers {
+		if s.Core != nil {
 			up = append(up, s)
 		}
 	}
@@ -174,114 +177,114 @@ func (w *walk) happen(what int) {
 	case tickOne:
 		w.tick(s)
 	case tickAll:
-		for _, s := range w.servers {
-			if s.core != nil {
+		for _, s := range w.Servers {
+			if s.Core != nil {
 				w.tick(s)
 			}
 		}
 	case deliverOldest, deliverAny, deliverTwice:
 		w.deliverSome(what)
 	case dropAny:
-		if len(w.network) > 0 {
-			w.take(w.random.IntN(len(w.network)))
+		if len(w.Network) > 0 {
+			w.Take(w.random.IntN(len(w.Network)))
 		}
 	case proposeSomewhere, proposeToLeader, readSomewhere, readFromLeader, configureLeader:
 		w.ask(what, s)
 	case persistOne:
-		if len(s.writes) > 0 {
-			w.note("the disk of %d gets on", s.id)
-			w.persist(s, s.writes[w.random.IntN(len(s.writes))].Ticket)
+		if len(s.Writes) > 0 {
+			w.note("the disk of %d gets on", s.ID)
+			w.Persist(s, s.Writes[w.random.IntN(len(s.Writes))].Ticket)
 		}
 	case persistEverything:
-		for _, s := range w.servers {
-			if s.core != nil {
-				w.persistAll(s)
+		for _, s := range w.Servers {
+			if s.Core != nil {
+				w.PersistAll(s)
 			}
 		}
 	case crashOne:
-		keep := w.random.IntN(len(s.writes) + 1)
-		w.note("%d crashes; %d of %d writes reach its disk", s.id, keep, len(s.writes))
-		w.crash(s, keep)
+		keep := w.random.IntN(len(s.Writes) + 1)
+		w.note("%d crashes; %d of %d writes reach its disk", s.ID, keep, len(s.Writes))
+		w.Crash(s, keep)
 	case restartOne:
-		if s := w.servers[w.random.IntN(len(w.servers))]; s.core == nil {
-			w.note("%d restarts", s.id)
-			w.restart(s)
+		if s := w.Servers[w.random.IntN(len(w.Servers))]; s.Core == nil {
+			w.note("%d restarts", s.ID)
+			w.Restart(s)
 		}
 	case cutLinks, mendLinks:
 		w.changeLinks(what)
 	case campaignSomewhere:
-		w.note("%d is told to campaign", s.id)
-		w.stepTwice(s, Campaign{})
+		w.note("%d is told to campaign", s.ID)
+		w.stepTwice(s, raft.Campaign{})
 	}
 }
 
 func (w *walk) note(format string, args ...any) {
-	if w.tell != nil {
-		w.tell("-- "+format, args...)
+	if w.Tell != nil {
+		w.Tell("-- "+format, args...)
 	}
 }
 
-func (w *walk) tick(s *server) {
-	w.note("%d ticks", s.id)
-	w.stepTwice(s, Tick{Random: w.random.Uint64()})
+func (w *walk) tick(s *rafttest.Server) {
+	w.note("%d ticks", s.ID)
+	w.stepTwice(s, raft.Tick{Random: w.random.Uint64()})
 }
 
 // stepTwice takes a step, and sometimes lets a clone take it first: that must change nothing here,
 // and both must do the same.
-func (w *walk) stepTwice(s *server, batch ...Input) {
+func (w *walk) stepTwice(s *rafttest.Server, batch ...raft.Input) {
 	if w.random.IntN(16) > 0 {
-		w.step(s, batch...)
+		w.Step(s, batch...)
 		return
 	}
-	twin := s.core.Clone()
+	twin := s.Core.Clone()
 	start := twin.AppendState(nil, nil)
 	will := twin.Step(batch)
-	if !bytes.Equal(s.core.AppendState(nil, nil), start) {
-		w.fail("server %d: stepping its clone changes it", s.id)
+	if !bytes.Equal(s.Core.AppendState(nil, nil), start) {
+		w.Fail("server %d: stepping its clone changes it", s.ID)
 	}
-	did := w.step(s, batch...)
-	if w.broken == "" && (!reflect.DeepEqual(will, did) || !bytes.Equal(twin.AppendState(nil, nil), s.core.AppendState(nil, nil))) {
-		w.fail("server %d: its clone did something else with the same batch", s.id)
+	did := w.Step(s, batch...)
+	if w.Broken == "" && (!reflect.DeepEqual(will, did) || !bytes.Equal(twin.AppendState(nil, nil), s.Core.AppendState(nil, nil))) {
+		w.Fail("server %d: its clone did something else with the same batch", s.ID)
 	}
 }
 
 // deliverSome hands one server a batch of messages, in an order of chance.
 func (w *walk) deliverSome(what int) {
-	if len(w.network) == 0 {
+	if len(w.Network) == 0 {
 		return
 	}
 	i := 0
 	if what != deliverOldest {
-		i = w.random.IntN(len(w.network))
+		i = w.random.IntN(len(w.Network))
 	}
-	first := w.network[i].Envelope
+	first := w.Network[i].Envelope
 	if what != deliverTwice {
-		w.take(i)
+		w.Take(i)
 	}
-	batch := []Input{Receive{first}}
-	for i := 0; i < len(w.network) && w.random.IntN(3) == 0; {
-		if w.network[i].To != first.To {
+	batch := []raft.Input{raft.Receive{first}}
+	for i := 0; i < len(w.Network) && w.random.IntN(3) == 0; {
+		if w.Network[i].To != first.To {
 			i++
 			continue
 		}
-		batch = append(batch, Receive{w.take(i)})
+		batch = append(batch, raft.Receive{w.Take(i)})
 	}
-	s := w.server(first.To)
-	if s.core == nil {
+	s := w.Server(first.To)
+	if s.Core == nil {
 		return
 	}
-	if len(s.writes) > 0 && w.random.IntN(4) == 0 { // the disk's word arrives in the same batch
-		ticket := s.writes[0].Ticket
-		s.sync(ticket)
-		batch = slices.Insert(batch, w.random.IntN(len(batch)+1), Input(Persisted{ticket}))
+	if len(s.Writes) > 0 && w.random.IntN(4) == 0 { // the disk's word arrives in the same batch
+		ticket := s.Writes[0].Ticket
+		s.Sync(ticket)
+		batch = slices.Insert(batch, w.random.IntN(len(batch)+1), raft.Input(raft.Persisted{ticket}))
 	}
 	if w.random.IntN(8) == 0 {
-		batch = append(batch, Tick{w.random.Uint64()})
+		batch = append(batch, raft.Tick{w.random.Uint64()})
 	}
-	if w.tell != nil {
+	if w.Tell != nil {
 		for _, in := range batch {
-			if r, ok := in.(Receive); ok {
-				w.note("%d receives from %d: %s", r.Envelope.To, r.Envelope.From, sayMessage(&r.Envelope))
+			if r, ok := in.(raft.Receive); ok {
+				w.note("%d receives from %d: %s", r.Envelope.To, r.Envelope.From, rafttest.SayMessage(&r.Envelope))
 			} else {
 				w.note("%d: %T%v", first.To, in, in)
 			}
@@ -291,7 +294,7 @@ func (w *walk) deliverSome(what int) {
 }
 
 // ask proposes or reads.
-func (w *walk) ask(what int, s *server) {
+func (w *walk) ask(what int, s *rafttest.Server) {
 	if what != proposeSomewhere && what != readSomewhere {
 		if s = w.anyLeader(); s == nil {
 			return
@@ -300,27 +303,27 @@ func (w *walk) ask(what int, s *server) {
 	w.asked++
 	switch what {
 	case proposeSomewhere, proposeToLeader:
-		in := Propose{ID: w.asked}
+		in := raft.Propose{ID: w.asked}
 		for i := range 1 + w.random.IntN(3) {
-			in.Entries = append(in.Entries, command(fmt.Sprintf("%d%c", w.asked, 'a'+i)))
+			in.Entries = append(in.Entries, rafttest.Command(fmt.Sprintf("%d%c", w.asked, 'a'+i)))
 		}
-		w.note("%d is asked to append %s", s.id, in.Entries[0].Data)
-		w.step(s, in)
+		w.note("%d is asked to append %s", s.ID, in.Entries[0].Data)
+		w.Step(s, in)
 	case readSomewhere, readFromLeader:
-		w.note("%d is asked for read %d", s.id, w.asked)
-		w.stepTwice(s, ReadIndex{ID: w.asked})
+		w.note("%d is asked for read %d", s.ID, w.asked)
+		w.stepTwice(s, raft.ReadIndex{ID: w.asked})
 	case configureLeader:
-		configuration := *s.core.configuration()
+		configuration := *s.Core.Configuration().Configuration
 		configuration.Data = fmt.Appendf(nil, "%d", w.asked)
-		w.step(s, ProposeConfiguration{ID: w.asked, Entry: Entry{Kind: KindConfiguration, Configuration: &configuration, Data: configuration.Data}})
+		w.Step(s, raft.ProposeConfiguration{ID: w.asked, Entry: raft.Entry{Kind: raft.KindConfiguration, Configuration: &configuration, Data: configuration.Data}})
 	}
 }
 
 // anyLeader returns one of the servers that believe to lead, be it true or not.
-func (w *walk) anyLeader() *server {
-	var leaders []*server
-	for _, s := range w.servers {
-		if s.core != nil && s.core.Role() == Leader {
+func (w *walk) anyLeader() *rafttest.Server {
+	var leaders []*rafttest.Server
+	for _, s := range w.Servers {
+		if s.Core != nil && s.Core.Role() == raft.Leader {
 			leaders = append(leaders, s)
 		}
 	}
@@ -340,14 +343,14 @@ func (w *walk) changeLinks(what int) {
 	}
 	switch w.random.IntN(4) {
 	case 0:
-		link := [2]ServerID{w.anyone(), w.anyone()}
+		link := [2]raft.ServerID{w.anyone(), w.anyone()}
 		w.note("link from %d to %d is cut", link[0], link[1])
 		w.cut = append(w.cut, link)
 	case 1:
-		w.partition(w.random.IntN(1 << len(w.servers)))
+		w.partition(w.random.IntN(1 << len(w.Servers)))
 	default:
 		if leader := w.anyLeader(); leader != nil {
-			w.partition(1 << slices.Index(w.servers, leader))
+			w.partition(1 << slices.Index(w.Servers, leader))
 		}
 	}
 }
@@ -355,16 +358,16 @@ func (w *walk) changeLinks(what int) {
 // partition cuts all links between the servers in side, a set of bits, and the others.
 func (w *walk) partition(side int) {
 	w.note("partition %b", side)
-	for i, s := range w.servers {
-		for j, other := range w.servers {
+	for i, s := range w.Servers {
+		for j, other := range w.Servers {
 			if side>>i&1 != side>>j&1 {
-				w.cut = append(w.cut, [2]ServerID{s.id, other.id})
+				w.cut = append(w.cut, [2]raft.ServerID{s.ID, other.ID})
 			}
 		}
 	}
 }
 
-func (w *walk) anyone() ServerID { return w.servers[w.random.IntN(len(w.servers))].id }
+func (w *walk) anyone() raft.ServerID { return w.Servers[w.random.IntN(len(w.Servers))].ID }
 
 // endWell mends everything, or only what a majority of the voters needs: then the others stay down,
 // or half cut off, for good. Either way those that are well must have a leader within a few
@@ -374,16 +377,16 @@ func (w *walk) endWell() {
 	well := w.chooseWell()
 	w.note("from now on %d are well", idsOf(well))
 	for _, s := range well {
-		if s.core == nil {
-			w.restart(s)
+		if s.Core == nil {
+			w.Restart(s)
 		}
 	}
-	w.settle()
-	ticks := w.servers[0].options.ElectionTicks
+	w.Settle()
+	ticks := w.Servers[0].Options.ElectionTicks
 	quiet := 0
 	for range 40 * ticks {
 		w.tickAndSettle()
-		if w.broken != "" {
+		if w.Broken != "" {
 			return
 		}
 		if leader := w.leaderOf(well); leader == nil {
@@ -393,59 +396,59 @@ func (w *walk) endWell() {
 			return
 		}
 	}
-	w.fail("no leader that all follow, %d ticks after everything is mended", 40*ticks)
+	w.Fail("no leader that all follow, %d ticks after everything is mended", 40*ticks)
 }
 
 // chooseWell returns all servers, or a majority; then it leaves the others half broken.
-func (w *walk) chooseWell() []*server {
-	voters := len(w.servers[0].disk.first.Voters)
+func (w *walk) chooseWell() []*rafttest.Server {
+	voters := len(w.Servers[0].Disk.First.Voters)
 	if w.random.IntN(2) == 0 {
-		return w.servers
+		return w.Servers
 	}
 	order := w.random.Perm(voters)
-	well := make([]*server, 0, voters)
+	well := make([]*rafttest.Server, 0, voters)
 	for i := range voters/2 + 1 {
-		well = append(well, w.servers[order[i]])
+		well = append(well, w.Servers[order[i]])
 	}
-	for _, s := range w.servers {
+	for _, s := range w.Servers {
 		if slices.Contains(well, s) {
 			continue
 		}
 		how := w.random.IntN(4)
-		w.note("%d is not: %s", s.id, [...]string{"down", "cut off", "is not heard", "does not hear"}[how])
-		for _, other := range w.servers {
+		w.note("%d is not: %s", s.ID, [...]string{"down", "cut off", "is not heard", "does not hear"}[how])
+		for _, other := range w.Servers {
 			if how == 1 || how == 2 {
-				w.cut = append(w.cut, [2]ServerID{s.id, other.id})
+				w.cut = append(w.cut, [2]raft.ServerID{s.ID, other.ID})
 			}
 			if how == 1 || how == 3 {
-				w.cut = append(w.cut, [2]ServerID{other.id, s.id})
+				w.cut = append(w.cut, [2]raft.ServerID{other.ID, s.ID})
 			}
 		}
-		if how == 0 && s.core != nil {
-			w.crash(s, 0)
-		} else if how != 0 && s.core == nil {
-			w.restart(s)
+		if how == 0 && s.Core != nil {
+			w.Crash(s, 0)
+		} else if how != 0 && s.Core == nil {
+			w.Restart(s)
 		}
 	}
 	return well
 }
 
-func idsOf(servers []*server) []ServerID {
-	var ids []ServerID
+func idsOf(servers []*rafttest.Server) []raft.ServerID {
+	var ids []raft.ServerID
 	for _, s := range servers {
-		ids = append(ids, s.id)
+		ids = append(ids, s.ID)
 	}
 	return ids
 }
 
 // leaderOf returns the one of these servers that all of them follow, if there is one.
-func (w *walk) leaderOf(servers []*server) *server {
-	leader := w.server(servers[0].core.Leader())
-	if leader == nil || leader.core == nil || !slices.Contains(servers, leader) || leader.core.Role() != Leader {
+func (w *walk) leaderOf(servers []*rafttest.Server) *rafttest.Server {
+	leader := w.Server(servers[0].Core.Leader())
+	if leader == nil || leader.Core == nil || !slices.Contains(servers, leader) || leader.Core.Role() != raft.Leader {
 		return nil
 	}
 	for _, s := range servers {
-		if s.core.CurrentTerm() != leader.core.CurrentTerm() || s.core.Leader() != leader.id {
+		if s.Core.CurrentTerm() != leader.Core.CurrentTerm() || s.Core.Leader() != leader.ID {
 			return nil
 		}
 	}
@@ -453,42 +456,41 @@ func (w *walk) leaderOf(servers []*server) *server {
 }
 
 func (w *walk) tickAndSettle() {
-	for _, s := range w.servers {
-		if s.core != nil {
+	for _, s := range w.Servers {
+		if s.Core != nil {
 			w.tick(s)
 		}
 	}
-	w.settle()
+	w.Settle()
 }
 
 // serveOnce proposes and reads once, and looks at what the servers have then.
-func (w *walk) serveOnce(leader *server, well []*server) {
-	term := leader.core.CurrentTerm()
-	w.step(leader, Propose{ID: w.asked + 1, Entries: []Entry{command("last")}}, ReadIndex{ID: w.asked + 2})
-	w.settle()
-	for range 3*leader.options.HeartbeatTicks + 2*leader.options.ElectionTicks {
+func (w *walk) serveOnce(leader *rafttest.Server, well []*rafttest.Server) {
+	term := leader.Core.CurrentTerm()
+	w.Step(leader, raft.Propose{ID: w.asked + 1, Entries: []raft.Entry{rafttest.Command("last")}}, raft.ReadIndex{ID: w.asked + 2})
+	w.Settle()
+	for range 3*leader.Options.HeartbeatTicks + 2*leader.Options.ElectionTicks {
 		w.tickAndSettle()
 	}
-	if w.broken != "" {
+	if w.Broken != "" {
 		return
 	}
-	if leader.core.CurrentTerm() != term || leader.core.Role() != Leader {
-		w.fail("leader %d of term %d is %s of term %d: an election without a failure", leader.id, term, leader.core.Role(), leader.core.CurrentTerm())
+	if leader.Core.CurrentTerm() != term || leader.Core.Role() != raft.Leader {
+		w.Fail("leader %d of term %d is %s of term %d: an election without a failure", leader.ID, term, leader.Core.Role(), leader.Core.CurrentTerm())
 		return
 	}
-	end := leader.core.LastIndex()
+	end := leader.Core.LastIndex()
 	for _, s := range well {
-		if s.applied != end || !samePrefix(s.disk.log, leader.view, end) || string(s.disk.log[end-1].Data) != "last" {
-			w.fail("server %d has applied %d of %d entries", s.id, s.applied, end)
+		if s.Applied != end || !rafttest.SamePrefix(s.Disk.Log, leader.View, end) || string(s.Disk.Log[end-1].Data) != "last" {
+			w.Fail("server %d has applied %d of %d entries", s.ID, s.Applied, end)
 		}
-		p := leader.core.leadState.peer(s.id)
-		if p != nil && (p.probing || len(p.inflight) > 0 || p.matchIndex != end) {
-			w.fail("leader %d at rest: peer %d matches up to %d of %d, probing %t, %d on their way", leader.id, p.id, p.matchIndex, end, p.probing, len(p.inflight))
+		if p := leader.Core.Peer(s.ID); p.ID != 0 && (p.Probing || p.Inflight > 0 || p.MatchIndex != end) {
+			w.Fail("leader %d at rest: peer %d matches up to %d of %d, probing %t, %d on their way", leader.ID, p.ID, p.MatchIndex, end, p.Probing, p.Inflight)
 		}
 	}
-	for _, q := range w.history.questions {
-		if q.server == leader.id {
-			w.fail("leader %d never answers question %d", q.server, q.id)
+	for _, q := range w.History.Questions {
+		if q.Server == leader.ID {
+			w.Fail("leader %d never answers question %d", q.Server, q.ID)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -14,9 +15,8 @@ type Command struct {
 	// Body is the text between the command's line and the separator, without its last newline.
 	Body string
 
-	where string                           // "file:line", for whatever is reported
-	asked map[string]bool                  // the keys that the handler looked at
-	fail  func(format string, args ...any) // does not return
+	where string          // "file:line", for whatever is reported
+	asked map[string]bool // the keys that the handler looked at
 }
 
 // Arg is one argument: Key alone for a flag, Key=Value for a pair.
@@ -28,9 +28,9 @@ type Arg struct {
 // Where returns "file:line" of the command, for a handler's own reports.
 func (c Command) Where() string { return c.where }
 
-// Failf ends the test with a message that names the command's file and line.
+// Failf ends the script with an error that names the command's file and line. It does not return.
 func (c Command) Failf(format string, args ...any) {
-	c.fail("%s: %s: "+format, append([]any{c.where, c.Name}, args...)...)
+	panic(&failure{fmt.Sprintf("%s: %s: "+format, append([]any{c.where, c.Name}, args...)...)})
 }
 
 // Has reports whether the argument is there, as a flag or as a pair.
@@ -39,7 +39,7 @@ func (c Command) Has(key string) bool {
 	return ok
 }
 
-// String returns the argument's value; the test ends if the argument is missing.
+// String returns the argument's value; the script ends if the argument is missing.
 func (c Command) String(key string) string {
 	value, ok := c.lookup(key)
 	if !ok {
@@ -56,7 +56,7 @@ func (c Command) StringOr(key, otherwise string) string {
 	return otherwise
 }
 
-// Uint returns the argument as a number; the test ends if it is missing or is none.
+// Uint returns the argument as a number; the script ends if it is missing or is none.
 func (c Command) Uint(key string) uint64 { return c.number(key, c.String(key)) }
 
 // UintOr returns the argument as a number, or otherwise if it is missing.
@@ -77,7 +77,7 @@ func (c Command) Int(key string) int {
 	return n
 }
 
-// Strings returns the elements of a list "(a, b)"; a bare value is a list of one. The test ends
+// Strings returns the elements of a list "(a, b)"; a bare value is a list of one. The script ends
 // if the argument is missing.
 func (c Command) Strings(key string) []string {
 	inner := c.String(key)

@@ -9,51 +9,80 @@ import (
 // separator stands between a command and its output.
 const separator = "----"
 
-// step is a piece of a script: lines to keep as they are, or a command with its expected output.
-type step struct {
-	verbatim string // comments and empty lines, with their newlines; the command fields are unused
-	line     int    // of the command, from 1
-	input    string // the command's lines as they stand, without the separator
-	command  Command
-	want     string
-}
-
-// parse cuts a script into steps; the error names the line.
-func parse(source string) ([]step, error) {
+// Parse reads a script. The name stands before line numbers in all that is reported.
+func Parse(name, source string) (*Script, error) {
 	lines := strings.Split(strings.TrimSuffix(source, "\n"), "\n")
-	var steps []step
+	s := &Script{name: name}
+	var above []string // the lines since the last command
 	for i := 0; i < len(lines); {
 		if text := strings.TrimSpace(lines[i]); text == "" || strings.HasPrefix(text, "#") {
-			steps = append(steps, step{verbatim: lines[i] + "\n"})
+			above = append(above, lines[i])
 			i++
 			continue
 		}
-		next, s, err := parseCommand(lines, i)
+		next, step, err := parseCommand(lines, i)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		steps = append(steps, s)
+		step.before = joinLines(above)
+		if len(s.steps) == 0 {
+			s.head, above = cutHead(above)
+		}
+		step.Comment = prose(above)
+		s.steps, above = append(s.steps, step), nil
 		i = next
 	}
-	return steps, nil
+	if len(s.steps) == 0 {
+		return nil, fmt.Errorf("%s: the script has no commands", name)
+	}
+	s.tail = joinLines(above)
+	return s, nil
+}
+
+// cutHead parts the lines above the first command at the last empty one.
+func cutHead(lines []string) (head string, rest []string) {
+	at := len(lines)
+	for at > 0 && strings.TrimSpace(lines[at-1]) != "" {
+		at--
+	}
+	return prose(lines[:at]), lines[at:]
+}
+
+// prose takes the number signs from comments, and all but one of the empty lines between paragraphs.
+func prose(lines []string) string {
+	var b strings.Builder
+	parted := false
+	for _, line := range lines {
+		text := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(line), "#"), " ")
+		if text == "" {
+			parted = b.Len() > 0
+			continue
+		}
+		if parted {
+			b.WriteString("\n")
+		}
+		b.WriteString(text + "\n")
+		parted = false
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // parseCommand reads the command that starts at lines[at] and returns where the next step starts.
 // The empty line that ends a plain output is left there, so that it is kept.
-func parseCommand(lines []string, at int) (int, step, error) {
-	s := step{line: at + 1}
+func parseCommand(lines []string, at int) (int, Step, error) {
+	s := Step{Line: at + 1}
 	i := at
 	for i < len(lines) && lines[i] != separator && lines[i] != "" {
 		i++
 	}
 	if i == len(lines) || lines[i] == "" { // else a forgotten separator would swallow the next command
-		return 0, s, fmt.Errorf("line %d: no %s follows the command", s.line, separator)
+		return 0, s, fmt.Errorf("line %d: no %s follows the command", s.Line, separator)
 	}
-	s.input = strings.Join(lines[at:i], "\n") + "\n"
+	s.Input = strings.Join(lines[at:i], "\n") + "\n"
 	s.command.Body = strings.Join(lines[at+1:i], "\n")
 	var err error
 	if s.command.Name, s.command.Args, err = parseLine(lines[at]); err != nil {
-		return 0, s, fmt.Errorf("line %d: %w", s.line, err)
+		return 0, s, fmt.Errorf("line %d: %w", s.Line, err)
 	}
 	i++ // past the separator
 	from := i
@@ -63,12 +92,12 @@ func parseCommand(lines []string, at int) (int, step, error) {
 	for i < len(lines) && lines[i] != "" {
 		i++
 	}
-	s.want = joinLines(lines[from:i])
+	s.Want = joinLines(lines[from:i])
 	return i, s, nil
 }
 
 // parseFenced reads the output behind the doubled separator whose second half is lines[at].
-func parseFenced(lines []string, at int, s step) (int, step, error) {
+func parseFenced(lines []string, at int, s Step) (int, Step, error) {
 	for i := at + 1; i+1 < len(lines); i++ {
 		if lines[i] != separator || lines[i+1] != separator {
 			continue
@@ -76,7 +105,7 @@ func parseFenced(lines []string, at int, s step) (int, step, error) {
 		if i+2 < len(lines) && lines[i+2] != "" { // -update may write it back without the fence
 			return 0, s, fmt.Errorf("line %d: an empty line must follow the output", i+3)
 		}
-		s.want = joinLines(lines[at+1 : i])
+		s.Want = joinLines(lines[at+1 : i])
 		return i + 2, s, nil
 	}
 	return 0, s, fmt.Errorf("line %d: the doubled %s is never closed", at+1, separator)

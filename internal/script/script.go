@@ -1,100 +1,95 @@
 package script
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
+	"iter"
 	"strings"
-	"testing"
 )
 
-var update = flag.Bool("update", false, "write what the commands print into the golden files")
+// Script is a list of commands, with the prose between them.
+type Script struct {
+	name  string
+	head  string
+	steps []Step
+	tail  string // what follows the last command, as it stands
+}
 
-// Updating reports whether the test binary runs with -update, so that other golden tests of a
-// package that uses scripts obey the same flag.
-func Updating() bool { return *update }
+// Step is one command of a script.
+type Step struct {
+	// Comment is the prose above the command, without its number signs; an empty line parts paragraphs.
+	Comment string
+	// Line is where the command stands, from 1.
+	Line int
+	// Input has the command's lines as they stand, each with its newline.
+	Input string
+	// Want is the output that the script expects: whole lines, or nothing.
+	Want string
 
-// Run runs the script at path, command by command and in one test: what handler returns must be
-// what the file says. It goes on after a difference, so that one run shows them all.
-func Run(t *testing.T, path string, handler func(cmd Command) string) {
-	t.Helper()
-	source, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rewritten, differences, err := play(path, string(source), handler, func(format string, args ...any) {
-		t.Helper()
-		t.Fatalf(format, args...)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if *update {
-		if err := os.WriteFile(path, []byte(rewritten), 0o644); err != nil {
-			t.Fatal(err)
+	before  string // comments and empty lines as they stand
+	command Command
+}
+
+// Outcome is a step, and what its handler made of it.
+type Outcome struct {
+	Step
+	// Got is the handler's output: whole lines, or nothing.
+	Got string
+
+	name string
+}
+
+// AsExpected reports whether the output is what the script expects.
+func (o *Outcome) AsExpected() bool { return o.Got == o.Want }
+
+// Difference says what was expected and what came, with file and line.
+func (o *Outcome) Difference() string {
+	return fmt.Sprintf("%s:%d: %s\ngot:\n%swant:\n%s", o.name, o.Line, strings.TrimSpace(o.Input), indent(o.Got), indent(o.Want))
+}
+
+// Head returns the prose at the top of the script which an empty line sets apart from the first command,
+// paragraph by paragraph.
+func (s *Script) Head() string { return s.head }
+
+// Play hands one command after the other to the handler and yields what comes of it. It goes on after
+// a difference; an error is the last thing that it yields, and names file and line.
+func (s *Script) Play(handler func(Command) string) iter.Seq2[Outcome, error] {
+	return func(yield func(Outcome, error) bool) {
+		for _, step := range s.steps {
+			got, err := step.run(s.name, handler)
+			if !yield(Outcome{Step: step, Got: got, name: s.name}, err) || err != nil {
+				return
+			}
 		}
-		return
-	}
-	for _, difference := range differences {
-		t.Error(difference)
 	}
 }
 
-// RunDir runs every script of dir (*.txt, in order of names) as a subtest of that name, each with
-// a handler of its own from newHandler. A directory without scripts is a failure.
-func RunDir(t *testing.T, dir string, newHandler func(t *testing.T) func(cmd Command) string) {
-	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(dir, "*.txt")) // sorted
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(paths) == 0 {
-		t.Fatalf("no scripts (*.txt) in %s", dir)
-	}
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
-			Run(t, path, newHandler(t))
-		})
-	}
-}
-
-// play runs a script without touching files: it returns the script as it is with the outputs of
-// this run, and one text per command whose output differs.
-func play(path, source string, handler func(Command) string, fail func(string, ...any)) (string, []string, error) {
-	steps, err := parse(source)
-	if err != nil {
-		return "", nil, fmt.Errorf("%s: %w", path, err)
-	}
-	var rewritten strings.Builder
-	var differences []string
-	commands := 0
-	for _, s := range steps {
-		if s.input == "" {
-			rewritten.WriteString(s.verbatim)
-			continue
+// Rewrite plays the script and returns it as it is, but with the outputs of this run.
+func (s *Script) Rewrite(handler func(Command) string) (string, error) {
+	var b strings.Builder
+	for o, err := range s.Play(handler) {
+		if err != nil {
+			return "", err
 		}
-		commands++
-		got := s.run(path, handler, fail)
-		if got != s.want {
-			differences = append(differences, fmt.Sprintf("%s:%d: %s\ngot:\n%swant:\n%s",
-				path, s.line, strings.TrimSpace(s.input), indent(got), indent(s.want)))
-		}
-		rewritten.WriteString(s.input + format(got))
+		b.WriteString(o.before + o.Input + format(o.Got))
 	}
-	if commands == 0 {
-		return "", nil, fmt.Errorf("%s: the script has no commands", path)
-	}
-	return rewritten.String(), differences, nil
+	return b.String() + s.tail, nil
 }
 
 // run hands the command to the handler and returns its output with every line ended.
-func (s step) run(path string, handler func(Command) string, fail func(string, ...any)) string {
+func (s *Step) run(name string, handler func(Command) string) (got string, err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case *failure:
+			err = p
+		default:
+			panic(p)
+		}
+	}()
 	cmd := s.command
-	cmd.where = fmt.Sprintf("%s:%d", path, s.line)
+	cmd.where = fmt.Sprintf("%s:%d", name, s.Line)
 	cmd.asked = make(map[string]bool)
-	cmd.fail = fail
-	got := handler(cmd)
+	got = handler(cmd)
 	if key, is := cmd.unasked(); is {
 		cmd.Failf("argument %s is unknown here: nothing asked for it", key)
 	}
@@ -104,8 +99,13 @@ func (s step) run(path string, handler func(Command) string, fail func(string, .
 	if strings.Contains("\n"+got, "\n"+separator+"\n") {
 		cmd.Failf("the output has a line %s, which a script cannot hold", separator)
 	}
-	return got
+	return got, nil
 }
+
+// failure is what a command panics with that cannot be carried out. It never leaves this package.
+type failure struct{ text string }
+
+func (f *failure) Error() string { return f.text }
 
 // format returns the separator and the output, fenced by doubled separators where an empty line in
 // the output would otherwise be mistaken for its end.

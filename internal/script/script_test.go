@@ -10,7 +10,7 @@ import (
 )
 
 // newCounter is the handler of testdata/run: a number that commands change.
-func newCounter(*testing.T) func(Command) string {
+func newCounter() func(Command) string {
 	var n uint64
 	return func(cmd Command) string {
 		switch cmd.Name {
@@ -39,40 +39,41 @@ func newCounter(*testing.T) func(Command) string {
 	}
 }
 
-func TestScriptsOfADirectoryRunEachWithAFreshHandler(t *testing.T) {
-	var played []string
-	RunDir(t, filepath.Join("testdata", "run"), func(t *testing.T) func(Command) string {
-		counter, first := newCounter(t), true
-		return func(cmd Command) string {
-			if first {
-				played = append(played, cmd.Where())
-			}
-			first = false
-			return counter(cmd)
+func TestAScriptPlaysAgainWithAFreshHandler(t *testing.T) {
+	for _, name := range []string{"counter.txt", "fresh.txt"} {
+		source, err := os.ReadFile(filepath.Join("testdata", "run", name))
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	want := []string{
-		filepath.Join("testdata", "run", "counter.txt") + ":2",
-		filepath.Join("testdata", "run", "fresh.txt") + ":2",
-	}
-	if !slices.Equal(played, want) {
-		t.Errorf("first commands of fresh handlers: got %v, want %v", played, want)
+		s, err := Parse(name, string(source))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			for o, err := range s.Play(newCounter()) {
+				if err != nil || !o.AsExpected() {
+					t.Errorf("%v %s", err, o.Difference())
+				}
+			}
+		}
 	}
 }
 
-// stop is what the fail function of these tests panics with, as t.Fatalf would end the test.
-type stop string
-
 // playText plays a script held in memory and returns the text of a failure, if the handler caused one.
 func playText(source string, handler func(Command) string) (rewritten string, differences []string, failure string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			failure = string(r.(stop))
+	s, err := Parse("a.txt", source)
+	if err != nil {
+		return "", nil, "", err
+	}
+	for o, err := range s.Play(handler) {
+		if err != nil {
+			return "", nil, err.Error(), nil
 		}
-	}()
-	rewritten, differences, err = play("a.txt", source, handler, func(format string, args ...any) {
-		panic(stop(fmt.Sprintf(format, args...)))
-	})
+		if !o.AsExpected() {
+			differences = append(differences, o.Difference())
+		}
+	}
+	rewritten, err = s.Rewrite(handler)
 	return rewritten, differences, "", err
 }
 
@@ -204,23 +205,44 @@ func TestOutputThatAScriptCannotHoldIsRefused(t *testing.T) {
 	}
 }
 
-func TestUpdateWritesWhatTheCommandsPrint(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "story.txt")
-	if err := os.WriteFile(path, []byte("go\n----\nold\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	before := *update
-	*update = true
-	defer func() { *update = before }()
-	if !Updating() {
-		t.Error("Updating is false under -update")
-	}
-	Run(t, path, echo)
-	got, err := os.ReadFile(path)
+func TestProseStandsWithTheCommandBelowIt(t *testing.T) {
+	s, err := Parse("a.txt", "# title: x\n# claims: y\n\n# An introduction\n# of two lines.\n\n\n# Another.\n\n"+
+		"# First.\ngo\n----\n\n# Apart.\n\n# Close.\nnext\n----\n\nlast\n----\n\n# the end\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "go\n----\ngo\n"; string(got) != want {
-		t.Errorf("the file is %q, want %q", got, want)
+	if got, want := s.Head(), "title: x\nclaims: y\n\nAn introduction\nof two lines.\n\nAnother."; got != want {
+		t.Errorf("head is %q, want %q", got, want)
 	}
+	var comments []string
+	for o := range s.Play(echo) {
+		comments = append(comments, o.Comment)
+	}
+	if want := []string{"First.", "Apart.\n\nClose.", ""}; !slices.Equal(comments, want) {
+		t.Errorf("comments are %q, want %q", comments, want)
+	}
+}
+
+func TestPlayingStopsWhenNobodyListens(t *testing.T) {
+	s, err := Parse("a.txt", "go\n----\n\nnext\n----\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	played := 0
+	for range s.Play(func(Command) string { played++; return "" }) {
+		break
+	}
+	if played != 1 {
+		t.Errorf("%d commands were played, want 1", played)
+	}
+}
+
+func TestAHandlersOwnPanicIsNotTakenForAFailure(t *testing.T) {
+	defer func() {
+		if p := recover(); p != "mine" {
+			t.Errorf("recovered %v, want the handler's panic", p)
+		}
+	}()
+	_, _, failure, _ := playText("go\n----\n", func(Command) string { panic("mine") })
+	t.Errorf("returned %q", failure)
 }

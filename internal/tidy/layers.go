@@ -48,7 +48,7 @@ var layers = []layer{
 	{row: 6, dir: "server", kind: kindProduct, modules: []string{grpcModule, prometheusModule}, tests: []string{etcdClientModule, etcdAPIModule}},
 	{row: 6, dir: "console", kind: kindPlanned, never: []string{"server"}},
 	{row: 6, dir: "ops", kind: kindPlanned},
-	{row: 6, dir: "scenario", kind: kindPlanned, never: []string{".", "transport"}},
+	{row: 6, dir: "scenario", kind: kindProof, never: []string{".", "transport"}},
 
 	{row: 5, dir: "etcdapi", kind: kindProduct, never: []string{"wal", "transport"}, modules: []string{grpcModule, protobufModule, etcdAPIModule}, tests: []string{etcdClientModule}},
 	{row: 5, dir: "client", kind: kindPlanned, modules: []string{etcdClientModule}},
@@ -71,6 +71,7 @@ var layers = []layer{
 
 	{row: 1, dir: "wire", kind: kindPure, beside: []string{"raft"}, never: []string{"internal/vfs"}},
 	{row: 1, dir: "raft", kind: kindPure, never: []string{"internal/vfs"}},
+	{row: 1, dir: "raft/rafttest", kind: kindProof, beside: []string{"raft"}},
 
 	{row: 0, dir: "internal/vfs", kind: kindProduct},
 	{row: 0, dir: "internal/invariant", kind: kindPure},

@@ -1,0 +1,159 @@
+package scenario
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/raft/rafttest"
+)
+
+var update = flag.Bool("update", false, "write what the commands bring about into the scripts")
+
+// Everything that servers do is in the scripts, word for word.
+func TestEveryScenarioEndsAsItsScriptSays(t *testing.T) {
+	if *update {
+		rewrite(t)
+		return
+	}
+	for _, s := range List() {
+		t.Run(s.Name, func(t *testing.T) {
+			for m, err := range s.Play() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !m.AsExpected() {
+					t.Errorf("scripts/%s.txt:%d: %s\ngot:\n    %s\nwant:\n    %s", s.Name, m.Line, m.Command,
+						strings.Join(m.Happened, "\n    "), strings.Join(m.Expected, "\n    "))
+				}
+			}
+		})
+	}
+}
+
+// rewrite writes the outcomes into the files.
+func rewrite(t *testing.T) {
+	for _, s := range List() {
+		text, err := s.script.Rewrite(new(rafttest.Stage).Play)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if err := os.WriteFile(filepath.Join("scripts", s.Name+".txt"), []byte(text), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// promised are the scenarios that the project has promised by name, of those that its parts so far can
+// play, and the claim that each is named for.
+var promised = map[string]string{
+	"election": "A1", "up-to-date-vote": "A2", "split-vote": "A4", "figure-8": "A8", "figure-7": "A12",
+	"figure-7-origins": "A12", "uncommitted-lost": "A14", "partitioned-leader": "A17", "two-way-partition": "B3",
+	"three-way-partition": "B4", "eight-servers": "B5", "majority-crash": "B6", "asymmetric-link": "B7",
+	"rejoin-quietly": "B7", "one-put": "C1", "stale-read": "C7",
+}
+
+func TestTheCatalogueHasWhatWasPromised(t *testing.T) {
+	for name, claim := range promised {
+		s, found := Find(name)
+		if !found || !slices.Contains(s.Claims, claim) {
+			t.Errorf("no scenario %s shows claim %s", name, claim)
+		}
+	}
+	if _, found := Find("figure-9"); found {
+		t.Error("found a scenario that there is not")
+	}
+}
+
+func TestTheListIsInTheOrderOfClaims(t *testing.T) {
+	var order []string
+	for _, s := range List() {
+		order = append(order, s.Claims[0])
+	}
+	if !slices.IsSortedFunc(order, compareClaims) || compareClaims("A9", "A12") >= 0 || compareClaims("A12", "B1") >= 0 {
+		t.Errorf("scenarios are in the order %v", order)
+	}
+}
+
+const head = "# title: T\n# claims: A1, B12\n\n# An introduction.\n\n"
+
+func TestAScenarioHasTitleClaimsAndIntroduction(t *testing.T) {
+	s, err := Parse("x", head+"# First.\ngroup voters=1\n----\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Title != "T" || !slices.Equal(s.Claims, []string{"A1", "B12"}) || s.Introduction != "An introduction." {
+		t.Errorf("got %+v", s)
+	}
+	for _, test := range []struct{ source, want string }{
+		{"group voters=1\n----\n", "a scenario begins with"},
+		{"# title: T\n# claims: A1\n\ngroup voters=1\n----\n", "an introduction"},
+		{"# title: T\n\n# Introduction.\n\ngroup voters=1\n----\n", "a scenario begins with"},
+		{"# claims: A1\n\n# Introduction.\n\ngroup voters=1\n----\n", "a scenario begins with"},
+		{"# title: T\n# claims: all\n\n# Introduction.\n\ngroup voters=1\n----\n", `"all" is not the id of a claim`},
+		{"# title: T\n# claim: A1\n\n# Introduction.\n\ngroup voters=1\n----\n", `not "claim: A1"`},
+		{head + "group voters=1\n", "line 6: no ---- follows"},
+	} {
+		if _, err := Parse("x", test.source); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: got error %v, want one with %q", test.source, err, test.want)
+		}
+	}
+}
+
+func TestPlayingTellsWhatHappenedBesideWhatWasExpected(t *testing.T) {
+	s, err := Parse("x", head+"# First.\ngroup voters=1\n----\n\n# Second.\n#\n# Still.\nlogs\n----\nnothing\n\nlogs 7\n----\n\nlogs\n----\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var moments []Moment
+	for m, playErr := range s.Play() {
+		moments = append(moments, m)
+		err = playErr
+	}
+	if err == nil || err.Error() != "x:17: logs: server 7 is none of the group's" {
+		t.Errorf("got error %v", err)
+	}
+	if len(moments) != 3 {
+		t.Fatalf("%d moments, want none after the error", len(moments))
+	}
+	m := moments[1]
+	if m.Comment != "Second.\n\nStill." || m.Command != "logs" || m.Line != 13 || m.AsExpected() || !moments[0].AsExpected() ||
+		!slices.Equal(m.Happened, []string{"1: follower, term 0, commit 0, log nothing"}) || !slices.Equal(m.Expected, []string{"nothing"}) {
+		t.Errorf("got %+v", m)
+	}
+}
+
+// A command that makes no sense fails; it does not crash the player.
+func TestCommandsThatMakeNoSenseFail(t *testing.T) {
+	for _, test := range []struct{ commands, want string }{
+		{"tick 1", "no group"},
+		{"group voters=2; tick", "no server is named"},
+		{"group voters=2; log terms=(1)", "one server is needed"},
+		{"group voters=2; crash 1; tick 1", "server 1 is down"},
+		{"group voters=2; restart 1", "server 1 is up"},
+		{"group voters=2; write 1", "0 writes are under way"},
+		{"group voters=2; deliver", "no such message is on its way"},
+		{"group voters=2; cut 1-2", "is no link"},
+		{"group voters=2; dance 1", "unknown command"},
+		{"group voters=2; tick 1 time=3", "argument time is unknown"},
+	} {
+		source := head
+		for command := range strings.SplitSeq(test.commands, "; ") {
+			source += command + "\n----\n\n"
+		}
+		s, err := Parse("x", source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, playErr := range s.Play() {
+			err = playErr
+		}
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got error %v, want one with %q", test.commands, err, test.want)
+		}
+	}
+}
