@@ -5,6 +5,7 @@
 //	quorate up               three servers on this machine, until Ctrl-C
 //	quorate put, get, del    keys; txn and compact too
 //	quorate status           who answers, who leads, how far everyone is
+//	quorate lab              scenarios on the code of Raft, step by step
 //
 // Each command is a file of its own name: it declares flags, turns what was typed into a request, and
 // prints the answer. What can be wrong on the way lives in packages with tests of their own:

@@ -52,7 +52,7 @@ func commands(w *world) []*cobra.Command {
 		serveCommand(w), upCommand(w), keyCommand(w),
 		putCommand(w), getCommand(w), delCommand(w), txnCommand(w), compactCommand(w),
 		statusCommand(w), memberCommand(w), versionCommand(w),
-		simCommand(w),
+		simCommand(w), labCommand(w),
 	}
 }
 
