@@ -140,6 +140,14 @@ func TestCommandsThatMakeNoSenseFail(t *testing.T) {
 		{"group voters=2; cut 1-2", "is no link"},
 		{"group voters=2; dance 1", "unknown command"},
 		{"group voters=2; tick 1 time=3", "argument time is unknown"},
+		{"group voters=1; campaign 1; silence 1", "server 1 leads"},
+		{"group voters=2; expect leader=1", "server 0 leads in term 0, not 1"},
+		{"group voters=1; campaign 1; expect leader=0", "server 1 leads in term 1, not 0"},
+		{"group voters=1; campaign 1; propose 1 x; expect committed=y", `committed are ["x"], not ["y"]`},
+		{"group voters=1; campaign 1; propose 1 x; expect lost=x", "server 1 has x at 2"},
+		{"group voters=1; campaign 1; expect 1 terms=(1, 1)", "server 1 has entries of the terms [1], not [1 1]"},
+		{"group voters=2; log 1 terms=(1); expect same", "server 2 has nothing, server 1 has 1:a/1"},
+		{"group voters=2; log 1 terms=(1); expect 1 same", "server 1 has applied 0 of 1 entries"},
 	} {
 		source := head
 		for command := range strings.SplitSeq(test.commands, "; ") {

@@ -21,7 +21,7 @@
 //	                                   └──> checks against History ──> Broken
 //
 // The files, in reading order: cluster (disks, network, crashes); checks (the invariants); words (what
-// happened, in words); stage (the commands of a script).
+// happened, in words); stage and expect (the commands of a script).
 //
 // # Errors
 //

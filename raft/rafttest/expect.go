@@ -108,6 +108,8 @@ func (s *Stage) expectSame(cmd script.Command, servers []*Server) {
 		if len(server.View) != len(first.View) || !SamePrefix(server.View, first.View, raft.Index(len(first.View))) {
 			cmd.Failf("server %d has %s, server %d has %s", server.ID, SayEntries(1, server.View), first.ID, SayEntries(1, first.View))
 		}
+	}
+	for _, server := range servers {
 		if int(server.Applied) != len(server.View) {
 			cmd.Failf("server %d has applied %d of %d entries", server.ID, server.Applied, len(server.View))
 		}
