@@ -95,6 +95,7 @@ type serverProcess struct {
 	clientPort int
 	peerPort   int
 
+	wrapper []string // a command that runs the program in its own place, or none
 	command *exec.Cmd
 	log     *bytes.Buffer // of the present process; read it when it is gone
 	gone    chan struct{} // closed when the present process is
@@ -103,7 +104,12 @@ type serverProcess struct {
 	// life counts starts and kills: it is even while the server is meant to answer, and odd from just
 	// before it is killed until it answers again.
 	life int
-	conn *grpc.ClientConn // of the present life
+	// doomed says that the present process will die by itself, nobody knows when.
+	doomed bool
+	// troubles counts the beginnings and ends of what keeps a living server from answering: it is even
+	// while all is well.
+	troubles int
+	conn     *grpc.ClientConn // of the present life
 }
 
 // newServers describes a cluster on this machine. more are flags for each server.
@@ -136,19 +142,31 @@ func (s *serverProcess) with(flag, value string) *serverProcess {
 func startServers(t *testing.T, count int, more ...string) []*serverProcess {
 	t.Helper()
 	servers := newServers(t, count, more...)
+	startAll(t, servers)
+	return servers
+}
+
+// startAll starts servers, and waits until all of them serve.
+func startAll(t *testing.T, servers []*serverProcess) {
+	t.Helper()
 	for _, s := range servers {
 		s.start(t)
 	}
 	for _, s := range servers {
 		s.waitServing(t)
 	}
-	return servers
+}
+
+// others returns the servers but for some.
+func others(servers []*serverProcess, without ...*serverProcess) []*serverProcess {
+	return slices.DeleteFunc(slices.Clone(servers), func(s *serverProcess) bool { return slices.Contains(without, s) })
 }
 
 // start starts the process. If the test's process dies, the server sees its input end.
 func (s *serverProcess) start(t *testing.T) {
 	t.Helper()
-	s.command = exec.Command(binary(t), s.arguments...)
+	words := slices.Concat(s.wrapper, []string{binary(t)}, s.arguments)
+	s.command = exec.Command(words[0], words[1:]...)
 	s.log = new(bytes.Buffer)
 	s.command.Stdout, s.command.Stderr = s.log, s.log
 	s.command.Env = withoutFlags(os.Environ())
@@ -202,6 +220,7 @@ func (s *serverProcess) waitServing(t *testing.T) {
 	s.guard.Lock()
 	defer s.guard.Unlock()
 	s.life++
+	s.doomed = false
 	s.conn = conn
 }
 
@@ -219,6 +238,61 @@ func (s *serverProcess) expectDeath() {
 	if s.life%2 == 0 {
 		s.life++
 	}
+}
+
+// doom says that the present process will die by itself. Until then it is asked like any other.
+func (s *serverProcess) doom() {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	s.life += 2 // What is under way may be disappointed, too.
+	s.doomed = true
+}
+
+// beginTrouble says that from now on the server may not answer in time, though it lives.
+func (s *serverProcess) beginTrouble() {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	s.troubles += 1 + s.troubles%2
+}
+
+// endTrouble says that what is asked from now on is answered.
+func (s *serverProcess) endTrouble() {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	s.troubles += s.troubles % 2
+}
+
+// faults returns a number that changes whenever something happens to the server, and whether it is
+// anything but well.
+func (s *serverProcess) faults() (count int, unwell bool) {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	return s.life + s.troubles, s.life%2 == 1 || s.troubles%2 == 1 || s.doomed
+}
+
+func (s *serverProcess) isDoomed() bool {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	return s.doomed
+}
+
+// pause stops the process where it is, as a hypervisor may: it hears nothing and does nothing, and
+// does not notice.
+func (s *serverProcess) pause(t *testing.T) {
+	t.Helper()
+	s.beginTrouble()
+	if err := s.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatalf("pause %s: %v", s.name, err)
+	}
+}
+
+// resume lets a paused process go on.
+func (s *serverProcess) resume(t *testing.T) {
+	t.Helper()
+	if err := s.command.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatalf("resume %s: %v", s.name, err)
+	}
+	s.endTrouble()
 }
 
 func (s *serverProcess) disconnect() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 const (
@@ -27,23 +30,49 @@ const (
 // after the other for each client, with a record of all of them.
 type load struct {
 	servers []*serverProcess
-	do      func(ctx context.Context, kv pb.KVClient, client int, random *rand.Rand) (operation, outcome, error)
+	do      operate
+	// pinned makes each client keep to one server: what hangs there holds up nobody else.
+	pinned bool
 
-	acknowledged atomic.Int64
+	acknowledged map[*serverProcess]*atomic.Int64 // by the server that answered; the map does not change
 	began        time.Time
 	stopped      chan struct{}
 	running      sync.WaitGroup
 
 	guard    sync.Mutex
 	history  []porcupine.Operation
+	asked    int      // by ask: each is a client of its own
 	failures []string // operations that failed at a server that lived
+	unknown  int      // operations without an answer; counted at the end
 }
 
-// startLoad starts clients. Their choices come from the seed, though not the order of what happens.
-func startLoad(t *testing.T, servers []*serverProcess, seed uint64,
-	do func(context.Context, pb.KVClient, int, *rand.Rand) (operation, outcome, error)) *load {
+// operate does one operation of a client, and returns what was asked for and what was answered.
+type operate func(ctx context.Context, kv pb.KVClient, client int, random *rand.Rand) (operation, outcome, error)
+
+// startLoad starts clients that go from server to server. Their choices come from the seed, though not
+// the order of what happens.
+func startLoad(t *testing.T, servers []*serverProcess, seed uint64, do operate) *load {
 	t.Helper()
-	l := &load{servers: servers, do: do, began: time.Now(), stopped: make(chan struct{})}
+	l := &load{servers: servers, do: do}
+	l.start(t, seed)
+	return l
+}
+
+// startPinnedLoad starts clients that keep to one server each.
+func startPinnedLoad(t *testing.T, servers []*serverProcess, seed uint64, do operate) *load {
+	t.Helper()
+	l := &load{servers: servers, do: do, pinned: true}
+	l.start(t, seed)
+	return l
+}
+
+func (l *load) start(t *testing.T, seed uint64) {
+	t.Helper()
+	l.acknowledged = map[*serverProcess]*atomic.Int64{}
+	for _, s := range l.servers {
+		l.acknowledged[s] = new(atomic.Int64)
+	}
+	l.began, l.stopped = time.Now(), make(chan struct{})
 	turns := time.NewTicker(loadInterval)
 	for client := range loadClients {
 		l.running.Go(func() { l.run(client, rand.New(rand.NewPCG(seed, uint64(client))), turns.C) })
@@ -52,7 +81,6 @@ func startLoad(t *testing.T, servers []*serverProcess, seed uint64,
 		l.stop()
 		turns.Stop()
 	})
-	return l
 }
 
 // stop waits until the last operation is answered.
@@ -75,30 +103,66 @@ func (l *load) run(client int, random *rand.Rand, turns <-chan time.Time) {
 		case <-turns:
 		}
 		server := l.servers[random.IntN(len(l.servers))]
+		if l.pinned {
+			server = l.servers[client%len(l.servers)]
+		}
 		if conn, life, up := server.present(); up {
-			l.once(client, server, conn, life, random)
+			l.once(client, server, conn, life, random, l.do)
 		}
 	}
 }
 
-// once does one operation, and records it. What fails must have been under way at a server that was
-// killed meanwhile: then a write is unknown, and a read is nothing.
-func (l *load) once(client int, server *serverProcess, conn *grpc.ClientConn, life int, random *rand.Rand) {
+// ask has operations done at one server, all at the same time, and returns what waits for the answers.
+func (l *load) ask(server *serverProcess, count int, do operate) (wait func()) {
+	var answers sync.WaitGroup
+	conn, life, _ := server.present()
+	for range count {
+		l.guard.Lock()
+		l.asked++
+		client := loadClients + l.asked
+		l.guard.Unlock()
+		answers.Go(func() {
+			l.once(client, server, conn, life, rand.New(rand.NewPCG(uint64(client), 0)), do)
+		})
+	}
+	return answers.Wait
+}
+
+// faults returns a number that changes whenever something happens to a server, and whether all is well.
+func (l *load) faults() (count int, well bool) {
+	well = true
+	for _, s := range l.servers {
+		n, unwell := s.faults()
+		count += n
+		well = well && !unwell
+	}
+	return count, well
+}
+
+// once does one operation, and records it. What fails has an excuse, or the test fails: it was under
+// way at a server that was killed, or it was not answered in time while a server was in trouble. Then
+// a write is unknown, and a read is nothing.
+func (l *load) once(client int, server *serverProcess, conn *grpc.ClientConn, life int, random *rand.Rand, do operate) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	faults, well := l.faults()
+	doomed := server.isDoomed()
 	call := time.Since(l.began)
-	in, out, err := l.do(ctx, pb.NewKVClient(conn), client, random)
+	in, out, err := do(ctx, pb.NewKVClient(conn), client, random)
 	end := time.Since(l.began)
 
 	l.guard.Lock()
 	defer l.guard.Unlock()
 	record := porcupine.Operation{ClientId: client, Input: in, Call: int64(call), Output: out, Return: int64(end)}
 	if err == nil {
-		l.acknowledged.Add(1)
+		l.acknowledged[server].Add(1)
 		l.history = append(l.history, record)
 		return
 	}
-	if _, now, _ := server.present(); now == life {
+	_, lifeNow, _ := server.present()
+	faultsNow, _ := l.faults()
+	late := isTimeout(err) && (!well || faults != faultsNow)
+	if lifeNow == life && !doomed && !late {
 		l.failures = append(l.failures, fmt.Sprintf("%s, which lived, after %v: operation %+v: %v", server.name, end-call, in, err))
 	}
 	if in.kind != opGet && in.kind != opScan {
@@ -107,12 +171,29 @@ func (l *load) once(client int, server *serverProcess, conn *grpc.ClientConn, li
 	}
 }
 
-// waitProgress waits until more operations have been answered.
-func (l *load) waitProgress(t *testing.T, more int64) {
+// isTimeout reports whether a request was not answered in time, by its own deadline or the server's.
+func isTimeout(err error) bool {
+	answer := status.Convert(err)
+	return answer.Code() == codes.DeadlineExceeded || answer.Code() == codes.Unavailable && strings.Contains(answer.Message(), "request timed out")
+}
+
+// answeredBy counts the operations that some servers have answered; without any, that all have.
+func (l *load) answeredBy(servers ...*serverProcess) (count int64) {
+	if len(servers) == 0 {
+		servers = l.servers
+	}
+	for _, s := range servers {
+		count += l.acknowledged[s].Load()
+	}
+	return count
+}
+
+// waitProgress waits until more operations have been answered, by some servers or by any.
+func (l *load) waitProgress(t *testing.T, more int64, by ...*serverProcess) {
 	t.Helper()
-	goal := l.acknowledged.Load() + more
+	goal := l.answeredBy(by...) + more
 	eventually(t, fmt.Sprintf("%d more operations are answered", more), func() error {
-		if now := l.acknowledged.Load(); now < goal {
+		if now := l.answeredBy(by...); now < goal {
 			return fmt.Errorf("%d are missing", goal-now)
 		}
 		return nil
@@ -156,6 +237,16 @@ func mixedOperation(ctx context.Context, kv pb.KVClient, client int, random *ran
 			return operation{kind: opGet}, outcome{}, err
 		}
 		in.ifChanged = cellOf(answer.Kvs).changed
+	}
+	out, err := perform(ctx, kv, in)
+	return in, out, err
+}
+
+// readOperation reads one key, or all of them.
+func readOperation(ctx context.Context, kv pb.KVClient, _ int, random *rand.Rand) (operation, outcome, error) {
+	in := operation{kind: opGet, key: random.IntN(modelKeys)}
+	if random.IntN(2) == 0 {
+		in = operation{kind: opScan}
 	}
 	out, err := perform(ctx, kv, in)
 	return in, out, err

@@ -3,14 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	mathrand "math/rand/v2"
 	"net"
 	"os"
@@ -37,87 +35,10 @@ func askedForByName() bool {
 	return pattern != nil && strings.Contains(pattern.Value.String(), "TestProcess")
 }
 
-func TestProcessKilledLeadersLoseNothingAndAnswerNothingStale(t *testing.T) {
-	kills := 3
-	if askedForByName() {
-		kills = 20
-	}
-	servers := startServers(t, 3, quick...)
-	seed := mathrand.Uint64()
-	t.Logf("seed %d", seed)
-	l := startLoad(t, servers, seed, mixedOperation)
-	began := time.Now()
-	for range kills {
-		l.waitProgress(t, 150)
-		leader := waitLeader(t, servers)
-		leader.kill(t)
-		l.waitProgress(t, 150) // There is a new one.
-		leader.start(t)
-		leader.waitServing(t)
-		waitCaughtUp(t, leader, waitLeader(t, servers))
-	}
-	l.waitProgress(t, 150)
-	history := l.finish(t)
-	t.Logf("%d kills in %v", kills, time.Since(began).Round(time.Millisecond))
-
-	last := sameEverywhere(t, servers)
-	began = time.Now()
-	if err := checkLinearizable(history, last); err != nil {
-		t.Error(err)
-	}
-	unknown := 0
-	for _, o := range history {
-		if o.Output.(outcome).unknown {
-			unknown++
-		}
-	}
-	t.Logf("%d operations (%d unknown), %d revisions, checked in %v", len(history), unknown, last-1, time.Since(began).Round(time.Millisecond))
-}
-
-// sameEverywhere reads all keys at every server, which must agree, and returns the revision.
-func sameEverywhere(t *testing.T, servers []*serverProcess) (revision int64) {
-	t.Helper()
-	var first outcome
-	for i, s := range servers {
-		conn, _, up := s.present()
-		if !up {
-			t.Fatalf("%s is down", s.name)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		answer, err := scan(ctx, pb.NewKVClient(conn))
-		if err != nil {
-			t.Fatalf("%s: %v", s.name, err)
-		}
-		if i == 0 {
-			first = answer
-		}
-		if fmt.Sprint(answer) != fmt.Sprint(first) {
-			t.Errorf("%s has %+v, and %s %+v", s.name, answer, servers[0].name, first)
-		}
-	}
-	return first.revision
-}
-
 func TestProcessWritesOutliveTheDeathOfAllServers(t *testing.T) {
 	servers := startServers(t, 3, quick...)
-	var guard sync.Mutex
-	acknowledged, asked := map[string]int64{}, map[string]bool{} // key to revision
-	numbers := [loadClients]int{}
-	l := startLoad(t, servers, 1, func(ctx context.Context, kv pb.KVClient, client int, _ *mathrand.Rand) (operation, outcome, error) {
-		numbers[client]++
-		key := fmt.Sprintf("written/%d/%d", client, numbers[client])
-		guard.Lock()
-		asked[key] = true
-		guard.Unlock()
-		answer, err := kv.Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte(key)})
-		if err == nil {
-			guard.Lock()
-			acknowledged[key] = answer.GetHeader().GetRevision()
-			guard.Unlock()
-		}
-		return operation{kind: opPut}, outcome{}, err
-	})
+	w := newOnceWrites()
+	l := startLoad(t, servers, 1, w.put)
 	for range 3 {
 		l.waitProgress(t, 200)
 		for _, s := range servers { // Their deaths are one moment for the clients.
@@ -139,32 +60,7 @@ func TestProcessWritesOutliveTheDeathOfAllServers(t *testing.T) {
 	}
 	l.waitProgress(t, 50)
 	l.finish(t)
-	expectWritten(t, servers, acknowledged, asked)
-}
-
-// expectWritten makes sure that every server has what was acknowledged, as it was, and nothing that
-// nobody asked for.
-func expectWritten(t *testing.T, servers []*serverProcess, acknowledged map[string]int64, asked map[string]bool) {
-	t.Helper()
-	for _, s := range servers {
-		conn, _, _ := s.present()
-		answer, err := pb.NewKVClient(conn).Range(t.Context(), &pb.RangeRequest{Key: []byte("written/"), RangeEnd: []byte("written0")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		missing := maps.Clone(acknowledged)
-		for _, pair := range answer.Kvs {
-			key := string(pair.Key)
-			if revision, known := acknowledged[key]; known && revision != pair.ModRevision || string(pair.Value) != key || pair.Version != 1 || !asked[key] {
-				t.Errorf("%s has %v; revision %d was acknowledged", s.name, pair, revision)
-			}
-			delete(missing, key)
-		}
-		if len(missing) > 0 {
-			t.Errorf("%s has lost %d of %d acknowledged writes", s.name, len(missing), len(acknowledged))
-		}
-	}
-	t.Logf("%d writes were acknowledged, %d asked for", len(acknowledged), len(asked))
+	w.expectWritten(t, servers)
 }
 
 func TestProcessLivesOnAfterGarbageAtItsPorts(t *testing.T) {
