@@ -110,6 +110,7 @@ type serverProcess struct {
 	// while all is well.
 	troubles int
 	conn     *grpc.ClientConn // of the present life
+	pid      int              // of the present process, or the last
 }
 
 // newServers describes a cluster on this machine. more are flags for each server.
@@ -176,6 +177,9 @@ func (s *serverProcess) start(t *testing.T) {
 	if err := s.command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	s.guard.Lock()
+	s.pid = s.command.Process.Pid
+	s.guard.Unlock()
 	command, gone := s.command, make(chan struct{})
 	s.gone = gone
 	go func() { // ends with the process, for which the cleanup waits
@@ -229,6 +233,12 @@ func (s *serverProcess) present() (conn *grpc.ClientConn, life int, up bool) {
 	s.guard.Lock()
 	defer s.guard.Unlock()
 	return s.conn, s.life, s.life%2 == 0
+}
+
+func (s *serverProcess) processID() int {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	return s.pid
 }
 
 // expectDeath says that the process is about to die: from now on, whoever waits for it may be disappointed.
