@@ -206,6 +206,17 @@ func tail(text string, most int) string {
 // waitServing waits until the server answers linearizable reads, and opens it to clients.
 func (s *serverProcess) waitServing(t *testing.T) {
 	t.Helper()
+	conn, ok := s.waitServingOrGone(t)
+	if !ok {
+		t.Fatalf("%s ended by itself: %v\n%s", s.name, s.command.ProcessState, tail(s.log.String(), 3000))
+	}
+	s.open(conn, false)
+}
+
+// waitServingOrGone waits until the server answers linearizable reads, and returns a connection to it,
+// or until its process has ended.
+func (s *serverProcess) waitServingOrGone(t *testing.T) (conn *grpc.ClientConn, ok bool) {
+	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///"+localAddress(s.clientPort), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -213,19 +224,27 @@ func (s *serverProcess) waitServing(t *testing.T) {
 	eventually(t, s.name+" serves", func() error {
 		select {
 		case <-s.gone:
-			t.Fatalf("%s ended by itself: %v\n%s", s.name, s.command.ProcessState, tail(s.log.String(), 3000))
+			return nil
 		default:
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("ready")}, grpc.WaitForReady(true))
+		ok = err == nil
 		return err
 	})
+	if !ok {
+		_ = conn.Close() // Nobody has used it.
+	}
+	return conn, ok
+}
+
+// open lets clients ask a server that serves.
+func (s *serverProcess) open(conn *grpc.ClientConn, doomed bool) {
 	s.guard.Lock()
 	defer s.guard.Unlock()
 	s.life++
-	s.doomed = false
-	s.conn = conn
+	s.conn, s.doomed = conn, doomed
 }
 
 // present returns the connection of the present life, or says that the server is not to be asked.
@@ -328,9 +347,12 @@ func (s *serverProcess) kill(t *testing.T) {
 // waitEnd waits until the process has ended by itself, and returns its exit status and what it said.
 func (s *serverProcess) waitEnd(t *testing.T) (status int, said string) {
 	t.Helper()
-	s.expectDeath()
+	if !s.isDoomed() { // Who is doomed is asked until the end.
+		s.expectDeath()
+	}
 	select {
 	case <-s.gone:
+		s.expectDeath()
 		return s.command.ProcessState.ExitCode(), s.log.String()
 	case <-time.After(patience):
 		t.Fatalf("%s has not ended within %v", s.name, patience)

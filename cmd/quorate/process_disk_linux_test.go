@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+var processComplete = flag.Bool("process.complete", false,
+	"fail where this machine lacks what the best faults need (strace, the right to mount), instead of using others")
+
+// lacking says in the log which faults stand in for those that the machine cannot make; or fails, if
+// that was not wanted.
+func lacking(t *testing.T, what string, err error, instead string) {
+	t.Helper()
+	if *processComplete {
+		t.Fatalf("%s is needed here: %v", what, err)
+	}
+	t.Logf("without %s (%v): %s", what, err, instead)
+}
+
+// smallDisk is what a server's directory lies on, so that it gets full.
+type smallDisk struct {
+	makeRoom func(t *testing.T)
+}
+
+// onSmallDisk gives a server that has not lived yet a directory in memory that holds the first two
+// segments of a log, and no third. Where mounting is not allowed, the server is kept from writing
+// beyond the middle of a segment instead.
+func onSmallDisk(t *testing.T, s *serverProcess) *smallDisk {
+	t.Helper()
+	err := syscall.Mount("quorate-test", s.dir, "tmpfs", 0, "size=44m")
+	if err != nil {
+		lacking(t, "the right to mount", err, "a limit on the size of files stands in for a full disk")
+		s.wrapper = limitFiles(8 << 20)
+		return &smallDisk{func(*testing.T) { s.wrapper = nil }}
+	}
+	t.Cleanup(func() { // after the server's, which is registered later
+		if err := syscall.Unmount(s.dir, 0); err != nil {
+			t.Errorf("unmount %s: %v", s.dir, err)
+		}
+	})
+	return &smallDisk{func(t *testing.T) {
+		t.Helper()
+		if err := syscall.Mount("quorate-test", s.dir, "tmpfs", syscall.MS_REMOUNT, "size=400m"); err != nil {
+			t.Fatal(err)
+		}
+	}}
+}
+
+// limitFiles runs a program that cannot write beyond so many bytes of any file. The shell of POSIX
+// counts in blocks of 512.
+func limitFiles(most int) []string {
+	return []string{"sh", "-c", fmt.Sprintf(`ulimit -f %d && exec "$0" "$@"`, most/512)}
+}
+
+func TestProcessFullDiskEndsTheServerAndLosesNothing(t *testing.T) {
+	servers := newServers(t, 3, quick...)
+	full := servers[0]
+	disk := onSmallDisk(t, full)
+	if len(full.wrapper) > 0 { // The limit is for a log that is there: it begins with a whole segment.
+		limit := full.wrapper
+		full.wrapper = nil
+		startAll(t, servers)
+		full.kill(t)
+		full.wrapper = limit
+		full.start(t)
+		full.waitServing(t)
+	} else {
+		startAll(t, servers)
+	}
+	waitLeader(t, servers)
+	w := newOnceWrites()
+	l := startPinnedLoad(t, servers, 1, w.put)
+	l.waitProgress(t, 100, full)
+	full.doom()
+	rest := others(servers, full)
+	fillUntilGone(t, rest[0], full)
+	status, said := full.waitEnd(t)
+	full.disconnect()
+	expectDiskFailure(t, full, status, said)
+	l.waitProgress(t, 200, rest...) // The others go on.
+
+	disk.makeRoom(t)
+	full.start(t)
+	full.waitServing(t)
+	waitCaughtUp(t, full, waitLeader(t, servers))
+	l.waitProgress(t, 50, full)
+	l.finish(t)
+	w.expectWritten(t, servers)
+}
+
+// diskErrors are what the kernel calls them.
+var diskErrors = []string{"input/output error", "no space left on device", "file too large"}
+
+// expectDiskFailure makes sure that a server ended as one should whose disk has failed, and said why.
+func expectDiskFailure(t *testing.T, s *serverProcess, status int, said string) {
+	t.Helper()
+	if status != exitFatal {
+		t.Errorf("%s: exit status %d, want %d\n%s", s.name, status, exitFatal, tail(said, 2000))
+	}
+	if !slices.ContainsFunc(diskErrors, func(w string) bool { return strings.Contains(said, w) }) {
+		t.Errorf("%s does not say any of %q:\n%s", s.name, diskErrors, tail(said, 2000))
+	}
+}
+
+// fillUntilGone puts large values at one server until the process of another has ended.
+func fillUntilGone(t *testing.T, at, full *serverProcess) {
+	t.Helper()
+	conn, _, _ := at.present()
+	value := bytes.Repeat([]byte("filler "), 100_000)
+	eventually(t, full.name+" ends", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if _, err := pb.NewKVClient(conn).Put(ctx, &pb.PutRequest{Key: []byte("filler"), Value: value}); err != nil && !isTimeout(err) {
+			t.Fatalf("fill: %v", err)
+		}
+		select {
+		case <-full.gone:
+			return nil
+		default:
+			return errors.New("it lives")
+		}
+	})
+}
+
+// diskFault is what happens to a system call of the server. Strace counts the calls of each thread.
+type diskFault struct {
+	calls string // as strace names them
+	what  string // as strace injects it
+	nth   []int  // which calls of a thread, one after the other
+}
+
+const killed = "signal=KILL" // by a diskFault, before the call is done
+
+// diskFaults are those of the log, of the state, and of the small files beside them. Files are renamed,
+// and directories synced, when a server starts.
+func diskFaults() []diskFault {
+	if !askedForByName() {
+		return []diskFault{
+			{"fdatasync", "error=EIO", []int{2, 9}},
+			{"pwrite64", "error=ENOSPC", []int{6}},
+			{"fdatasync", killed, []int{5}},
+		}
+	}
+	return []diskFault{
+		{"fdatasync", "error=EIO", []int{1, 2, 3, 4, 5, 8, 13, 21, 34}},
+		{"fsync", "error=EIO", []int{1}},
+		{"renameat,rename,renameat2", "error=EIO", []int{1}},
+		{"pwrite64", "error=EIO", []int{1, 2, 3, 5, 8, 13, 30}},
+		{"pwrite64", "error=ENOSPC", []int{1, 4, 20}},
+		{"fdatasync", killed, []int{1, 2, 3, 5, 8, 13, 30}},
+		{"fsync", killed, []int{1}},
+		{"renameat,rename,renameat2", killed, []int{1}},
+		{"pwrite64", killed, []int{1, 2, 3, 5, 8, 13, 30}},
+	}
+}
+
+func TestProcessFailedWritesAndSyncsEndTheServerAndLoseNothing(t *testing.T) {
+	// Alone, it elects itself; the sooner, the shorter each life.
+	s := startServers(t, 1, "--heartbeat-interval", "20", "--election-timeout", "100")[0]
+	w := newOnceWrites()
+	l := startLoad(t, []*serverProcess{s}, 1, w.put)
+	l.waitProgress(t, 20)
+	if out, err := exec.Command("strace", "-D", "-f", "-qq", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+		lacking(t, "strace", fmt.Errorf("%w %s", err, out), "a limit on the size of files stands in for a disk that fails")
+		s.dieUnder(t, limitFiles(64<<10), false)
+		s.start(t)
+		s.waitServing(t)
+	} else {
+		for _, fault := range diskFaults() {
+			for _, n := range fault.nth {
+				t.Logf("%s:%s:when=%d", fault.calls, fault.what, n)
+				s.dieUnder(t, []string{"strace", "-D", "-f", "-qq", "-o", os.DevNull, // -D: as a child of the server
+					"-e", "trace=" + fault.calls, "-e", fmt.Sprintf("inject=%s:%s:when=%d", fault.calls, fault.what, n)}, fault.what == killed)
+				s.start(t)
+				s.waitServing(t)
+				w.expectWritten(t, l.servers)
+				l.waitProgress(t, 10)
+			}
+		}
+	}
+	l.waitProgress(t, 20)
+	l.finish(t)
+	w.expectWritten(t, l.servers)
+}
+
+// dieUnder starts a server anew under a command of which it dies, sooner or later: by a signal, or by
+// itself because its disk fails. Meanwhile clients ask it.
+func (s *serverProcess) dieUnder(t *testing.T, wrapper []string, bySignal bool) {
+	t.Helper()
+	s.kill(t)
+	s.wrapper = wrapper
+	s.start(t)
+	s.wrapper = nil
+	conn, served := s.waitServingOrGone(t)
+	if served {
+		s.open(conn, true)
+	}
+	status, said := s.waitEnd(t)
+	s.disconnect()
+	switch {
+	case bySignal:
+		if end := s.command.ProcessState.Sys().(syscall.WaitStatus); !end.Signaled() || end.Signal() != syscall.SIGKILL {
+			t.Errorf("%s ended with %v, want that it was killed\n%s", s.name, s.command.ProcessState, tail(said, 2000))
+		}
+	case !served && status == exitFailed: // It never began, and says so by another status.
+		expectDiskFailure(t, s, exitFatal, said)
+	default:
+		expectDiskFailure(t, s, status, said)
+	}
+}
