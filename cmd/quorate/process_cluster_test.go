@@ -35,7 +35,7 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	file := filepath.Join(binaryDir, "quorate")
-	if out, err := exec.Command("go", "build", "-trimpath", "-o", file, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-trimpath", "-overlay="+*processOverlay, "-o", file, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
 	}
 	return file, nil

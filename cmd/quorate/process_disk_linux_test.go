@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -29,28 +30,24 @@ func lacking(t *testing.T, what string, err error, instead string) {
 	t.Logf("without %s (%v): %s", what, err, instead)
 }
 
-// smallDisk is what a server's directory lies on, so that it gets full.
-type smallDisk struct {
-	makeRoom func(t *testing.T)
-}
+// smallDisk is where the directory of a server lies that has not lived yet. It gets full once there is
+// anything to write after fill, and has room again after makeRoom.
+type smallDisk struct{ fill, makeRoom func() }
 
-// onSmallDisk gives a server that has not lived yet a directory in memory that holds the first two
-// segments of a log, and no third. Where mounting is not allowed, the server is kept from writing
-// beyond the middle of a segment instead.
-func onSmallDisk(t *testing.T, s *serverProcess) *smallDisk {
+// newSmallDisk gives a server a directory in memory that holds the first two segments of a log, and no
+// third. Where mounting is not allowed, the kernel keeps the server from writing more to any file.
+func newSmallDisk(t *testing.T, s *serverProcess) smallDisk {
 	t.Helper()
-	err := syscall.Mount("quorate-test", s.dir, "tmpfs", 0, "size=44m")
-	if err != nil {
+	if err := syscall.Mount("quorate-test", s.dir, "tmpfs", 0, "size=44m"); err != nil {
 		lacking(t, "the right to mount", err, "a limit on the size of files stands in for a full disk")
-		s.wrapper = limitFiles(8 << 20)
-		return &smallDisk{func(*testing.T) { s.wrapper = nil }}
+		return smallDisk{func() { s.limitFiles(t, 8<<20) }, func() {}} // The limit dies with the process.
 	}
-	t.Cleanup(func() { // after the server's, which is registered later
+	t.Cleanup(func() { // after the server's own, which is registered later
 		if err := syscall.Unmount(s.dir, 0); err != nil {
 			t.Errorf("unmount %s: %v", s.dir, err)
 		}
 	})
-	return &smallDisk{func(t *testing.T) {
+	return smallDisk{func() {}, func() {
 		t.Helper()
 		if err := syscall.Mount("quorate-test", s.dir, "tmpfs", syscall.MS_REMOUNT, "size=400m"); err != nil {
 			t.Fatal(err)
@@ -58,32 +55,28 @@ func onSmallDisk(t *testing.T, s *serverProcess) *smallDisk {
 	}}
 }
 
-// limitFiles runs a program that cannot write beyond so many bytes of any file. The shell of POSIX
-// counts in blocks of 512.
-func limitFiles(most int) []string {
-	return []string{"sh", "-c", fmt.Sprintf(`ulimit -f %d && exec "$0" "$@"`, most/512)}
+// limitFiles makes writes of the present process fail that reach beyond so many bytes of any file.
+func (s *serverProcess) limitFiles(t *testing.T, most uint64) {
+	t.Helper()
+	limit := syscall.Rlimit{Cur: most, Max: most}
+	_, _, wrong := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(s.processID()), syscall.RLIMIT_FSIZE,
+		uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	if wrong != 0 {
+		t.Fatalf("limit what %s writes: %v", s.name, wrong)
+	}
 }
 
 func TestProcessFullDiskEndsTheServerAndLosesNothing(t *testing.T) {
 	servers := newServers(t, 3, quick...)
 	full := servers[0]
-	disk := onSmallDisk(t, full)
-	if len(full.wrapper) > 0 { // The limit is for a log that is there: it begins with a whole segment.
-		limit := full.wrapper
-		full.wrapper = nil
-		startAll(t, servers)
-		full.kill(t)
-		full.wrapper = limit
-		full.start(t)
-		full.waitServing(t)
-	} else {
-		startAll(t, servers)
-	}
+	disk := newSmallDisk(t, full)
+	startAll(t, servers)
 	waitLeader(t, servers)
 	w := newOnceWrites()
 	l := startPinnedLoad(t, servers, 1, w.put)
 	l.waitProgress(t, 100, full)
 	full.doom()
+	disk.fill()
 	rest := others(servers, full)
 	fillUntilGone(t, rest[0], full)
 	status, said := full.waitEnd(t)
@@ -91,7 +84,7 @@ func TestProcessFullDiskEndsTheServerAndLosesNothing(t *testing.T) {
 	expectDiskFailure(t, full, status, said)
 	l.waitProgress(t, 200, rest...) // The others go on.
 
-	disk.makeRoom(t)
+	disk.makeRoom()
 	full.start(t)
 	full.waitServing(t)
 	waitCaughtUp(t, full, waitLeader(t, servers))
@@ -174,7 +167,9 @@ func TestProcessFailedWritesAndSyncsEndTheServerAndLoseNothing(t *testing.T) {
 	l.waitProgress(t, 20)
 	if out, err := exec.Command("strace", "-D", "-f", "-qq", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		lacking(t, "strace", fmt.Errorf("%w %s", err, out), "a limit on the size of files stands in for a disk that fails")
-		s.dieUnder(t, limitFiles(64<<10), false)
+		s.doom()
+		s.limitFiles(t, 64<<10)
+		s.expectEnd(t, false, true)
 		s.start(t)
 		s.waitServing(t)
 	} else {
@@ -207,6 +202,12 @@ func (s *serverProcess) dieUnder(t *testing.T, wrapper []string, bySignal bool) 
 	if served {
 		s.open(conn, true)
 	}
+	s.expectEnd(t, bySignal, served)
+}
+
+// expectEnd waits for the end of a server of which the disk fails, or which is killed.
+func (s *serverProcess) expectEnd(t *testing.T, bySignal, served bool) {
+	t.Helper()
 	status, said := s.waitEnd(t)
 	s.disconnect()
 	switch {
