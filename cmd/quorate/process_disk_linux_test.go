@@ -40,7 +40,7 @@ func newSmallDisk(t *testing.T, s *serverProcess) smallDisk {
 	t.Helper()
 	if err := syscall.Mount("quorate-test", s.dir, "tmpfs", 0, "size=44m"); err != nil {
 		lacking(t, "the right to mount", err, "a limit on the size of files stands in for a full disk")
-		return smallDisk{func() { s.limitFiles(t, 8<<20) }, func() {}} // The limit dies with the process.
+		return smallDisk{func() { s.limitFiles(t, 1<<20) }, func() {}} // The limit dies with the process.
 	}
 	t.Cleanup(func() { // after the server's own, which is registered later
 		if err := syscall.Unmount(s.dir, 0); err != nil {
