@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/quorate/quorate/check"
+	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wire"
@@ -40,6 +41,9 @@ type request struct {
 	read   bool
 	// handedIn is the term in which it was forwarded last.
 	handedIn raft.Term
+	handedOn bool // and was forwarded in an earlier one before
+	// leaderTerm is that of the latest leader when the request was made.
+	leaderTerm raft.Term
 }
 
 // act lets a client make its next request.
@@ -71,7 +75,7 @@ func (w *world) chooseServer(c *client) int {
 // ask brings a request to a server.
 func (w *world) ask(s *server, r *request) {
 	w.lastID++
-	r.ID, r.Server, r.server = w.lastID, s.id, s.index
+	r.ID, r.Server, r.server, r.leaderTerm = w.lastID, s.id, s.index, w.leaderTerm
 	w.counts.Requests++
 	w.check.Called(&r.Op)
 	kind, bytes := encode(r.Request)
@@ -110,6 +114,7 @@ func (w *world) answer(s *server, a *replica.Answer) {
 		return
 	}
 	delete(w.requests, a.Handle)
+	s.watchAnswer(r, a)
 	w.trace.add(a.Handle<<8 | uint64(a.Outcome))
 	switch a.Outcome {
 	case replica.Done:
@@ -143,6 +148,9 @@ func (w *world) done(r *request, answer []byte) {
 		if _, ok := r.Request.(check.Compact); ok && response.Code == 0 {
 			w.counts.Compactions++
 		}
+		if r.read && response.Code == kv.CodeCompacted {
+			w.mark(readOfCompacted)
+		}
 	}
 	w.clientLater(r.client)
 }
@@ -169,6 +177,9 @@ func (w *world) endRequests(s *server) {
 	}
 	for _, r := range lost {
 		w.counts.Unknown++
+		if !r.read {
+			w.abandoned[r.ID] = struct{}{}
+		}
 		w.ended(r, check.Unknown)
 	}
 	for w.oldestID <= w.lastID && w.requests[w.oldestID] == nil {

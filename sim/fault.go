@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+
+	"github.com/quorate/quorate/raft"
 )
 
 // fault is something that goes wrong now and then.
@@ -173,6 +175,7 @@ func (s *server) resume() {
 	}
 	s.world.tell(s, "goes on")
 	s.paused = false
+	s.watch.woke = s.seen.role == raft.Leader
 	held := s.held
 	s.held = nil
 	life := s.life

@@ -26,10 +26,10 @@ type Batch struct {
 func (b Batch) Validate() error {
 	err := b.Options.Validate()
 	if b.Count < 0 {
-		err = errors.Join(err, fmt.Errorf("Count is %d, must not be negative", b.Count))
+		err = errors.Join(err, fmt.Errorf("option Count is %d, must not be negative", b.Count))
 	}
 	if b.Workers < 0 {
-		err = errors.Join(err, fmt.Errorf("Workers is %d, must not be negative", b.Workers))
+		err = errors.Join(err, fmt.Errorf("option Workers is %d, must not be negative", b.Workers))
 	}
 	return err
 }

@@ -123,8 +123,11 @@ func (s *server) checkSent(m *replica.Outgoing) {
 		return
 	}
 	s.checks.Sent(m.To, &decoded)
-	if f, ok := decoded.Body.(*wire.Forward); ok {
-		s.noteForward(decoded.Term, f)
+	switch body := decoded.Body.(type) {
+	case *wire.Forward:
+		s.noteForward(decoded.Term, body)
+	case *raft.RequestVoteReply:
+		s.watch.sent = s.watch.sent || body.Granted && decoded.Term == s.watch.voteTerm
 	}
 }
 
@@ -144,6 +147,7 @@ func (s *server) noteForward(term raft.Term, f *wire.Forward) {
 		if r := w.requests[check.IDOf(command.User)]; r != nil {
 			if r.handedIn != 0 && r.handedIn != term {
 				w.counts.HandedOn++
+				r.handedOn = true
 			}
 			r.handedIn = term
 		}

@@ -29,7 +29,7 @@ const (
 func (o Options) Validate() error {
 	var wrong []error
 	if o.Simulated < 0 || o.Simulated > maxSimulated {
-		wrong = append(wrong, fmt.Errorf("Simulated is %v, must be from 0 to %v", o.Simulated, maxSimulated))
+		wrong = append(wrong, fmt.Errorf("option Simulated is %v, must be from 0 to %v", o.Simulated, maxSimulated))
 	}
 	return errors.Join(wrong...)
 }
@@ -65,6 +65,7 @@ type Counts struct {
 	Reads, FollowerReads, StaleReads, Compactions        int
 	ForwardedAgain, HandedOn, Configurations             int
 	Calm, Struck, Worlds                                 int
+	Marks                                                Marks
 }
 
 // struckBy is how many faults make a world one that was struck.
@@ -117,6 +118,7 @@ func (c *Counts) Add(other *Counts) {
 		*v += values[i]
 		i++
 	})
+	c.Marks.add(&other.Marks)
 }
 
 // String lists the counts, one to a line.

@@ -47,7 +47,8 @@ type server struct {
 	// failing: an operation of its disk was made to fail, or to be its last.
 	failing bool
 
-	seen seen
+	seen  seen
+	watch watch
 }
 
 type serverLabels struct {
@@ -131,6 +132,7 @@ func (s *server) open() error {
 	}
 	s.checks.Restored(imageOf(&found), check.ViewOf(s.replica.Core()), s.machine.durable())
 	s.checks.Reopened(s.machine.digest())
+	s.watchStart(&found, recovered.TornTail != nil)
 	return nil
 }
 
@@ -256,6 +258,7 @@ func (s *server) mayTurn() {
 func (s *server) crash(processOnly bool) {
 	w := s.world
 	w.counts.Crashes++
+	s.watchCrash(processOnly)
 	if processOnly && !s.failing {
 		w.counts.Kills++
 		s.disk.Kill()
@@ -290,6 +293,7 @@ func (s *server) fail(err error) {
 		w.check.Fail("R2", "server %d must not go on: %v", s.id, err)
 		return
 	}
+	w.mark(diskEndsServer)
 	w.tell(s, "its disk fails: %v", err)
 	s.crash(false)
 }

@@ -40,8 +40,8 @@ func TestThousandSeeds(t *testing.T) {
 	if err != nil && failed == 0 {
 		t.Fatal(err)
 	}
-	t.Logf("%d seeds from %d on, %d s each, %d failed, %.0f events a second\n%s", *seeds, *fromSeed, *seconds, failed,
-		float64(counts.Events)/time.Since(started).Seconds(), &counts)
+	t.Logf("%d seeds from %d on, %d s each, %d failed, %.0f events a second\n%s%s", *seeds, *fromSeed, *seconds, failed,
+		float64(counts.Events)/time.Since(started).Seconds(), &counts, &counts.Marks)
 	if failed == 0 && *seeds >= 1000 && *seconds >= 30 {
 		wantEverythingSometimes(t, &counts)
 	}
@@ -51,6 +51,9 @@ func TestThousandSeeds(t *testing.T) {
 // simulator is for, and not just once. A simulator that tests nothing finds nothing.
 func wantEverythingSometimes(t *testing.T, c *sim.Counts) {
 	t.Helper()
+	for _, missed := range c.Marks.Missed(c.Worlds) {
+		t.Error(missed)
+	}
 	for _, some := range []struct {
 		name       string
 		got, least int

@@ -22,6 +22,7 @@ func (s *server) turn() {
 		s.checks.Believes(core.Status().Peers)
 	}
 	s.gotReply = false
+	s.watchTurn(inputs, &work)
 	s.note(&work)
 	clear(inputs)
 	if work.Fatal != nil {

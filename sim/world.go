@@ -46,6 +46,12 @@ type world struct {
 	leaderTerm raft.Term
 	ledSince   int64
 
+	// For marks: what leaders left behind that stepped down; the requests of unknown outcome; and how
+	// much was committed when the last server went down, until somebody leads again.
+	deposed   []deposed
+	abandoned map[uint64]struct{} // looked up, never walked
+	dark      raft.Index
+
 	ending bool
 	end    ending
 	over   bool
@@ -73,7 +79,7 @@ func Run(options Options) (Result, error) {
 func newWorld(options Options) *world {
 	w := &world{
 		options: options, dice: dice{choice.FromSeed(options.Seed)}, story: options.Story,
-		initial: &wire.Configuration{}, requests: map[uint64]*request{}, oldestID: 1, leader: none,
+		initial: &wire.Configuration{}, requests: map[uint64]*request{}, abandoned: map[uint64]struct{}{}, oldestID: 1, leader: none,
 	}
 	w.plan = drawPlan(w.dice)
 	var voters []raft.ServerID

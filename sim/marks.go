@@ -1,0 +1,190 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// A mark is a situation that the simulator must get into now and then, because rules exist for it that
+// nothing else would try. Counts say how much happened; marks say that the rare things did. They are
+// set by the simulator, from what it sees of inputs, outputs and events; the code under test knows
+// nothing of them.
+type mark uint8
+
+const (
+	// Elections.
+	voteOutlivesCrash mark = iota
+	voteDroppedWhileHeld
+	voteRefusedLogBehind
+	voteRefusedGiven
+	preVoteRefusedLeaderAlive
+	electionWithoutWinner
+	candidateFindsLeader
+	voteAfterVictory
+	voteOfOldTerm
+	electedBehindCommit
+	electedWithOldEntries
+	twoLeaders
+	sameLeaderAgain
+	leaderDeposed
+	leaderWithoutMajority
+	pausedLeaderDeposed
+	// Replication.
+	deposedEntriesOverwritten
+	deposedEntriesSurvive
+	aheadOfNewLeader
+	configurationTakenBack
+	truncationOverSegments
+	refusalOfManyTerms
+	appendOfOldTerm
+	appendOvertaken
+	commitClamped
+	commitAheadOfDisk
+	commitWithoutOwnDisk
+	commitOfOldTermAlong
+	slowLeaderCommits
+	// Crashes.
+	tornTailFetchedAgain
+	crashInRecovery
+	crashDuringSync
+	crashBeforeVoteLeaves
+	leaderCrashesWithOwnEntries
+	majorityDown
+	allDownCommitSurvives
+	stateBehindLog
+	stateAheadOfHint
+	crashDuringApply
+	aloneAgain
+	diskEndsServer
+	// Requests.
+	firstReadOfReign
+	readRefusedByDeposed
+	readOutlivesLeader
+	readOfLaterState
+	answerForEarlierLife
+	handedOnAndDone
+	writeOutlivesLeader
+	unknownAndYetApplied
+	canceledBeforeItLeft
+	busyAtLeader
+	readOfCompacted
+	marks // how many there are
+)
+
+// aMark says of a mark what it is, where in the simulator it is set, and how often a thousand worlds
+// of half a minute must get there.
+type aMark struct {
+	name, where string
+	least       int
+}
+
+// markTable has every mark. The least counts are a fifth of what was seen, or less: seeds differ.
+var markTable = [marks]aMark{
+	voteOutlivesCrash:         {"vote granted, its reply not there yet, and restarted in the same term", "watchStart", 20},
+	voteDroppedWhileHeld:      {"vote waited for the disk until its term was over, and never left", "watchTerm", 70},
+	voteRefusedLogBehind:      {"vote refused, because the candidate's log is behind", "watchEvent", 100},
+	voteRefusedGiven:          {"vote refused, because it was given to another", "watchEvent", 400},
+	preVoteRefusedLeaderAlive: {"pre-vote refused, because the leader is alive", "watchEvent", 4000},
+	electionWithoutWinner:     {"candidate begins again, because nobody has won", "watchRole", 100},
+	candidateFindsLeader:      {"candidate hears from the leader of its own term", "watchRole", 70},
+	voteAfterVictory:          {"vote arrives after the election is won", "watchMessage", 800},
+	voteOfOldTerm:             {"vote arrives after its term is over", "watchMessage", 40},
+	electedBehindCommit:       {"new leader does not know yet all that is committed", "watchElected", 400},
+	electedWithOldEntries:     {"new leader has entries of earlier terms that are not committed", "watchElected", 600},
+	twoLeaders:                {"new leader while another one still believes to lead", "watchElected", 100},
+	sameLeaderAgain:           {"leader that stepped down is elected again", "watchElected", 300},
+	leaderDeposed:             {"leader steps down, because there is a higher term", "watchRole", 80},
+	leaderWithoutMajority:     {"leader steps down, because no majority answers", "watchRole", 600},
+	pausedLeaderDeposed:       {"leader goes on after a pause, and is none any more", "watchRole", 5},
+
+	deposedEntriesOverwritten: {"leader steps down with entries that a later leader overwrites", "watchCommitted", 200},
+	deposedEntriesSurvive:     {"leader steps down with uncommitted entries that survive", "watchCommitted", 500},
+	aheadOfNewLeader:          {"follower drops entries that the new leader does not have", "watchTruncated", 200},
+	configurationTakenBack:    {"dropped entries take a configuration back", "watchTruncated", 3},
+	truncationOverSegments:    {"dropped entries are older than the log's latest segment", "watchTruncated", 5},
+	refusalOfManyTerms:        {"refused append brings the terms of a log that has other ones", "watchMessage", 40000},
+	appendOfOldTerm:           {"append of a leader that was deposed arrives", "watchMessage", 5000},
+	appendOvertaken:           {"append arrives that ends before the log does, in its own term", "watchMessage", 3000},
+	commitClamped:             {"append says that more is committed than it verifies", "watchMessage", 600},
+	commitAheadOfDisk:         {"follower knows that entries are committed before its disk has them", "watchTurn", 10000},
+	commitWithoutOwnDisk:      {"commit by a majority without the leader's own disk", "watchCommitted", 5000},
+	commitOfOldTermAlong:      {"entries of an earlier term are committed along with one of this term", "watchCommitted", 1000},
+	slowLeaderCommits:         {"leader with a slow disk commits", "watchCommitted", 3000},
+
+	tornTailFetchedAgain:        {"torn tail recovered, and what was lost fetched again", "watchTurn", 50},
+	crashInRecovery:             {"crash in the middle of recovery", "watchCrash", 100},
+	crashDuringSync:             {"power goes while a sync is under way", "watchCrash", 800},
+	crashBeforeVoteLeaves:       {"crash between a vote and its reply", "watchCrash", 60},
+	leaderCrashesWithOwnEntries: {"leader crashes with entries that nobody else has", "watchCrash", 300},
+	majorityDown:                {"majority is down at once", "watchCrash", 900},
+	allDownCommitSurvives:       {"all servers down at once, and a commit survives", "watchElected", 300},
+	stateBehindLog:              {"store is behind the log after a restart, and catches up from it", "watchStart", 2000},
+	stateAheadOfHint:            {"store is ahead of the commit index in the log after a restart", "watchStart", 400},
+	crashDuringApply:            {"crash while the store applies", "watchCrash", 300},
+	aloneAgain:                  {"server alone leads again after a crash", "watchElected", 100},
+	diskEndsServer:              {"server ends because its disk fails", "fail", 600},
+
+	firstReadOfReign:     {"read is the first that a new leader confirms", "watchAnswer", 1000},
+	readRefusedByDeposed: {"leader steps down while reads wait at it", "watchDeposed", 200},
+	readOutlivesLeader:   {"read waits from one leader to the next, and is served", "watchAnswer", 1000},
+	readOfLaterState:     {"read is served from a state later than its index", "watchAnswer", 2000},
+	answerForEarlierLife: {"reply arrives that was meant for an earlier life", "watchMessage", 100},
+	handedOnAndDone:      {"forwarded command is handed to another leader, and applied once", "watchAnswer", 400},
+	writeOutlivesLeader:  {"write waits from one leader to the next, and is done", "watchAnswer", 2000},
+	unknownAndYetApplied: {"command whose client waits no longer is applied", "watchApplied", 5000},
+	canceledBeforeItLeft: {"request is canceled before it has left", "watchAnswer", 8000},
+	busyAtLeader:         {"leader refuses a command because too much waits", "watchAnswer", 100},
+	readOfCompacted:      {"read asks for what is compacted", "done", 5000},
+}
+
+// Marks says how often each mark was set.
+type Marks [marks]int
+
+// add adds the marks of another world.
+func (m *Marks) add(other *Marks) {
+	for i := range m {
+		m[i] += other[i]
+	}
+}
+
+// String lists the marks, one to a line.
+func (m *Marks) String() string {
+	var b strings.Builder
+	for i, n := range m {
+		fmt.Fprintf(&b, "%12d %s\n", n, markTable[i].name)
+	}
+	return b.String()
+}
+
+// MarshalJSON writes an object of names and numbers, in the order of the table.
+func (m Marks) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, n := range m {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		name, err := json.Marshal(markTable[i].name)
+		if err != nil {
+			return nil, err
+		}
+		b = fmt.Appendf(append(b, name...), ":%d", n)
+	}
+	return append(b, '}'), nil
+}
+
+// Missed says which marks that many worlds should have set more often, a line for each.
+func (m *Marks) Missed(worlds int) []string {
+	var missed []string
+	for i, n := range m {
+		a := &markTable[i]
+		if want := a.least * worlds / 1000; n < want {
+			missed = append(missed, fmt.Sprintf("mark %q was set %d times, want at least %d: either the simulator no longer gets there, "+
+				"or %s no longer sees it", a.name, n, want, a.where))
+		}
+	}
+	return missed
+}
+
+// mark notes that a situation has come up.
+func (w *world) mark(m mark) { w.counts.Marks[m]++ }
