@@ -14,7 +14,8 @@
 //	            ┌ FromSeed(seed)      a stream of its own for each label
 //	Source  ◄───┼ Enumerate(run)      every sequence of choices, depth first
 //	            ├ Record(source)      passes on, and keeps what was chosen
-//	            └ Replay(choices, …)  what was kept, then another source
+//	            ├ Replay(choices, …)  what was kept, then another source
+//	            └ Override(…, rules)  another source, but for some choices that are fixed by name
 //
 //	Chance(source, …), Uint64(source, …)   common questions, put as choices
 //
