@@ -12,6 +12,8 @@ import (
 type fault struct {
 	kind  faultKind
 	every int64
+	// number counts those of the kind.
+	number int
 	// Of one that is under way:
 	links  []*link
 	server *server
@@ -50,12 +52,21 @@ func (w *world) faultLater(f *fault) {
 	w.queue.add(event{at: w.now + w.dice.spread("fault.wait "+f.kind.String(), f.every), kind: evFault, server: none, life: anyLife, data: f})
 }
 
+// strikeShare is how many of a million faults do strike. Nearly all: it is asked so that whoever shrinks
+// a world can leave one out.
+const strikeShare = 990_000
+
 // strike lets a fault begin, and plans the next of its kind.
 func (w *world) strike(f *fault) {
 	if w.ending {
 		return
 	}
 	w.faultLater(f)
+	f.number++
+	if !w.dice.chance("fault.strikes "+f.kind.String(), strikeShare) {
+		return
+	}
+	defer w.within(fmt.Sprintf(" of %v %d", f.kind, f.number))()
 	victim := w.victim(f.kind)
 	switch f.kind {
 	case crashFault:
@@ -80,6 +91,13 @@ func (w *world) strike(f *fault) {
 		w.counts.ClockChanges++
 		w.tell(victim, "its clock changes: a second takes %.3f s", float64(victim.rate)/million)
 	}
+}
+
+// within draws from streams of their own, until the function that it returns is called.
+func (w *world) within(scope string) (leave func()) {
+	before := w.dice.scope
+	w.dice.scope = before + scope
+	return func() { w.dice.scope = before }
 }
 
 // victim chooses whom a fault hits: the leader in half of the cases, because there most is at stake.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/check"
+	"github.com/quorate/quorate/internal/choice"
 )
 
 // Options say which world to run. The zero value is seed 0 at the default length.
@@ -16,6 +17,8 @@ type Options struct {
 	// Simulated is how long the world runs before its ending, in its own time. Default 30 s, at most
 	// 24 h.
 	Simulated time.Duration
+	// Rules fix some of the choices that the seed leaves open: what Shrink has found.
+	Rules []choice.Rule
 	// Story gets one line for everything worth telling, as it happens. Nil: nobody is told.
 	Story io.Writer
 }
@@ -132,6 +135,7 @@ func (c *Counts) String() string {
 type Failure struct {
 	Seed      uint64
 	Simulated time.Duration // as in the options
+	Ruled     bool          // the options have rules
 	At        time.Duration // when it was found
 	Violation *check.Violation
 	Stack     string // of a panic
@@ -145,6 +149,9 @@ func (f *Failure) Unwrap() error { return f.Violation }
 
 // Replay returns the command that runs the world again, and tells its story.
 func (f *Failure) Replay() string {
+	if f.Ruled {
+		return "quorate sim --replay, with the file that has the rules"
+	}
 	command := fmt.Sprintf("quorate sim --seed %d", f.Seed)
 	if f.Simulated != defaultSimulated {
 		command += fmt.Sprintf(" --seconds %g", f.Simulated.Seconds())

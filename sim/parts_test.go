@@ -13,7 +13,7 @@ import (
 
 func TestQueueGivesEventsInOrderOfTimeThenOfPlanning(t *testing.T) {
 	var q queue
-	d := dice{choice.FromSeed(1)}
+	d := dice{source: choice.FromSeed(1)}
 	for i := range 500 {
 		q.add(event{at: int64(d.below("at", 50)), number: uint64(i)})
 	}
@@ -36,7 +36,7 @@ func TestQueueGivesEventsInOrderOfTimeThenOfPlanning(t *testing.T) {
 }
 
 func TestSpreadHasItsMean(t *testing.T) {
-	d := dice{choice.FromSeed(1)}
+	d := dice{source: choice.FromSeed(1)}
 	sum, much, little := int64(0), 0, 0
 	const mean, times = 1000, 100_000
 	for range times {
@@ -61,7 +61,7 @@ func TestSpreadHasItsMean(t *testing.T) {
 }
 
 func TestScaleReachesBothEnds(t *testing.T) {
-	d := dice{choice.FromSeed(1)}
+	d := dice{source: choice.FromSeed(1)}
 	low, high := int64(1000), int64(0)
 	for range 1000 {
 		v := d.scale("x", 3, 800)
@@ -106,7 +106,7 @@ func TestTraceTellsEverythingApart(t *testing.T) {
 // TestStoreAndModelAgreeInTheSimulatorsWords holds the encoding of requests and the decoding of
 // responses against the real store, and both against the model.
 func TestStoreAndModelAgreeInTheSimulatorsWords(t *testing.T) {
-	w := &world{dice: dice{choice.FromSeed(5)}, plan: plan{keys: 5}}
+	w := &world{dice: dice{source: choice.FromSeed(5)}, plan: plan{keys: 5}}
 	store, err := kv.Open(treekv.New(), kv.Options{})
 	if err != nil {
 		t.Fatal(err)

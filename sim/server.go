@@ -49,10 +49,12 @@ type server struct {
 
 	seen  seen
 	watch watch
+	// moments counts what has happened after which a crash is worth its while.
+	moments int
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, moment string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow string
 }
 
 func newServer(w *world, index int) *server {
@@ -62,7 +64,7 @@ func newServer(w *world, index int) *server {
 		tick: label("tick"), rate: label("rate"), turn: label("turn"), sync: label("sync"), prepare: label("prepare"),
 		apply: label("apply"), read: label("read"), flush: label("flush"), remove: label("remove"), known: label("known"),
 		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
-		atOperation: label("atOperation"), operation: label("operation"), moment: label("moment"),
+		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"),
 	}
 	s.checks = w.check.Server(s.id)
 	s.disk = crashdisk.New(w.plan.disk)
@@ -259,6 +261,9 @@ func (s *server) crash(processOnly bool) {
 	w := s.world
 	w.counts.Crashes++
 	s.watchCrash(processOnly)
+	if w.dice.scope == "" {
+		defer w.within(fmt.Sprintf(" of life %d", s.life))()
+	}
 	if processOnly && !s.failing {
 		w.counts.Kills++
 		s.disk.Kill()
@@ -266,7 +271,7 @@ func (s *server) crash(processOnly bool) {
 		if s.disk.Pending() > 0 {
 			w.counts.CrashesWithLoss++
 		}
-		s.disk.Crash(w.dice.source, w.plan.personality)
+		s.disk.Crash(w.dice, w.plan.personality)
 	}
 	s.end()
 	w.queue.add(event{at: w.now + 1 + w.dice.spread(s.labels.down, w.plan.down), kind: evRestart, server: s.index, life: s.life})

@@ -119,10 +119,14 @@ func (s *server) moment() {
 	if !s.up || !s.seen.interesting || w.ending {
 		return
 	}
-	if w.dice.chance(s.labels.moment, w.plan.cutAtEvent) {
+	s.moments++
+	if w.dice.chance(s.labels.cutNow, w.plan.cutAtEvent) {
+		leave := w.within(fmt.Sprintf(" of moment %d.%d", s.id, s.moments))
 		w.strikeCut(s)
+		leave()
 	}
-	if w.dice.chance(s.labels.moment, w.plan.crashAtEvent) {
+	if w.dice.chance(s.labels.crashNow, w.plan.crashAtEvent) {
+		defer w.within(fmt.Sprintf(" of moment %d.%d", s.id, s.moments))()
 		w.tell(s, "crashes at this very moment")
 		s.crash(w.dice.chance(s.labels.kill, w.plan.killShare))
 	}

@@ -71,14 +71,23 @@ func Run(options Options) (Result, error) {
 	r := Result{Seed: options.Seed, Trace: w.trace.sum(), Simulated: time.Duration(w.now), Counts: w.counts}
 	if v := w.check.Violation(); v != nil {
 		w.tell(nil, "WRONG: %s", v)
-		return r, &Failure{Seed: options.Seed, Simulated: w.options.Simulated, At: time.Duration(w.now), Violation: v, Stack: stack}
+		return r, &Failure{Seed: options.Seed, Simulated: w.options.Simulated, Ruled: len(options.Rules) > 0,
+			At: time.Duration(w.now), Violation: v, Stack: stack}
 	}
 	return r, nil
 }
 
+// sourceOf returns what decides in the world of some options.
+func sourceOf(options Options) choice.Source {
+	if len(options.Rules) == 0 {
+		return choice.FromSeed(options.Seed)
+	}
+	return choice.Override(choice.FromSeed(options.Seed), options.Rules)
+}
+
 func newWorld(options Options) *world {
 	w := &world{
-		options: options, dice: dice{choice.FromSeed(options.Seed)}, story: options.Story,
+		options: options, dice: dice{source: sourceOf(options)}, story: options.Story,
 		initial: &wire.Configuration{}, requests: map[uint64]*request{}, abandoned: map[uint64]struct{}{}, oldestID: 1, leader: none,
 	}
 	w.plan = drawPlan(w.dice)
