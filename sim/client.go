@@ -85,6 +85,9 @@ func (w *world) ask(s *server, r *request) {
 	r.ID, r.Server, r.server, r.leaderTerm = w.lastID, s.id, s.index, w.leaderTerm
 	w.counts.Requests++
 	w.check.Called(&r.Op)
+	if w.options.Detailed {
+		w.tell(s, "is asked: request %d, %s", r.ID, describe(r))
+	}
 	kind, bytes := encode(r.Request)
 	r.bytes = bytes
 	switch {
@@ -147,6 +150,9 @@ func (w *world) answer(s *server, a *replica.Answer) {
 
 // done lets the client go on with its answer.
 func (w *world) done(r *request, answer []byte) {
+	if w.options.Detailed {
+		w.tell(w.servers[r.server], "answers request %d", r.ID)
+	}
 	if r.client == nil {
 		return
 	}
@@ -165,6 +171,9 @@ func (w *world) done(r *request, answer []byte) {
 // ended lets the client go on without one.
 func (w *world) ended(r *request, outcome check.Outcome) {
 	w.check.Ended(&r.Op, outcome)
+	if w.options.Detailed {
+		w.tell(w.servers[r.server], "the outcome of request %d is %v", r.ID, outcome)
+	}
 	if w.plan.calm && outcome == check.Unknown {
 		w.check.Fail("B1", "the outcome of request %d is unknown, though nothing had happened", r.ID)
 	}

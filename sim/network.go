@@ -13,9 +13,10 @@ import (
 // link is the way from one server to another.
 type link struct {
 	from, to int
-	cuts     int   // how many partitions cut it
-	clogged  int64 // nothing arrives before
-	latest   int64 // when the last message that keeps its place arrives
+	cuts     int          // how many partitions cut it
+	clogged  int64        // nothing arrives before
+	latest   int64        // when the last message that keeps its place arrives
+	verified raft.EntryID // what the latest reply told
 	labels   linkLabels
 }
 
@@ -103,6 +104,9 @@ func (w *world) deliver(s *server, e *event) {
 	case m.Group != group:
 		w.check.Fail("N2", "server %d got a message of group %d", s.id, m.Group)
 		return
+	}
+	if w.options.Detailed && s.isNews(w.link(int(e.number), s.index), &m) {
+		w.tell(s, "gets from %d: %s", e.number+1, describeMessage(&m))
 	}
 	switch body := m.Body.(type) {
 	case *raft.AppendEntriesReply:

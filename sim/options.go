@@ -21,6 +21,11 @@ type Options struct {
 	Rules []choice.Rule
 	// Story gets one line for everything worth telling, as it happens. Nil: nobody is told.
 	Story io.Writer
+	// Detailed: the story tells of requests and messages, too. For small worlds.
+	Detailed bool
+
+	// wrong is one more check, after every event: what tests of the simulator itself look for.
+	wrong func(*world) string
 }
 
 const (
@@ -41,6 +46,7 @@ func (o Options) withDefaults() Options {
 	if o.Simulated == 0 {
 		o.Simulated = defaultSimulated
 	}
+	o.Detailed = o.Detailed && o.Story != nil
 	return o
 }
 

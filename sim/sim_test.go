@@ -16,6 +16,7 @@ var (
 	fromSeed = flag.Uint64("sim.from", 1, "first seed of TestThousandSeeds")
 	seeds    = flag.Int("sim.seeds", 1000, "how many seeds TestThousandSeeds runs")
 	seconds  = flag.Int("sim.seconds", 30, "simulated seconds of each, before the ending")
+	shrink   = flag.Bool("sim.shrink", false, "shrink the first failure, and print it as a script")
 	stop     = flag.Bool("sim.stop", false, "stop at the first failure")
 )
 
@@ -42,9 +43,24 @@ func TestThousandSeeds(t *testing.T) {
 	}
 	t.Logf("%d seeds from %d on, %d s each, %d failed, %.0f events a second\n%s%s", *seeds, *fromSeed, *seconds, failed,
 		float64(counts.Events)/time.Since(started).Seconds(), &counts, &counts.Marks)
+	var f *sim.Failure
+	if *shrink && errors.As(err, &f) {
+		shrinkAndTell(t, f)
+	}
 	if failed == 0 && *seeds >= 1000 && *seconds >= 30 {
 		wantEverythingSometimes(t, &counts)
 	}
+}
+
+// shrinkAndTell prints a failing world as a script that is as small as can be.
+func shrinkAndTell(t *testing.T, f *sim.Failure) {
+	t.Helper()
+	small, err := sim.Shrink(context.Background(), sim.Shrinking{Options: sim.Options{Seed: f.Seed, Simulated: f.Simulated}})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	t.Logf("shrunk in %d runs\nfrom %v\nto   %v\n--- script\n%s--- end", small.Runs, small.Before, small.After, small.Script)
 }
 
 // wantEverythingSometimes checks that a thousand worlds of half a minute have seen everything that the

@@ -64,17 +64,26 @@ func Run(options Options) (Result, error) {
 		return Result{}, fmt.Errorf("simulate: %w", err)
 	}
 	w := newWorld(options.withDefaults())
-	stack := w.run()
+	f := w.failure(w.run())
 	if w.counts.Faults() >= struckBy {
 		w.counts.Struck = 1
 	}
 	r := Result{Seed: options.Seed, Trace: w.trace.sum(), Simulated: time.Duration(w.now), Counts: w.counts}
-	if v := w.check.Violation(); v != nil {
-		w.tell(nil, "WRONG: %s", v)
-		return r, &Failure{Seed: options.Seed, Simulated: w.options.Simulated, Ruled: len(options.Rules) > 0,
-			At: time.Duration(w.now), Violation: v, Stack: stack}
+	if f != nil {
+		w.tell(nil, "WRONG: %s", f.Violation)
+		return r, f
 	}
 	return r, nil
+}
+
+// failure returns what was wrong in a world that is over, or nil.
+func (w *world) failure(stack string) *Failure {
+	v := w.check.Violation()
+	if v == nil {
+		return nil
+	}
+	return &Failure{Seed: w.options.Seed, Simulated: w.options.Simulated, Ruled: len(w.options.Rules) > 0,
+		At: time.Duration(w.now), Violation: v, Stack: stack}
 }
 
 // sourceOf returns what decides in the world of some options.
@@ -85,9 +94,12 @@ func sourceOf(options Options) choice.Source {
 	return choice.Override(choice.FromSeed(options.Seed), options.Rules)
 }
 
-func newWorld(options Options) *world {
+func newWorld(options Options) *world { return newWorldOf(options, sourceOf(options)) }
+
+// newWorldOf makes the world in which source decides.
+func newWorldOf(options Options, source choice.Source) *world {
 	w := &world{
-		options: options, dice: dice{source: sourceOf(options)}, story: options.Story,
+		options: options, dice: dice{source: source}, story: options.Story,
 		initial: &wire.Configuration{}, requests: map[uint64]*request{}, abandoned: map[uint64]struct{}{}, oldestID: 1, leader: none,
 	}
 	w.plan = drawPlan(w.dice)
@@ -132,6 +144,11 @@ func (w *world) run() (stack string) {
 		}
 		w.now = e.at
 		w.happen(&e)
+		if w.options.wrong != nil {
+			if text := w.options.wrong(w); text != "" {
+				w.check.Fail("T1", "%s", text)
+			}
+		}
 	}
 	return ""
 }

@@ -1,0 +1,246 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/internal/choice"
+)
+
+// ErrNotFailing: the world to shrink does not fail.
+var ErrNotFailing = errors.New("nothing is wrong in this world")
+
+// Shrinking says which world to shrink, and how long to try.
+type Shrinking struct {
+	// Options are those of a world that fails.
+	Options Options
+	// Runs bounds how many worlds are tried. Default 500.
+	Runs int
+	// Progress is told of each smaller world that still fails; nil: nobody is.
+	Progress func(runs int, what string, size Size)
+}
+
+// Size says how large a world is.
+type Size struct {
+	Faults   int // as Counts.Faults, up to where it fails
+	Lost     int // messages that were lost, repeated, late or damaged by choice
+	Requests int
+	Events   int
+	Servers  int
+}
+
+func (s Size) String() string {
+	return fmt.Sprintf("%d faults, %d messages tampered with, %d requests, %d events, %d servers", s.Faults, s.Lost, s.Requests, s.Events, s.Servers)
+}
+
+// Shrunk is what became of a failing world.
+type Shrunk struct {
+	Script        *Script
+	Failure       *Failure // of the small world
+	Before, After Size
+	Runs          int
+}
+
+const defaultRuns = 500
+
+// Shrink looks for a smaller world that fails the same check: with fewer servers and clients, default
+// options and even latencies, then with fewer faults and requests, each of which is a choice that can
+// be fixed. It tries one thing after the other, keeps what still fails, and starts over until nothing
+// helps any more (Zeller and Hildebrandt, 2002). The error is ErrNotFailing, or that of ctx or the options.
+func Shrink(ctx context.Context, s Shrinking) (*Shrunk, error) {
+	if err := s.Options.Validate(); err != nil {
+		return nil, fmt.Errorf("shrink: %w", err)
+	}
+	if s.Runs == 0 {
+		s.Runs = defaultRuns
+	}
+	s.Options = s.Options.withDefaults()
+	s.Options.Story = nil
+	k := &shrinker{Shrinking: s, ctx: ctx, fixed: s.Options.Rules}
+	first := k.run(s.Options)
+	if first.failure == nil {
+		return nil, fmt.Errorf("shrink seed %d: %w", s.Options.Seed, ErrNotFailing)
+	}
+	k.check = first.failure.Violation.Check
+	k.adopt(s.Options, &first)
+	before := first.size
+	for size := (Size{}); size != k.best.size && k.mayRun(); {
+		size = k.best.size
+		k.simplify()
+		k.leaveOut()
+		k.hasten()
+		k.shorten()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("shrink seed %d: %w", s.Options.Seed, err)
+	}
+	k.tidyUp()
+	f := k.best.failure
+	return &Shrunk{Before: before, After: k.best.size, Runs: k.runs, Failure: f, Script: &Script{
+		Seed: s.Options.Seed, Simulated: k.options.Simulated, Check: k.check, Rules: k.options.Rules,
+		Head: []string{"Fails: " + f.Violation.Error()},
+	}}, nil
+}
+
+// shrinker is a world that is being shrunk.
+type shrinker struct {
+	Shrinking
+	ctx   context.Context
+	check string // that must fail
+	runs  int
+
+	// The smallest world so far.
+	options Options
+	best    attempt
+	// fixed are the rules of its options that fix what kind of world it is. The others, which are
+	// made anew from kept, say which of the things that can be left out happen.
+	fixed []choice.Rule
+	kept  []happening // nil: the seed decides
+}
+
+// attempt is what a world that was tried has come to.
+type attempt struct {
+	failure  *Failure
+	size     Size
+	happened []happening
+}
+
+// happening is something that can be left out: a choice of a label that said yes.
+type happening struct {
+	class  string
+	label  string
+	number int
+}
+
+func (k *shrinker) mayRun() bool { return k.runs < k.Runs && k.ctx.Err() == nil }
+
+// run runs a world, and notes what happened that could be left out.
+func (k *shrinker) run(o Options) attempt {
+	k.runs++
+	recorder := choice.Record(sourceOf(o))
+	w := newWorldOf(o, recorder)
+	plan := w.plan // as it was drawn: the ending changes it
+	stack := w.run()
+	a := attempt{failure: w.failure(stack), happened: happenings(recorder.Choices(), &plan), size: Size{
+		Faults: w.counts.Faults(), Requests: w.counts.Requests, Events: w.counts.Events, Servers: plan.servers,
+	}}
+	for _, h := range a.happened {
+		if strings.HasPrefix(h.class, "net.") {
+			a.size.Lost++
+		}
+	}
+	return a
+}
+
+// try runs a world with other rules, and adopts it if it still fails the same check.
+func (k *shrinker) try(what string, simulated time.Duration, fixed []choice.Rule, kept []happening) bool {
+	if !k.mayRun() {
+		return false
+	}
+	o := k.options
+	o.Simulated = simulated
+	o.Rules = slices.Concat(fixed, rulesFor(kept))
+	a := k.run(o)
+	if a.failure == nil || a.failure.Violation.Check != k.check {
+		return false
+	}
+	k.fixed, k.kept = fixed, kept
+	k.adopt(o, &a)
+	if k.Progress != nil {
+		k.Progress(k.runs, what, a.size)
+	}
+	return true
+}
+
+// adopt makes a world the smallest so far. What lies behind its failure is cut off.
+func (k *shrinker) adopt(o Options, a *attempt) {
+	if behind := (a.failure.At + time.Millisecond).Truncate(time.Millisecond); behind < o.Simulated {
+		o.Simulated = behind
+	}
+	k.options, k.best = o, *a
+	if k.kept != nil {
+		k.kept = a.happened
+		k.options.Rules = slices.Concat(k.fixed, rulesFor(k.kept))
+	}
+}
+
+// simplify tries to make it a plainer kind of world.
+func (k *shrinker) simplify() {
+	for _, s := range simplifications {
+		if slices.Contains(k.fixed, s.rule) || s.servers > 0 && s.servers >= k.best.size.Servers {
+			continue
+		}
+		k.try(s.what, k.options.Simulated, append(slices.Clone(k.fixed), s.rule), k.kept)
+	}
+}
+
+// leaveOut tries to leave out what happened: whole classes, then halves, and in the end one by one, the
+// latest first, because what is left out early changes what comes after it.
+func (k *shrinker) leaveOut() {
+	if k.kept == nil && !k.try("everything by its name", k.options.Simulated, k.fixed, k.best.happened) {
+		return // it must be the same world; if not, there is nothing to hold on to
+	}
+	for _, c := range classes {
+		k.without("no "+c.what, func(i int, h happening) bool { return h.class == c.prefix })
+	}
+	for size := (len(k.kept) + 1) / 2; size > 0 && k.mayRun(); size /= 2 {
+		for start := (len(k.kept) - 1) / size * size; start >= 0 && k.mayRun(); start -= size {
+			k.without("less", func(i int, _ happening) bool { return i >= start && i < start+size })
+		}
+	}
+}
+
+// without tries to leave out what is chosen, if that is anything.
+func (k *shrinker) without(what string, chosen func(int, happening) bool) {
+	kept := make([]happening, 0, len(k.kept))
+	for i, h := range k.kept {
+		if !chosen(i, h) {
+			kept = append(kept, h)
+		}
+	}
+	if len(kept) < len(k.kept) {
+		k.try(what, k.options.Simulated, k.fixed, kept)
+	}
+}
+
+// hasten tries to let what is left happen at an earlier choice of its label. Much of what came before
+// was needed only so that there were as many choices.
+func (k *shrinker) hasten() {
+	for i := 0; i < len(k.kept); i++ {
+		for number := 1; i < len(k.kept) && number < k.kept[i].number && k.mayRun(); {
+			kept := slices.Clone(k.kept)
+			kept[i].number = number
+			if k.try("sooner", k.options.Simulated, k.fixed, kept) {
+				break
+			}
+			number += (k.kept[i].number - number + 1) / 2
+		}
+	}
+}
+
+// shorten tries to let the ending begin sooner, which matters to what goes wrong in it.
+func (k *shrinker) shorten() {
+	for step := k.options.Simulated / 2; step > 10*time.Millisecond && k.mayRun(); step /= 2 {
+		if shorter := k.options.Simulated - step; shorter > 0 {
+			k.try("shorter", shorter.Truncate(time.Millisecond), k.fixed, k.kept)
+		}
+	}
+}
+
+// tidyUp leaves out rules that make no difference to a world that is as small.
+func (k *shrinker) tidyUp() {
+	for i := len(k.fixed) - 1; i >= 0 && k.mayRun(); i-- {
+		fixed := slices.Delete(slices.Clone(k.fixed), i, i+1)
+		o := k.options
+		o.Rules = slices.Concat(fixed, rulesFor(k.kept))
+		a := k.run(o)
+		if a.failure != nil && a.failure.Violation.Check == k.check && a.size == k.best.size {
+			k.fixed = fixed
+			k.adopt(o, &a)
+		}
+	}
+}
