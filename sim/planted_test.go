@@ -24,9 +24,10 @@ import (
 // test of ordinary seeds, which are fresh each time.
 
 var (
-	planted      = flag.String("planted", "", "plant this many bugs chosen at random, or all, or the one with this name")
-	plantedTimes = flag.Int("planted.times", 1, "how often to plant each")
-	plantedSeeds = flag.Int("planted.seeds", 3000, "after how many seeds a planted bug has survived")
+	planted       = flag.String("planted", "", "plant this many bugs chosen at random, or all, or the one with this name")
+	plantedTimes  = flag.Int("planted.times", 1, "how often to plant each")
+	plantedShrink = flag.String("planted.shrink", "", "shrink what catches a planted bug, and write the script into this directory")
+	plantedSeeds  = flag.Int("planted.seeds", 3000, "after how many seeds a planted bug has survived")
 )
 
 const maxChangedLines = 10
@@ -207,8 +208,8 @@ func (p *plant) plantAndRun(t *testing.T) (line string, caught bool) {
 	}
 	from := rand.Uint64N(1 << 48)
 	var out bytes.Buffer
-	run := exec.Command(binary, "-test.run", "^TestThousandSeeds$", "-test.timeout", "20m",
-		"-sim.from", fmt.Sprint(from), "-sim.seeds", fmt.Sprint(*plantedSeeds), "-sim.stop")
+	run := exec.Command(binary, "-test.run", "^TestThousandSeeds$", "-test.timeout", "20m", "-test.v",
+		"-sim.from", fmt.Sprint(from), "-sim.seeds", fmt.Sprint(*plantedSeeds), "-sim.stop", fmt.Sprintf("-sim.shrink=%v", *plantedShrink != ""))
 	run.Stdout, run.Stderr = &out, &out
 	err := run.Run()
 	var failed *exec.ExitError
@@ -221,9 +222,34 @@ func (p *plant) plantAndRun(t *testing.T) (line string, caught bool) {
 		return fmt.Sprintf("%-28s %-12s SURVIVED %d seeds from %d on, %8.2f s of CPU\n%s", p.name, p.head["Class"],
 			*plantedSeeds, from, cpu.Seconds(), tail(out.String())), false
 	}
+	shrunk := ""
+	if *plantedShrink != "" {
+		shrunk = p.keepScript(t, out.String())
+	}
 	return fmt.Sprintf("%-28s %-12s caught by %-3s after %8.2f s of CPU, seed %s at %s: %s", p.name, p.head["Class"],
-		by[3], cpu.Seconds(), by[1], by[2], by[4]), true
+		by[3], cpu.Seconds(), by[1], by[2], by[4]) + shrunk, true
 }
+
+// keepScript writes down the script to which the failing world was shrunk, and says how far that was.
+func (p *plant) keepScript(t *testing.T, out string) string {
+	t.Helper()
+	script := shrunkTo.FindStringSubmatch(out)
+	if script == nil {
+		return "\nnot shrunk: " + tail(out)
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "# Planted: %s\n# What: %s\n", p.name, p.head["What"])
+	for line := range strings.Lines(script[2]) {
+		text.WriteString(strings.TrimSpace(line) + "\n")
+	}
+	if err := os.WriteFile(filepath.Join(*plantedShrink, p.name+".txt"), []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return "\n" + script[1]
+}
+
+// shrunkTo is what the test of the seeds prints about the world that is left.
+var shrunkTo = regexp.MustCompile(`(?s)(shrunk in .*?)\s+--- script\n(.*?)\s+--- end`)
 
 // tail returns the end of a long text.
 func tail(s string) string { return s[max(0, len(s)-2000):] }

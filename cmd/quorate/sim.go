@@ -30,6 +30,10 @@ type simFlags struct {
 	commit        string
 	summary       bool
 	traces, twice bool
+	shrink        bool
+	runs          int
+	script        string // where to write what is left
+	replay        string
 	output        outputFlags
 }
 
@@ -49,11 +53,16 @@ replication and store are the code that ships. After every event it is checked t
 With --seed it runs that one world and tells its story. The same seed always gives the same world;
 --twice proves it, by running every world in two processes with different numbers of threads.
 
+With --shrink it looks for a smaller world that fails like that of --seed, and prints it as a script, a
+small text; --replay plays a script, and tells its story in detail.
+
 With --ledger it adds what was seen to a file, a line for every chunk of worlds, and by default goes on
 behind the seeds that are there already. What was finished stays if it is interrupted.`,
 		Example: `  quorate sim --seeds 100                 # a hundred worlds of 30 simulated seconds
   quorate sim --seed 42                   # the story of world 42
   quorate sim --from 5000 --seeds 1000 --seconds 60 --output json
+  quorate sim --seed 42 --shrink --script small.txt
+  quorate sim --replay small.txt
   quorate sim --twice --seeds 1000        # the same again, bit by bit?
   quorate sim --ledger docs/results/simulation.jsonl --seeds 10000
   quorate sim --ledger docs/results/simulation.jsonl --summary`,
@@ -80,6 +89,10 @@ behind the seeds that are there already. What was finished stays if it is interr
 	flags.StringVar(&f.commit, "commit", "", "the commit to write into the ledger (default: what the compiler was told)")
 	flags.BoolVar(&f.summary, "summary", false, "add up the ledger, and run nothing")
 	flags.BoolVar(&f.twice, "twice", false, "run every world in two processes, and compare")
+	flags.BoolVar(&f.shrink, "shrink", false, "look for a smaller world that fails like that of --seed")
+	flags.IntVar(&f.runs, "runs", 500, "how many worlds --shrink tries at most")
+	flags.StringVar(&f.script, "script", "", "write the world that --shrink finds to this file")
+	flags.StringVar(&f.replay, "replay", "", "play the world of this script, and tell its story")
 	flags.BoolVar(&f.traces, "traces", false, "print the trace of every world, and nothing else")
 	return cmd
 }
@@ -88,16 +101,22 @@ behind the seeds that are there already. What was finished stays if it is interr
 func (f *simFlags) check(cmd *cobra.Command) (err error) {
 	given := cmd.Flags().Changed
 	only := 0 // of the kinds of runs
-	for _, kind := range []bool{given("seed"), given("ledger"), f.twice, f.traces} {
+	for _, kind := range []bool{given("seed"), given("ledger"), given("replay"), f.twice, f.traces} {
 		if kind {
 			only++
 		}
 	}
 	switch {
 	case only > 1:
-		return usage("--seed, --ledger, --twice and --traces exclude each other")
+		return usage("--seed, --ledger, --replay, --twice and --traces exclude each other")
 	case given("seed") && (given("seeds") || given("from")):
 		return usage("--seed is one world; --from and --seeds are many")
+	case f.shrink && !given("seed"):
+		return usage("--shrink needs a --seed that fails")
+	case f.script != "" && !f.shrink:
+		return usage("--script is where --shrink writes")
+	case f.runs < 1:
+		return usage("--runs is %d, must be at least 1", f.runs)
 	case f.summary && f.ledger == "":
 		return usage("--summary needs a --ledger")
 	case f.chunk < 1:
@@ -141,6 +160,10 @@ func (f *simFlags) run(ctx context.Context, w *world) error {
 		return f.runTwice(ctx, w)
 	case f.traces:
 		return printTraces(ctx, w, f.batch)
+	case f.shrink:
+		return f.shrinkWorld(ctx, w)
+	case f.replay != "":
+		return replayScript(w, f.replay)
 	case f.alone:
 		f.batch.Options.Story = w.out
 	}

@@ -34,6 +34,9 @@ func TestSimSaysWhichFlagsDoNotFit(t *testing.T) {
 	for said, flags := range map[string]string{
 		"exclude each other":        "--seed 1 --twice",
 		"--seed is one world":       "--seed 1 --seeds 4",
+		"--shrink needs a":          "--shrink",
+		"--script is where":         "--seed 1 --script x",
+		"--runs is 0":               "--seed 1 --shrink --runs 0",
 		"--summary needs a":         "--summary",
 		"--chunk is 0":              "--ledger x --chunk 0",
 		"--stop does not go with":   "--ledger x --stop",
@@ -54,4 +57,22 @@ func TestProcessSimIsTheSameWithAnyNumberOfThreads(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "10 of 10 worlds are the same") {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+func TestSimReplaysAScript(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "script.txt")
+	write := func(text string) {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# A story of old.\nseed 7\nsimulated 1s\ncheck C2\nplan.servers = 2\nplan.clients = 0\n")
+	r := runOf("sim", "--replay", name)
+	for _, want := range []string{"# A story of old.", "3 servers, 1 clients", "is asked: request 1,", "once failed C2"} {
+		r.expect(t, "replay", exitDone, want)
+	}
+	write("nonsense\n")
+	runOf("sim", "--replay", name).expect(t, "no script", exitUsage, "line 1 of the script")
+	runOf("sim", "--replay", name+"x").expect(t, "no file", exitUsage, "read the script")
+	runOf("sim", "--seed", "7", "--seconds", "1", "--shrink").expect(t, "a world that is right", exitFailed, "nothing is wrong in this world")
 }
