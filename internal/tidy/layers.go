@@ -59,6 +59,7 @@ var layers = []layer{
 
 	{row: 3, dir: "replica", kind: kindPure, never: []string{"internal/vfs", "kv", "transport"}},
 
+	{row: 2, dir: "check/spec", kind: kindProof},
 	{row: 2, dir: "wal", kind: kindProduct},
 	{row: 2, dir: "snapshot", kind: kindPlanned},
 	{row: 2, dir: "transport", kind: kindProduct},
