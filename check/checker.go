@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/quorate/quorate/check/spec"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/wire"
 )
@@ -28,6 +29,9 @@ type Options struct {
 	// Decode turns the answer of the state machine to a request into a response. Nil: answers are not
 	// compared with those of the model, only with each other.
 	Decode func(Request, []byte) (Response, error)
+	// Model compares each step of each server with the model of package spec, M1. For that the checker
+	// must be told of every step and message: histories in pieces have no explanation.
+	Model bool
 }
 
 // Checker watches one group.
@@ -46,6 +50,10 @@ type Checker struct {
 	votes map[ballot]raft.ServerID
 	// origins says where each command was applied.
 	origins map[wire.Origin]raft.Index
+
+	// What the shadows of all servers have in common; nil without Options.Model.
+	group    *spec.Group
+	messages *spec.Messages
 
 	history
 }

@@ -27,6 +27,7 @@
 //	S2   an outcome is what happened
 //	K1   answers are those of a sequential store, equal on all servers
 //	K2   servers with the same log have the same digest
+//	M1   every step and message is one that the model of package spec allows
 //
 // # Units
 //

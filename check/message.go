@@ -23,18 +23,18 @@ func (s *Server) Sent(to raft.ServerID, m *wire.Message) {
 			c.fail("C9", "server %d asks for votes in term %d; on its disk is: %s", s.id, m.Term, disk)
 		}
 	case *raft.RequestVoteReply:
-		if !body.Granted {
-			return
-		}
-		s.voted(m.Term, to, "gives")
-		if disk.hard.CurrentTerm == m.Term && disk.hard.VotedFor != to {
-			c.fail("C9", "server %d gives %d its vote in term %d; on its disk is: %s", s.id, to, m.Term, disk)
+		if body.Granted {
+			s.voted(m.Term, to, "gives")
+			if disk.hard.CurrentTerm == m.Term && disk.hard.VotedFor != to {
+				c.fail("C9", "server %d gives %d its vote in term %d; on its disk is: %s", s.id, to, m.Term, disk)
+			}
 		}
 	case *raft.AppendEntries:
 		s.sentAppend(to, m.Term, body)
 	case *raft.AppendEntriesReply:
 		s.acknowledges(to, m.Term, body.Verified)
 	}
+	s.shadowSent(to, m)
 }
 
 // sentAppend checks what a leader tells a follower.

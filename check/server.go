@@ -24,6 +24,8 @@ type Server struct {
 
 	// acknowledged is the highest index that this server has acknowledged in each term.
 	acknowledged map[raft.Term]raft.Index
+
+	shadow *shadow // nil unless Options.Model
 }
 
 // View is what can be seen of a replica between two steps.
@@ -47,7 +49,7 @@ func (c *Checker) Server(id raft.ServerID) *Server {
 			return s
 		}
 	}
-	s := &Server{checker: c, id: id, acknowledged: map[raft.Term]raft.Index{}}
+	s := &Server{checker: c, id: id, acknowledged: map[raft.Term]raft.Index{}, shadow: c.shadowed(id)}
 	c.servers = append(c.servers, s)
 	return s
 }
@@ -71,6 +73,7 @@ func (s *Server) Restored(found Image, view View, applied raft.Index) {
 		c.fail("C10", "state machine of server %d is at %d, but committed is %d", s.id, applied, c.Committed())
 	}
 	s.look(view)
+	s.shadowRestarted(&found, view)
 }
 
 // WouldRestore says what a start would find in the log now, after the worst crash.
@@ -84,7 +87,10 @@ func (s *Server) WouldRestore(found Image) {
 func (s *Server) Stopped() { s.up = false }
 
 // Appended says that writes went to the disk.
-func (s *Server) Appended(writes []replica.Write) { s.pending = append(s.pending, writes...) }
+func (s *Server) Appended(writes []replica.Write) {
+	s.pending = append(s.pending, writes...)
+	s.shadowAppended(writes)
+}
 
 // Synced says that everything that was appended is durable.
 func (s *Server) Synced() {
@@ -93,6 +99,7 @@ func (s *Server) Synced() {
 	}
 	s.pending = nil
 	s.checkVote()
+	s.shadowSynced()
 }
 
 // checkVote checks the vote on the disk against all that this server has promised in that term.
@@ -120,6 +127,7 @@ func (s *Server) Stepped(inputs []replica.Input, writes []replica.Write, view Vi
 	}
 	s.checkFollowerCommit(inputs, before, view)
 	s.look(view)
+	s.shadowStepped(inputs, writes, view)
 }
 
 // wrote notes what a server has in memory from now on.

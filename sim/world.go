@@ -108,7 +108,7 @@ func newWorldOf(options Options, source choice.Source) *world {
 		voters = append(voters, raft.ServerID(i+1))
 		w.initial.Members = append(w.initial.Members, wire.Member{ID: raft.ServerID(i + 1), Roles: wire.RoleVoter})
 	}
-	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode})
+	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode, Model: true})
 	for i := range w.plan.servers {
 		w.servers = append(w.servers, newServer(w, i))
 	}
