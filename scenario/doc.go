@@ -22,7 +22,8 @@
 //	1: pre-candidate in term 0: no word from a leader
 //
 // The commands are those of rafttest.Stage. Outputs are not typed: go test ./scenario -update writes them
-// into the files, and they are reviewed as a diff.
+// into the files, and they are reviewed as a diff. What the story is about is said by hand, with the command
+// expect: who leads, what is committed, what is lost. -update cannot make that true.
 //
 // # Units
 //

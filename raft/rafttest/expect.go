@@ -114,5 +114,9 @@ func (s *Stage) expectSame(cmd script.Command, servers []*Server) {
 			cmd.Failf("server %d has applied %d of %d entries", server.ID, server.Applied, len(server.View))
 		}
 	}
+	if len(servers) == 1 {
+		s.tell("%d has applied all of its log", first.ID)
+		return
+	}
 	s.tell("%d servers have the same log and have applied all of it", len(servers))
 }
