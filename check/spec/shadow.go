@@ -297,6 +297,6 @@ func (sh *Shadow) Synced() { sh.disk.Persist() }
 
 // unexplained says what was seen that no action explains.
 func (sh *Shadow) unexplained(before []State, seen View, needs string) error {
-	return fmt.Errorf("server %d: no action of the model explains this step. Before: %v. Seen: %v of term %d, vote %d, commit %d, log to %d. Nearest: %s",
+	return fmt.Errorf("server %d: no action of the model explains this step. Before: %v. Seen: %v of term %d, vote %d, commit %d, log to %d. Nearest action, and what it lacks: %s",
 		sh.id, &before[0], seen.Role, seen.CurrentTerm, seen.VotedFor, seen.CommitIndex, sh.log.Last(), needs)
 }
