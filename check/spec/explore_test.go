@@ -76,6 +76,7 @@ type explorer struct {
 	seen               map[[16]byte]struct{}
 	stack              []*world
 	commits, conflicts int
+	encoded            []byte // room
 }
 
 func (x *explorer) explore() {
@@ -111,38 +112,38 @@ func (x *explorer) visit(w *world) {
 // actions tries every action of one server.
 func (x *explorer) actions(w *world, i int) {
 	s := &w.servers[i]
-	try := func(action func(w *world, n *node) (needs string)) { x.try(w, i, action) }
+	was := s.encode(nil)
+	try := func(action func(n *node) (needs string)) { x.try(w, i, was, w.crashes, action) }
 	switch {
 	case s.CurrentTerm == x.term:
 	case x.standing:
 		// Names mean nothing: let the first who ever stands be the first server.
 		if i == 0 || w.servers[0].CurrentTerm > 0 || s.CurrentTerm > 0 {
-			try(func(_ *world, n *node) string { return n.stand() })
+			try(func(n *node) string { return n.stand() })
 		}
 	default:
-		try(func(_ *world, n *node) string { return n.Timeout() })
-		try(func(_ *world, n *node) string { return n.BecomeCandidate() })
+		try(func(n *node) string { return n.Timeout() })
+		try(func(n *node) string { return n.BecomeCandidate() })
 	}
-	try(func(_ *world, n *node) string { return n.StepDown() })
+	try(func(n *node) string { return n.StepDown() })
 	if s.Log.Last() < x.last {
-		try(func(_ *world, n *node) string { return n.BecomeLeader() })
-		try(func(_ *world, n *node) string { return n.ClientRequest(Entry{Term: n.CurrentTerm}) })
+		try(func(n *node) string { return n.BecomeLeader() })
+		try(func(n *node) string { return n.ClientRequest(Entry{Term: n.CurrentTerm}) })
 	}
 	for n := s.CommitIndex + 1; n <= s.Log.Last(); n++ {
-		try(func(_ *world, node *node) string { return node.AdvanceCommit(n, &node.disk.Durable) })
+		try(func(node *node) string { return node.AdvanceCommit(n, &node.disk.Durable) })
 	}
 	for e := range w.messages.all(s.id) {
 		if e.Term >= s.CurrentTerm {
-			try(func(_ *world, n *node) string { return n.arrive(&e) })
+			try(func(n *node) string { return n.arrive(&e) })
 		}
 	}
 	if len(s.disk.writes) > 0 {
-		try(func(_ *world, n *node) string { n.disk.Persist(); return "" })
+		try(func(n *node) string { n.disk.Persist(); return "" })
 	}
 	if w.crashes < x.crashes {
 		for _, found := range s.disk.leftovers() {
-			try(func(w *world, n *node) string {
-				w.crashes++
+			x.try(w, i, was, w.crashes+1, func(n *node) string {
 				n.disk.Crash(found)
 				n.written = n.disk.Durable
 				return n.Restart(&n.disk.Durable, 0)
@@ -203,23 +204,26 @@ func (d *Disk) leftovers() []Found {
 	return found
 }
 
-// try lets one server act in a copy of the world, and checks what came of it.
-func (x *explorer) try(w *world, i int, action func(*world, *node) string) {
-	next := w.clone()
-	n := &next.servers[i]
-	if action(next, n) != "" {
+// try lets one server act in a copy of the world, and checks what came of it. was is what the server
+// encodes to before.
+func (x *explorer) try(w *world, i int, was []byte, crashes int, action func(*node) string) {
+	n := w.servers[i].clone()
+	if action(&n) != "" {
 		return
 	}
-	x.finish(n)
-	if next.crashes == x.crashes {
+	x.finish(&n)
+	if crashes == x.crashes {
 		n.disk.Persist() // when no crash is left to come, to wait with it only takes messages away
 	}
-	if bytes.Equal(w.servers[i].encode(nil), n.encode(nil)) {
+	x.encoded = n.encode(x.encoded[:0])
+	if bytes.Equal(was, x.encoded) && crashes == w.crashes {
 		return
 	}
+	next := w.clone()
+	next.servers[i], next.crashes = n, crashes
 	for j := range next.servers {
 		if i != j {
-			next.letLeave(n, next.servers[j].id)
+			next.letLeave(&next.servers[i], next.servers[j].id)
 		}
 	}
 	if wrong := x.judge(w, next, i); wrong != "" {
@@ -411,12 +415,15 @@ func (w *world) clone() *world {
 	c := *w
 	c.servers, c.elected, c.committed = slices.Clone(w.servers), slices.Clone(w.elected), slices.Clip(w.committed)
 	c.shared = true
-	for i := range c.servers {
-		n := &c.servers[i]
-		n.disk.writes = slices.Clone(n.disk.writes)
-		n.Log.settled = slices.Clip(n.Log.settled)
-	}
 	return &c
+}
+
+// clone returns a copy that may go another way.
+func (n *node) clone() node {
+	c := *n
+	c.disk.writes = slices.Clone(n.disk.writes)
+	c.Log.settled = slices.Clip(n.Log.settled)
+	return c
 }
 
 // fingerprint is equal for worlds that are.
