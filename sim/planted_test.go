@@ -51,11 +51,16 @@ func TestPlantedBugs(t *testing.T) {
 		}
 		return
 	}
+	run := (*plant).plantAndRun
+	if *plantedNet == "wal" {
+		run = (*plant).plantInLog
+		all = slices.DeleteFunc(all, func(p *plant) bool { return !p.isIn("wal/") })
+	}
 	chosen := choosePlants(t, all)
 	var report []string
 	for _, p := range chosen {
 		for range *plantedTimes {
-			line, caught := p.plantAndRun(t)
+			line, caught := run(p, t)
 			if !caught {
 				t.Error(line)
 			}

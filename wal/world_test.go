@@ -108,20 +108,28 @@ func (w *world) entries(id wire.GroupID, n, payloadBytes int) Write {
 
 // replace puts entries of the current term in the place of those from an index on.
 func (w *world) replace(id wire.GroupID, from raft.Index, n, payloadBytes int) Write {
+	payloads := make([][]byte, n)
+	for i := range payloads {
+		payloads[i] = make([]byte, payloadBytes)
+		copy(payloads[i], fmt.Sprintf("entry %d of group %d, written in step %d", from+raft.Index(i), id, len(w.history)))
+	}
+	return w.replaceBy(id, from, wire.RecordCommand, payloads)
+}
+
+// replaceBy does so with these. Every fifth entry is a configuration, whatever it should be.
+func (w *world) replaceBy(id wire.GroupID, from raft.Index, kind uint8, payloads [][]byte) Write {
 	g := w.model.groups[id]
 	state := g.hardState
 	state.Commit = from - 1
 	all := w.apply(Write{Group: id, HardState: &state, TruncateFrom: from})
 	all.First = from
-	for range n {
-		kind, index := wire.RecordCommand, g.last()+1
-		if index%5 == 0 {
+	for i, payload := range payloads {
+		kind := kind
+		if (from+raft.Index(i))%5 == 0 {
 			kind = wire.RecordConfiguration
 		}
-		payload := make([]byte, payloadBytes)
-		copy(payload, fmt.Sprintf("entry %d of group %d, written in step %d", index, id, len(w.history)))
 		record := w.model.next(id, state.CurrentTerm, kind, payload)
-		w.apply(Write{Group: id, First: index, Records: [][]byte{record}})
+		w.apply(Write{Group: id, First: from + raft.Index(i), Records: [][]byte{record}})
 		all.Records = append(all.Records, record)
 	}
 	return all
