@@ -16,6 +16,7 @@ import (
 type generator struct {
 	rng          *rand.Rand
 	rev, compact int64
+	large        int // one value in so many is large and cannot be compressed; 0: none
 }
 
 // someKeys have zeros, ones and a 0xff, to try the escaping, and share prefixes.
@@ -48,6 +49,11 @@ func (g *generator) end() []byte {
 }
 
 func (g *generator) value() []byte {
+	if g.large > 0 && g.oneIn(g.large) {
+		b := make([]byte, g.rng.Intn(100<<10))
+		g.rng.Read(b)
+		return b
+	}
 	return []byte([]string{"", "x", "y", "\x00", "zz", "a longer value, for a change"}[g.rng.Intn(6)])
 }
 

@@ -22,10 +22,12 @@ type server struct {
 	engine  kv.Engine
 	store   *kv.Store
 	rng     *rand.Rand
-	batch   int // largest number of commands in a batch
-	steps   int // percent of batches after which a step of removal runs
-	entries int // how many entries a step looks at
-	next    int // how much of the history is applied
+	batch   int             // largest number of commands in a batch
+	steps   int             // percent of batches after which a step of removal runs
+	entries int             // how many entries a step looks at
+	flush   int             // percent of batches after which the engine is flushed
+	next    int             // how much of the history is applied
+	stood   map[uint64]bool // if not nil: at which indexes a batch has ended
 }
 
 // history is committed commands and what the model says of them.
@@ -68,6 +70,14 @@ func (s *server) catchUp(t *testing.T, h *history) {
 				describe(h.commands[at].Kind, h.requests[at])), a, h.results[at])
 		}
 		s.next += n
+		if s.flush > 0 && s.rng.Intn(100) < s.flush {
+			if err := s.store.Flush(); err != nil {
+				t.Fatalf("%s: flush: %v", s.name, err)
+			}
+		}
+		if s.stood != nil {
+			s.stood[commands[n-1].Index] = true
+		}
 		if s.rng.Intn(100) < s.steps {
 			if _, err := s.store.CompactStep(s.entries); err != nil {
 				t.Fatalf("%s: remove: %v", s.name, err)
@@ -269,6 +279,7 @@ func TestServersAgreeWithModel(t *testing.T) {
 				openServer(t, "tree, spoiling", spoilingEngine{treekv.New()}, kv.Options{CacheBytes: 300}, seed+1, 30, 20, 1),
 				openServer(t, "pebble", engines[1].open(t), kv.Options{}, seed+2, 20, 10, 7),
 			}
+			servers[2].flush = 15 // most of it is read from tables, then, and these are merged
 			h := runHistory(t, seed, length, servers)
 			for _, s := range servers {
 				s.removeAll(t)
@@ -316,7 +327,12 @@ func requireSeen(t *testing.T, seen map[kv.Kind]map[kv.Code]int) {
 // runHistory makes a random history with the model and lets the servers follow it.
 func runHistory(t *testing.T, seed int64, length int, servers []*server) *history {
 	t.Helper()
-	g := &generator{rng: rand.New(rand.NewSource(seed))}
+	return makeHistory(t, &generator{rng: rand.New(rand.NewSource(seed))}, length, servers)
+}
+
+// makeHistory does so with a generator.
+func makeHistory(t *testing.T, g *generator, length int, servers []*server) *history {
+	t.Helper()
 	m, h := newModel(), &history{}
 	for range length {
 		g.rev, g.compact = m.rev, m.compact
