@@ -106,7 +106,7 @@ func (w *world) deliver(s *server, e *event) {
 		return
 	}
 	if w.options.Detailed && s.isNews(w.link(int(e.number), s.index), &m) {
-		w.tell(s, "gets from %d: %s", e.number+1, describeMessage(&m))
+		w.tell(s, "gets from %d in term %d: %s", e.number+1, m.Term, describeMessage(&m))
 	}
 	switch body := m.Body.(type) {
 	case *raft.AppendEntriesReply:

@@ -156,6 +156,15 @@ func (k *shrinker) try(what string, simulated time.Duration, fixed []choice.Rule
 	return true
 }
 
+// room is how long a world may take that is tried: what goes wrong before the ending may go wrong a
+// bit later in a smaller world.
+func (k *shrinker) room() time.Duration {
+	if k.best.failure.At >= k.options.Simulated {
+		return k.options.Simulated
+	}
+	return min(k.Options.Simulated, k.options.Simulated*3/2+500*time.Millisecond)
+}
+
 // adopt makes a world the smallest so far. What lies behind its failure is cut off.
 func (k *shrinker) adopt(o Options, a *attempt) {
 	if behind := (a.failure.At + time.Millisecond).Truncate(time.Millisecond); behind < o.Simulated {
@@ -174,47 +183,68 @@ func (k *shrinker) simplify() {
 		if slices.Contains(k.fixed, s.rule) || s.servers > 0 && s.servers >= k.best.size.Servers {
 			continue
 		}
-		k.try(s.what, k.options.Simulated, append(slices.Clone(k.fixed), s.rule), k.kept)
+		k.try(s.what, k.room(), append(slices.Clone(k.fixed), s.rule), k.kept)
 	}
 }
 
-// leaveOut tries to leave out what happened: whole classes, then halves, and in the end one by one, the
+// leaveOut tries to leave out what happened: whole classes, then labels, halves, and in the end one by one, the
 // latest first, because what is left out early changes what comes after it.
 func (k *shrinker) leaveOut() {
-	if k.kept == nil && !k.try("everything by its name", k.options.Simulated, k.fixed, k.best.happened) {
+	if k.kept == nil && !k.try("everything by its name", k.room(), k.fixed, k.best.happened) {
 		return // it must be the same world; if not, there is nothing to hold on to
 	}
 	for _, c := range classes {
-		k.without("no "+c.what, func(i int, h happening) bool { return h.class == c.prefix })
+		ofClass := func(_ int, h happening) bool { return h.class == c.prefix }
+		for _, share := range [...]int{8, 4, 2, 1, 0} {
+			if k.without("no "+c.what, share, ofClass) {
+				break
+			}
+		}
+	}
+	for i := len(k.kept) - 1; i >= 0; i = min(i, len(k.kept)) - 1 {
+		if label := k.kept[i].label; !slices.ContainsFunc(k.kept[i+1:], func(h happening) bool { return h.label == label }) {
+			k.without("no "+label, 8, func(_ int, h happening) bool { return h.label == label })
+		}
 	}
 	for size := (len(k.kept) + 1) / 2; size > 0 && k.mayRun(); size /= 2 {
 		for start := (len(k.kept) - 1) / size * size; start >= 0 && k.mayRun(); start -= size {
-			k.without("less", func(i int, _ happening) bool { return i >= start && i < start+size })
+			k.without("less", 8, func(i int, _ happening) bool { return i >= start && i < start+size })
 		}
 	}
 }
 
-// without tries to leave out what is chosen, if that is anything.
-func (k *shrinker) without(what string, chosen func(int, happening) bool) {
-	kept := make([]happening, 0, len(k.kept))
+// without tries to leave out what is chosen, and reports whether there is none of it any more. What
+// happens at a moment of a server is moved to that many eighths of the moments before it: without
+// requests there are fewer.
+func (k *shrinker) without(what string, eighths int, chosen func(int, happening) bool) bool {
+	kept, moved := make([]happening, 0, len(k.kept)), false
 	for i, h := range k.kept {
-		if !chosen(i, h) {
-			kept = append(kept, h)
+		if chosen(i, h) {
+			continue
 		}
+		if eighths < 8 && (h.class == "server.cutNow" || h.class == "server.crashNow") && h.number > 1 {
+			h.number = 1 + (h.number-1)*eighths/8
+			moved = true
+		}
+		kept = append(kept, h)
 	}
-	if len(kept) < len(k.kept) {
-		k.try(what, k.options.Simulated, k.fixed, kept)
+	if len(kept) == len(k.kept) {
+		return true
 	}
+	return (moved || eighths == 8) && k.try(what, k.room(), k.fixed, kept)
 }
 
 // hasten tries to let what is left happen at an earlier choice of its label. Much of what came before
 // was needed only so that there were as many choices.
 func (k *shrinker) hasten() {
 	for i := 0; i < len(k.kept); i++ {
+		if k.kept[i].class == "client.asks" {
+			continue // when one asks matters, but not how often it did before
+		}
 		for number := 1; i < len(k.kept) && number < k.kept[i].number && k.mayRun(); {
 			kept := slices.Clone(k.kept)
 			kept[i].number = number
-			if k.try("sooner", k.options.Simulated, k.fixed, kept) {
+			if k.try("sooner", k.room(), k.fixed, kept) {
 				break
 			}
 			number += (k.kept[i].number - number + 1) / 2

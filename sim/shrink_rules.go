@@ -32,7 +32,7 @@ var classes = []class{
 
 // happenings are the choices of the classes that said yes, in their order in time.
 func happenings(choices []choice.Choice, p *plan) []happening {
-	var all []happening
+	all := []happening{} // not nil: that nothing is kept is also something
 	least := map[string]int{}
 	for _, c := range classes {
 		if perMillion := c.perMillion(p); perMillion > 0 {

@@ -57,7 +57,7 @@ func TestShrinkKeepsWhatTheFailureNeedsAndLittleElse(t *testing.T) {
 	again.Story = &story
 	r, err := Run(again)
 	var f *Failure
-	if !errors.As(err, &f) || f.Violation.Check != "T1" || r.Counts.Events != a.Events || f.At != small.Failure.At {
+	if !errors.As(err, &f) || f.Violation.Check != "T1" || r.Counts.Events != a.Events || r.Counts.Requests != a.Requests || f.At != small.Failure.At {
 		t.Errorf("the script gives %v after %d events, want that of %v after %d", err, r.Counts.Events, small.Failure, a.Events)
 	}
 	if n := strings.Count(story.String(), "\n"); n > 150 || !strings.Contains(story.String(), "is asked: request 1,") {

@@ -21,40 +21,19 @@ func describe(r *request) string {
 
 // describeMessage says what a message says.
 func describeMessage(m *wire.Message) string {
-	term := fmt.Sprintf(" of term %d", m.Term)
 	switch b := m.Body.(type) {
-	case *raft.RequestVote:
-		return fmt.Sprintf("RequestVote%s, log ends at %d of term %d", term, b.LastLogIndex, b.LastLogTerm)
-	case *raft.RequestVoteReply:
-		return "RequestVote is " + granted(b.Granted) + term
-	case *raft.RequestPreVote:
-		return fmt.Sprintf("RequestPreVote%s, log ends at %d of term %d", term, b.LastLogIndex, b.LastLogTerm)
-	case *raft.RequestPreVoteReply:
-		return "RequestPreVote is " + granted(b.Granted) + term
-	case *raft.AppendEntries:
-		return fmt.Sprintf("AppendEntries%s, round %d: after %d of term %d up to %d, committed %d", term, b.Round, b.PrevLogIndex,
-			b.PrevLogTerm, b.Last, b.LeaderCommit)
-	case *raft.AppendEntriesReply:
-		return fmt.Sprintf("AppendEntries%s, round %d: agrees up to %d", term, b.Round, b.Verified)
-	case *raft.AppendEntriesRefusal:
-		return fmt.Sprintf("AppendEntries%s, round %d: refused, log ends at %d, committed %d", term, b.Round, b.LastLogIndex, b.Commit)
 	case *wire.Forward:
-		return fmt.Sprintf("Forward%s, boot %d: batch %d of %d commands", term, b.Boot, b.Batch, len(b.Commands))
+		return fmt.Sprintf("Forward, boot %d: batch %d of %d commands", b.Boot, b.Batch, len(b.Commands))
 	case *wire.ForwardReply:
-		return fmt.Sprintf("Forward%s, boot %d: taken up to batch %d", term, b.Boot, b.Batch)
+		return fmt.Sprintf("ForwardReply, boot %d: taken up to batch %d", b.Boot, b.Batch)
 	case *wire.ReadRequest:
-		return fmt.Sprintf("Read%s, boot %d: number %d", term, b.Boot, b.Number)
+		return fmt.Sprintf("ReadRequest, boot %d: number %d", b.Boot, b.Number)
 	case *wire.ReadReply:
-		return fmt.Sprintf("Read%s, boot %d: number %d may be served at %d", term, b.Boot, b.Number, b.Index)
+		return fmt.Sprintf("ReadReply, boot %d: number %d may be served at %d", b.Boot, b.Number, b.Index)
+	case raft.Message:
+		return b.String()
 	}
-	return strings.TrimPrefix(fmt.Sprintf("%T", m.Body), "*wire.") + term
-}
-
-func granted(yes bool) string {
-	if yes {
-		return "granted"
-	}
-	return "refused"
+	return strings.TrimPrefix(fmt.Sprintf("%T", m.Body), "*wire.")
 }
 
 // isNews reports whether a message that arrives is worth telling. Heartbeats are not, nor is that they
