@@ -31,7 +31,12 @@
 //	ending: heal, drain, serve, agree
 //
 // Choices are asked for by name and entity ("net.drop 2>3"), so that a world in which one kind of fault
-// is switched off is otherwise the same.
+// is switched off is otherwise the same. Rules can fix single choices. With that Shrink makes a failing
+// world small: what is left is a Script, a text that names it and replays it. Scripts of what once went
+// wrong are in testdata/corpus, and are played by the tests.
+//
+// Marks (marks.go) name the rare situations that a thousand worlds must have got into. A ledger
+// (ledger.go) adds up what long runs have seen.
 //
 // # Errors
 //
@@ -44,6 +49,7 @@
 //	K3  stores with the same log do not hold the same
 //	N1  a message to nobody
 //	N2  a message that cannot be read, or that was damaged and was read
+//	T1  what a test of the simulator itself looks for has come up
 //	R1  a server does not start again from what a crash has left, or would not
 //	R2  a server gives up though its disk works
 //	V1  everything has healed, and does not come right in time

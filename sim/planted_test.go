@@ -227,12 +227,25 @@ func (p *plant) plantAndRun(t *testing.T) (line string, caught bool) {
 		return fmt.Sprintf("%-28s %-12s SURVIVED %d seeds from %d on, %8.2f s of CPU\n%s", p.name, p.head["Class"],
 			*plantedSeeds, from, cpu.Seconds(), tail(out.String())), false
 	}
-	shrunk := ""
+	shrunk := p.corpusShows(t, binary)
 	if *plantedShrink != "" {
-		shrunk = p.keepScript(t, out.String())
+		shrunk += p.keepScript(t, out.String())
 	}
 	return fmt.Sprintf("%-28s %-12s caught by %-3s after %8.2f s of CPU, seed %s at %s: %s", p.name, p.head["Class"],
 		by[3], cpu.Seconds(), by[1], by[2], by[4]) + shrunk, true
+}
+
+// corpusShows says whether the bug's script in the corpus still shows it, if there is one.
+func (p *plant) corpusShows(t *testing.T, binary string) string {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join("testdata", "corpus", p.name+".txt")); err != nil {
+		return ""
+	}
+	out, err := exec.Command(binary, "-test.run", "^TestCorpusStaysRight$/^"+p.name+"$").CombinedOutput()
+	if by := found.FindStringSubmatch(string(out)); err != nil && by != nil {
+		return "\nits script in the corpus shows it: " + by[3]
+	}
+	return "\nits script in the corpus shows it no more"
 }
 
 // keepScript writes down the script to which the failing world was shrunk, and says how far that was.
