@@ -20,7 +20,7 @@ type client struct {
 }
 
 type clientLabels struct {
-	think, asks, server, read, stale, past, kind, key, end, prev, limit, target, relation, patience, compact string
+	think, asks, server, read, stale, past, kind, key, end, prev, limit, target, relation, patience, compact, large string
 }
 
 func newClient(index int) *client {
@@ -29,6 +29,7 @@ func newClient(index int) *client {
 		think: label("think"), asks: label("asks"), server: label("server"), read: label("read"), stale: label("stale"), past: label("past"),
 		kind: label("kind"), key: label("key"), end: label("end"), prev: label("prev"), limit: label("limit"),
 		target: label("target"), relation: label("relation"), patience: label("patience"), compact: label("compact"),
+		large: label("large"),
 	}}
 }
 
@@ -39,6 +40,8 @@ type request struct {
 	server int
 	bytes  []byte
 	read   bool
+	// large: it does not fit into an entry.
+	large bool
 	// handedIn is the term in which it was forwarded last.
 	handedIn raft.Term
 	handedOn bool // and was forwarded in an earlier one before
@@ -99,7 +102,12 @@ func (w *world) ask(s *server, r *request) {
 		s.put(replica.Read{Handle: r.ID})
 	default:
 		w.requests[r.ID] = r
-		s.put(replica.Propose{Handle: r.ID, Command: wire.Command{Kind: uint8(kind), User: check.UserOf(r.ID), Request: bytes}})
+		user := check.UserOf(r.ID)
+		if r.large {
+			w.counts.TooLarge++
+			user = append(user, make([]byte, wire.MaxUserBytes)...)
+		}
+		s.put(replica.Propose{Handle: r.ID, Command: wire.Command{Kind: uint8(kind), User: user, Request: bytes}})
 	}
 }
 
@@ -218,6 +226,7 @@ func (w *world) draw(c *client) *request {
 		r.Serializable = d.chance(l.stale, w.plan.staleShare)
 		return r
 	}
+	r.large = d.chance(l.large, 2_000)
 	switch k := d.below(l.kind, 20); {
 	case k < 10:
 		r.Request = w.drawPut(c)

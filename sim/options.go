@@ -70,7 +70,7 @@ type Counts struct {
 	TornTails, Truncations, Reconciled, PeerFetches      int
 	ApplyFetches, Segments, Commits, Applies, TermFences int
 	Flushes, Samples                                     int
-	Requests, Done, Never, Unknown                       int
+	Requests, Done, Never, Unknown, TooLarge             int
 	Reads, FollowerReads, StaleReads, Compactions        int
 	ForwardedAgain, HandedOn, Configurations             int
 	Calm, Struck, Worlds                                 int
@@ -108,7 +108,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"commits", &c.Commits}, {"entries applied", &c.Applies}, {"term fences", &c.TermFences},
 		{"flushes", &c.Flushes}, {"disks looked at as after a crash", &c.Samples},
 		{"requests", &c.Requests}, {"requests done", &c.Done}, {"requests that never happened", &c.Never},
-		{"requests of unknown outcome", &c.Unknown},
+		{"requests of unknown outcome", &c.Unknown}, {"requests that are too large", &c.TooLarge},
 		{"linearizable reads", &c.Reads}, {"linearizable reads at followers", &c.FollowerReads},
 		{"serializable reads", &c.StaleReads}, {"compactions", &c.Compactions},
 		{"forwarded batches sent again", &c.ForwardedAgain}, {"commands handed to another leader", &c.HandedOn},

@@ -102,6 +102,7 @@ func wantEverythingSometimes(t *testing.T, c *sim.Counts) {
 		{"compactions", c.Compactions, 5_000},
 		{"requests of unknown outcome", c.Unknown, 10_000},
 		{"requests that never happened", c.Never, 10_000},
+		{"requests that are too large", c.TooLarge, 100},
 		{"forwarded batches sent again", c.ForwardedAgain, 500},
 		{"commands handed to another leader", c.HandedOn, 200},
 		{"forwarded batches for another term", c.TermFences, 50},
