@@ -16,7 +16,8 @@ import (
 
 var (
 	walkSeed = flag.Uint64("walk.seed", 0, "walk only with this seed, and tell everything (0: all seeds)")
-	walkRuns = flag.Int("walk.runs", 0, "how many walks, from seed 1 on (0: as many as every change must pass)")
+	walkFrom = flag.Uint64("walk.from", 1, "the seed of the first walk")
+	walkRuns = flag.Int("walk.runs", 0, "how many walks (0: as many as every change must pass)")
 )
 
 // TestRandomWalk lets chance decide what happens next, in thousands of short lives of small groups,
@@ -38,7 +39,7 @@ func TestRandomWalk(t *testing.T) {
 		}
 	}
 	events := 0
-	for seed := uint64(1); seed <= uint64(runs); seed++ {
+	for seed := *walkFrom; seed < *walkFrom+uint64(runs); seed++ {
 		w := newWalk(seed)
 		w.run()
 		events += w.events
