@@ -251,7 +251,7 @@ func (s *serverProcess) open(conn *grpc.ClientConn, doomed bool) {
 func (s *serverProcess) present() (conn *grpc.ClientConn, life int, up bool) {
 	s.guard.Lock()
 	defer s.guard.Unlock()
-	return s.conn, s.life, s.life%2 == 0
+	return s.conn, s.life, s.life%2 == 0 && s.conn != nil
 }
 
 func (s *serverProcess) processID() int {

@@ -134,7 +134,11 @@ type diskFault struct {
 	nth   []int  // which calls of a thread, one after the other
 }
 
-const killed = "signal=KILL" // by a diskFault, before the call is done
+const (
+	killed = "signal=KILL" // before the call is done
+	// tardy is a tenth of a second before the call fails: time enough for an answer that should have waited.
+	tardy = "error=EIO:delay_enter=100000"
+)
 
 // diskFaults are those of the log, of the state, and of the small files beside them. Files are renamed,
 // and directories synced, when a server starts.
@@ -142,11 +146,13 @@ func diskFaults() []diskFault {
 	if !askedForByName() {
 		return []diskFault{
 			{"fdatasync", "error=EIO", []int{2, 9}},
-			{"pwrite64", "error=ENOSPC", []int{6}},
+			{"pwrite64", tardy, []int{6}},
 			{"fdatasync", killed, []int{5}},
 		}
 	}
 	return []diskFault{
+		{"pwrite64", tardy, []int{4, 6, 12}},
+		{"fdatasync", tardy, []int{4, 6, 12}},
 		{"fdatasync", "error=EIO", []int{1, 2, 3, 4, 5, 8, 13, 21, 34}},
 		{"fsync", "error=EIO", []int{1}},
 		{"renameat,rename,renameat2", "error=EIO", []int{1}},
@@ -181,6 +187,9 @@ func TestProcessFailedWritesAndSyncsEndTheServerAndLoseNothing(t *testing.T) {
 				s.start(t)
 				s.waitServing(t)
 				w.expectWritten(t, l.servers)
+				if t.Failed() {
+					t.FailNow() // What comes after would only say it again.
+				}
 				l.waitProgress(t, 10)
 			}
 		}
