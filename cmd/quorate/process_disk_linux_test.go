@@ -140,28 +140,28 @@ const (
 	tardy = "error=EIO:delay_enter=100000"
 )
 
-// diskFaults are those of the log, of the state, and of the small files beside them. Files are renamed,
-// and directories synced, when a server starts.
+// diskFaults are those of the log, of the state, and of the small files beside them. When a server
+// starts, files are renamed, directories synced, and 64 writes fill the next segment with zeros: what
+// is to hit the log's own entries must be a later one.
 func diskFaults() []diskFault {
 	if !askedForByName() {
 		return []diskFault{
 			{"fdatasync", "error=EIO", []int{2, 9}},
-			{"pwrite64", tardy, []int{6}},
+			{"pwrite64", tardy, []int{150}},
 			{"fdatasync", killed, []int{5}},
 		}
 	}
 	return []diskFault{
-		{"pwrite64", tardy, []int{4, 6, 12}},
-		{"fdatasync", tardy, []int{4, 6, 12}},
+		{"pwrite64", tardy, []int{70, 150, 200}},
 		{"fdatasync", "error=EIO", []int{1, 2, 3, 4, 5, 8, 13, 21, 34}},
 		{"fsync", "error=EIO", []int{1}},
 		{"renameat,rename,renameat2", "error=EIO", []int{1}},
-		{"pwrite64", "error=EIO", []int{1, 2, 3, 5, 8, 13, 30}},
+		{"pwrite64", "error=EIO", []int{1, 2, 3, 8, 30, 70, 150}},
 		{"pwrite64", "error=ENOSPC", []int{1, 4, 20}},
 		{"fdatasync", killed, []int{1, 2, 3, 5, 8, 13, 30}},
 		{"fsync", killed, []int{1}},
 		{"renameat,rename,renameat2", killed, []int{1}},
-		{"pwrite64", killed, []int{1, 2, 3, 5, 8, 13, 30}},
+		{"pwrite64", killed, []int{1, 2, 3, 8, 30, 70, 150}},
 	}
 }
 
