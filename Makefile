@@ -7,6 +7,11 @@ N           ?= 5
 FUZZTIME    ?= 10s
 ARGS        ?=
 
+# How much a night is (make nightly): simulated worlds, states of each deep exploration, leaders killed.
+WORLDS      ?= 20000
+STATES      ?= 2000000
+KILLS       ?= 200
+
 # Tools, by exact version: they are built on first use and are no dependencies of the product.
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.1
 GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
@@ -14,11 +19,11 @@ GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 GOFMT       := "$$($(GO) env GOROOT)/bin/gofmt"
 
 # Packages with goroutines. The others are single-threaded by design, and slow under the detector.
-RACE_LEAVES_OUT := /(raft|wire|sim|check|internal/tidy)$$
+RACE_LEAVES_OUT := /(raft|wire|sim|check|check/spec|scenario|internal/tidy)$$
 RACE_PACKAGES    = $$($(GO) list ./... | grep -vE '$(RACE_LEAVES_OUT)')
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test check fix race bench sim planted fuzz process vuln clean go gcc
+.PHONY: help up build test check fix race bench sim lab planted fuzz process nightly vuln clean go gcc
 
 help: ## print this list
 	@echo 'Quorate: what make can do'
@@ -60,6 +65,9 @@ bench: build ## compare with etcd, side by side in one run (ARGS="-help" tells w
 sim: build ## SEEDS=1000 simulated worlds of SECONDS=30 simulated seconds each
 	bin/quorate sim --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)
 
+lab: build ## play a scenario on the real core, step by step (ARGS=figure-8; without: the list)
+	@bin/quorate lab $(or $(ARGS),--list)
+
 planted: go ## plant N=5 known bugs, one at a time; the simulator must catch each
 	$(GO) test -count=1 -v -timeout 30m -run '^TestPlantedBugs' ./sim -planted $(N)
 
@@ -72,6 +80,16 @@ fuzz: go ## every fuzzer for FUZZTIME=10s; inputs that break something are kept 
 
 process: build ## real servers as processes, with kill -9 and restarts
 	$(GO) test -count=1 -timeout 10m -run '^TestProcess' ./cmd/quorate
+
+# What was finished stays if it is interrupted; the next run goes on behind it.
+nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 STATES=2000000 KILLS=200 bound it)
+	bin/quorate sim --ledger docs/results/simulation.jsonl --seeds $(WORLDS)
+	bin/quorate sim --twice --seeds 1000
+	$(GO) test -count=1 -v -timeout 30m -run '^TestNoCrash' ./wal -crash.deep -crash.ledger ../docs/results/crash.jsonl
+	$(GO) test -count=1 -v -timeout 2h -run '^TestExplore' ./raft -explore.deep $(STATES)
+	$(GO) test -count=1 -v -timeout 3h -run '^TestPlantedBugs' ./sim -planted all -planted.times 3
+	$(GO) test -count=1 -v -timeout 3h -run '^TestProcessKilledLeaders' ./cmd/quorate \
+		-process.kills $(KILLS) -process.ledger ../../docs/results/process.jsonl
 
 vuln: go ## known vulnerabilities in what we depend on (asks the Go vulnerability database)
 	$(GOVULNCHECK) ./...
