@@ -42,6 +42,7 @@ type request struct {
 	read   bool
 	// large: it does not fit into an entry.
 	large bool
+	loop  int // of the ending, from 1; 0: none
 	// handedIn is the term in which it was forwarded last.
 	handedIn raft.Term
 	handedOn bool // and was forwarded in an earlier one before
@@ -87,6 +88,7 @@ func (w *world) ask(s *server, r *request) {
 	w.lastID++
 	r.ID, r.Server, r.server, r.leaderTerm = w.lastID, s.id, s.index, w.leaderTerm
 	w.counts.Requests++
+	w.wedges.busy(w.now)
 	w.check.Called(&r.Op)
 	if w.options.Detailed {
 		w.tell(s, "is asked: request %d, %s", r.ID, describe(r))
@@ -162,6 +164,7 @@ func (w *world) done(r *request, answer []byte) {
 		w.tell(w.servers[r.server], "answers request %d", r.ID)
 	}
 	if r.client == nil {
+		w.loadDone(r)
 		return
 	}
 	if response, err := decode(r.Request, answer); err == nil {
@@ -185,9 +188,11 @@ func (w *world) ended(r *request, outcome check.Outcome) {
 	if w.plan.calm && outcome == check.Unknown {
 		w.check.Fail("B1", "the outcome of request %d is unknown, though nothing had happened", r.ID)
 	}
-	if r.client != nil {
-		w.clientLater(r.client)
+	if r.client == nil {
+		w.loadEnded(r)
+		return
 	}
+	w.clientLater(r.client)
 }
 
 // endRequests ends what waits at a server that has crashed.

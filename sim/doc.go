@@ -11,8 +11,18 @@
 //
 // A world draws what kind of world it is first (plan.go): how many servers, how they are tuned, how
 // fast its disks and links are, and which kinds of faults it has how often. Each kind is left out of
-// half of the worlds; a tenth of them are calm. At the end everything heals, and must come right: a
-// leader, an answer for everybody who waits, service at every server, equal logs and states.
+// half of the worlds; a tenth of them are calm. At the end nothing new goes wrong, and everything must
+// come right: a leader, an answer for everybody who waits, service at every server, equal logs and
+// states, and then rest. What heals is drawn too, because faults that pass hide what goes on for ever
+// only as long as they do:
+//
+//   - Everything heals, and nobody has an excuse.
+//   - A core heals, which is a majority. The others stay down, paused, cut off in one direction or in
+//     both, or slow, and are excused.
+//   - The servers heal, and only some links. Whoever has no way to the leader, or none back, is excused;
+//     everybody is if nobody can be elected (docs/adr/0008).
+//   - Everything heals, and then one server becomes gray: it has a slow disk, or loses messages. If it
+//     does not lead, the others must acknowledge nearly as many writes as just before.
 //
 // # Units
 //
@@ -28,7 +38,7 @@
 //	                     └────────────────────────────┘
 //	queue of events ─► world ─► happen ─► check            dice: every choice, by name
 //	faults: crash, pause, cut, clog, slow disk, disk error, drifting clock
-//	ending: heal, drain, serve, agree
+//	ending: heal some, drain, (load), serve, agree, rest
 //
 // Choices are asked for by name and entity ("net.drop 2>3"), so that a world in which one kind of fault
 // is switched off is otherwise the same. Rules can fix single choices. With that Shrink makes a failing
@@ -52,7 +62,12 @@
 //	T1  what a test of the simulator itself looks for has come up
 //	R1  a server does not start again from what a crash has left, or would not
 //	R2  a server gives up though its disk works
-//	V1  everything has healed, and does not come right in time
+//	V1  everything has healed, and does not come right in time, or does not come to rest
+//	V2  a core has healed, and does not
+//	V3  some links remain over which somebody reaches a majority, and it does not
+//	V4  one server stays gray, and it does not, or the others become much slower
+//	W1  terms grow though a majority is well and has had the time to elect a leader
+//	W2  messages go round though nothing is asked for, decided or written
 //
 // # Concurrency
 //

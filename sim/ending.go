@@ -10,26 +10,59 @@ import (
 	"github.com/quorate/quorate/raft"
 )
 
-// ending is the part of a world in which nothing goes wrong any more, and everything must come right.
-//
-// There is one kind so far: everything heals. Others leave a core of servers and freeze the rest in
-// its faults, or leave a permanent graph of links; they would begin differently and be looked at in
-// the same way.
+// ending is the part of a world in which nothing new goes wrong, and everything must come right that
+// can. If all faults went away then, as they do in one kind of ending, whatever goes on for ever only as
+// long as a fault does would never be seen. So in the others some faults stay for ever.
 type ending struct {
-	phase    endPhase
-	deadline int64 // by when the phase must be over
-	fresh    []*request
+	phases   []endPhase // those still to come; the first is under way
+	since    int64      // when it began
+	deadline int64      // by when it must be over
+	// staying tells which faults stay for ever.
+	staying string
+	// excused are the servers that need not come right; other files of this chapter say why.
+	excused []bool
+	fresh   []*request
+	gray    gray
+
+	// What held when first nobody waited any more: from then on there is no reason for an election.
+	settled        bool
+	settledChanges int
+	settledTerm    raft.Term
+	idle           idleSpan
 }
+
+// endingKind is how a world ends.
+type endingKind uint8
+
+const (
+	// everythingHeals: no fault stays.
+	everythingHeals endingKind = iota
+	// coreRemains: a majority is well, and everybody else is frozen in a fault.
+	coreRemains
+	// someLinksRemain: all servers are well, but only some of the links.
+	someLinksRemain
+	// oneStaysGray: one server has a slow disk, or loses messages.
+	oneStaysGray
+)
+
+// check returns the name of the check that an ending of this kind is.
+func (k endingKind) check() string { return [...]string{"V1", "V2", "V3", "V4"}[k] }
 
 type endPhase uint8
 
 const (
 	// drain: there is a leader, and whatever clients wait for is answered.
 	drain endPhase = iota
+	// reference: closed loops write, and all is well.
+	reference
+	// grayed: they write on beside a gray server.
+	grayed
 	// serve: every server takes a write and a read.
 	serve
 	// agree: all servers have the same log, and have applied all of it.
 	agree
+	// idle: nothing is asked for, and nothing happens but heartbeats.
+	idle
 )
 
 // endStep is how often the ending is looked at.
@@ -38,46 +71,96 @@ const endStep = int64(5 * time.Millisecond)
 // lookAtEnd begins the ending, and looks at it again and again.
 func (w *world) lookAtEnd() {
 	if !w.ending {
-		w.heal()
-		w.setDeadline()
+		w.beginEnding()
 	}
 	wanting := w.wanting()
-	for wanting == "" && !w.over {
+	for wanting == "" && !w.over && w.check.Violation() == nil {
 		w.nextPhase()
 		wanting = w.wanting()
 	}
-	if w.over {
+	if w.over || w.check.Violation() != nil {
 		return
 	}
 	if w.now > w.end.deadline {
-		w.check.Fail("V1", "everything has healed, but after %v %s", time.Duration(w.now-int64(w.options.Simulated)), wanting)
+		w.tooLate(wanting)
 		return
 	}
 	w.queue.add(event{at: w.now + endStep, kind: evEnd, server: none, life: anyLife})
 }
 
-// heal ends all faults, and starts all servers.
-func (w *world) heal() {
+// tooLate is what happens if an ending does not come right in time.
+func (w *world) tooLate(wanting string) {
+	if w.plan.ending == someLinksRemain && !w.end.settled && w.nobodyCanBeElected() {
+		w.counts.Constrained++
+		w.tell(nil, "nobody can be elected over these links, which is a published exception: the end")
+		w.over = true
+		return
+	}
+	w.check.Fail(w.plan.ending.check(), "%s, but after %v %s", w.end.staying, time.Duration(w.now-int64(w.options.Simulated)), wanting)
+}
+
+// beginEnding ends the faults that end, and lets the others begin for ever.
+func (w *world) beginEnding() {
 	w.ending = true
-	w.tell(nil, "everything heals")
+	w.calmDown()
+	w.end.excused = make([]bool, len(w.servers))
+	w.end.phases = []endPhase{drain, serve, agree, idle}
+	w.end.staying = "everything has healed"
+	switch w.plan.ending {
+	case coreRemains:
+		w.counts.Cores++
+		w.leaveCore()
+	case someLinksRemain:
+		w.counts.SomeLinks++
+		w.healServers()
+		if w.plan.links == nil {
+			w.plan.links = w.drawLinks()
+		}
+		w.leaveLinks(w.plan.links)
+	case oneStaysGray:
+		w.counts.Grays++
+		w.end.phases = []endPhase{drain, reference, grayed, drain, serve, agree, idle}
+		w.tell(nil, "everything heals, at first")
+		w.healServers()
+	default:
+		w.tell(nil, "everything heals")
+		w.healServers()
+	}
+	w.beginPhase()
+}
+
+// calmDown ends all faults of the network, and lets everything be reasonably fast.
+func (w *world) calmDown() {
 	p := &w.plan
 	p.drop, p.duplicate, p.repeat, p.reorder, p.flip, p.drift = 0, 0, 0, 0, 0, 0
 	ms := int64(time.Millisecond)
 	p.meanDelay, p.syncTime, p.applyTime, p.readTime = min(p.meanDelay, ms), min(p.syncTime, ms), min(p.applyTime, ms), min(p.readTime, ms)
 	for _, l := range w.links {
 		l.cuts, l.clogged, l.latest = 0, 0, 0
+		l.strikes++
 	}
 	for _, s := range w.servers {
-		s.rate, s.slow = million, false
-		if s.failing {
-			s.crash(false)
-		}
-		if s.paused {
-			s.resume()
-		}
-		if !s.up && w.check.Violation() == nil {
-			s.start()
-		}
+		s.rate = million
+	}
+}
+
+func (w *world) healServers() {
+	for _, s := range w.servers {
+		s.heal()
+	}
+}
+
+// heal ends the faults of a server, and starts it.
+func (s *server) heal() {
+	s.slow = 0
+	if s.failing {
+		s.crash(false)
+	}
+	if s.paused {
+		s.resume()
+	}
+	if !s.up && s.world.check.Violation() == nil {
+		s.start()
 	}
 }
 
@@ -86,47 +169,82 @@ func (w *world) heal() {
 func (w *world) setDeadline() {
 	p := &w.plan
 	roundTrip := 4*(p.minDelay+p.meanDelay+p.turnDelay) + 2*p.syncTime + p.readTime + p.applyTime
+	w.end.since = w.now
 	w.end.deadline = w.now + 20*p.electionTimeout() + 2*second + 2*int64(w.check.Committed()+50)*roundTrip
 }
 
 // wanting says what the phase still lacks; "" if it is over.
 func (w *world) wanting() string {
-	switch w.end.phase {
+	switch w.end.phases[0] {
 	case drain:
 		return w.wantingDrain()
+	case reference, grayed:
+		return w.wantingLoad()
 	case serve:
 		return w.wantingServe()
+	case agree:
+		return w.wantingAgree()
 	}
-	return w.wantingAgree()
+	return w.wantingIdle()
+}
+
+// mustComeRight reports whether a server has no excuse.
+func (w *world) mustComeRight(s *server) bool {
+	if w.plan.ending == someLinksRemain { // whoever has no way to the leader, or none back, cannot serve
+		leader := w.theLeader()
+		return leader != nil && (leader == s || w.linked(leader, s))
+	}
+	return !w.end.excused[s.index]
 }
 
 func (w *world) wantingDrain() string {
 	if w.theLeader() == nil {
 		return "there is no leader: " + w.describeServers()
 	}
-	if len(w.requests) > 0 {
-		for id := w.oldestID; id <= w.lastID; id++ {
-			if r := w.requests[id]; r != nil {
-				return fmt.Sprintf("%d requests wait, the first is %d, %+v, at server %d: %s", len(w.requests), id, r.Request, r.Server, w.describeServers())
-			}
+	for id := w.oldestID; id <= w.lastID; id++ {
+		if r := w.requests[id]; r != nil && w.mustComeRight(w.servers[r.server]) {
+			return fmt.Sprintf("request %d, %+v, waits at server %d: %s", id, r.Request, r.Server, w.describeServers())
 		}
 	}
 	return ""
 }
 
-// theLeader returns the leader of the highest term that there is, if all servers are in it.
+// theLeader returns the leader of the highest term that there is, of those who can commit something.
 func (w *world) theLeader() *server {
 	var leader *server
 	for _, s := range w.servers {
-		if s.up && s.replica.Core().Role() == raft.Leader && (leader == nil || s.replica.Core().CurrentTerm() > leader.replica.Core().CurrentTerm()) {
+		if w.reachesMajority(s) && s.replica.Core().Role() == raft.Leader &&
+			(leader == nil || s.replica.Core().CurrentTerm() > leader.replica.Core().CurrentTerm()) {
 			leader = s
 		}
 	}
 	return leader
 }
 
+// reachesMajority reports whether a server runs and is linked both ways with a majority, itself included.
+func (w *world) reachesMajority(s *server) bool {
+	if !s.up || s.paused {
+		return false
+	}
+	count := 1
+	for _, other := range w.servers {
+		if other != s && other.up && !other.paused && w.linked(s, other) {
+			count++
+		}
+	}
+	return count > len(w.servers)/2
+}
+
+// linked reports whether messages get through between two servers, both ways.
+func (w *world) linked(a, b *server) bool {
+	return w.link(a.index, b.index).cuts == 0 && w.link(b.index, a.index).cuts == 0
+}
+
 func (w *world) wantingServe() string {
 	for i, r := range w.end.fresh {
+		if !w.mustComeRight(w.servers[r.server]) {
+			continue
+		}
 		switch r.Outcome() {
 		case check.Done:
 			continue
@@ -140,56 +258,89 @@ func (w *world) wantingServe() string {
 }
 
 func (w *world) wantingAgree() string {
-	first := w.servers[0]
+	leader := w.theLeader()
+	if leader == nil {
+		return "there is no leader any more: " + w.describeServers()
+	}
+	last := leader.replica.Core().LastIndex()
 	for _, s := range w.servers {
+		if !w.mustComeRight(s) {
+			continue
+		}
 		core := s.replica.Core()
-		last := core.LastIndex()
-		if core.CommitIndex() != last || s.lastApplied() != last || core.Durable() != last ||
-			last != first.lastApplied() || s.machine.digest() != first.machine.digest() {
+		if core.CommitIndex() != last || s.lastApplied() != last || core.Durable() != last || core.LastIndex() != last ||
+			leader.lastApplied() == last && s.machine.digest() != leader.machine.digest() {
 			return "the servers do not agree: " + w.describeServers()
 		}
 	}
 	return ""
 }
 
-// nextPhase goes on to the next phase of the ending.
+// nextPhase goes on to the next phase of the ending, or ends the world.
 func (w *world) nextPhase() {
-	switch w.end.phase {
+	switch w.end.phases[0] {
 	case drain:
-		w.tell(nil, "nobody waits any more; fresh requests at every server")
-		for _, s := range w.servers {
-			put := &request{Op: check.Op{Request: check.Put{Key: fmt.Sprintf("end%d", s.id), Value: "fresh"}}}
-			read := &request{Op: check.Op{Request: check.Range{Key: "k", End: "\x00"}}, read: true}
-			w.end.fresh = append(w.end.fresh, put, read)
-			w.freshAt(s, put)
-			w.freshAt(s, read)
-		}
+		w.settle()
+	case reference, grayed:
+		w.endLoad()
 	case agree:
 		w.compareStores()
+	case idle:
 		w.tell(nil, "all servers agree: the end")
-		w.counts.Terms = int(w.servers[0].replica.Core().CurrentTerm())
+		w.counts.Terms = int(w.wedges.highestTerm)
 		w.over = true
 		return
 	}
-	w.end.phase++
+	w.end.phases = w.end.phases[1:]
+	w.beginPhase()
+}
+
+func (w *world) beginPhase() {
 	w.setDeadline()
+	switch w.end.phases[0] {
+	case reference, grayed:
+		w.beginLoad()
+	case serve:
+		w.beginServe()
+	case idle:
+		w.beginIdle()
+	}
+}
+
+// beginServe asks every server for something.
+func (w *world) beginServe() {
+	w.tell(nil, "nobody waits any more; fresh requests at every server")
+	for _, s := range w.servers {
+		if !w.mustComeRight(s) {
+			continue
+		}
+		put := &request{Op: check.Op{Request: check.Put{Key: fmt.Sprintf("end%d", s.id), Value: "fresh"}}}
+		read := &request{Op: check.Op{Request: check.Range{Key: "k", End: "\x00"}}, read: true}
+		w.end.fresh = append(w.end.fresh, put, read)
+		w.freshAt(s, put)
+		w.freshAt(s, read)
+	}
 }
 
 // compareStores compares what the stores hold, version by version, read back from their engines. What
 // is compacted may have been removed here and not there.
 func (w *world) compareStores() {
-	var first kv.KVHash
-	for i, s := range w.servers {
+	var first *server
+	var want kv.KVHash
+	for _, s := range w.servers {
+		if !w.mustComeRight(s) {
+			continue
+		}
 		hash, code, err := s.machine.store.HashKV(0)
 		if err != nil || code != kv.CodeOK {
 			w.check.Fail("K3", "store of server %d cannot be read: %v %v", s.id, code, err)
 			return
 		}
-		if i == 0 {
-			first = hash
+		if first == nil {
+			first, want = s, hash
 		}
-		if hash != first {
-			w.check.Fail("K3", "store of server %d holds %+v, that of server %d %+v", s.id, hash, w.servers[0].id, first)
+		if hash != want {
+			w.check.Fail("K3", "store of server %d holds %+v, that of server %d %+v", s.id, hash, first.id, want)
 		}
 	}
 }
@@ -208,7 +359,11 @@ func (w *world) describeServers() string {
 			continue
 		}
 		core := s.replica.Core()
-		all = append(all, fmt.Sprintf("server %d %v in term %d, last %d, durable %d, commit %d, applied %d", s.id, core.Role(),
+		paused := ""
+		if s.paused {
+			paused = " (paused)"
+		}
+		all = append(all, fmt.Sprintf("server %d%s %v in term %d, last %d, durable %d, commit %d, applied %d", s.id, paused, core.Role(),
 			core.CurrentTerm(), core.LastIndex(), core.Durable(), core.CommitIndex(), s.lastApplied()))
 	}
 	return strings.Join(all, "; ")

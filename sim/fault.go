@@ -78,8 +78,9 @@ func (w *world) strike(f *fault) {
 	case clogFault:
 		w.strikeClog(victim)
 	case slowFault:
-		if !victim.slow {
-			victim.slow = true
+		if victim.slow == 0 {
+			victim.slow = slowDisk
+			victim.strikes++
 			w.counts.SlowDisks++
 			w.tell(victim, "its disk becomes slow")
 			w.reliefAfter(&fault{kind: slowFault, server: victim}, w.plan.slow)
@@ -123,10 +124,11 @@ func (w *world) relieve(f *fault) {
 	case cutFault:
 		for _, l := range f.links {
 			l.cuts--
+			l.strikes++
 		}
 		w.tell(nil, "the links heal: %s", linkNames(f.links))
 	case slowFault:
-		f.server.slow = false
+		f.server.slow = 0
 		w.tell(f.server, "its disk is well again")
 	}
 }
@@ -162,6 +164,9 @@ func (w *world) strikeCrash(victim *server) {
 	}
 }
 
+// slowDisk is how many times slower than usual a slow disk is.
+const slowDisk = 50
+
 // strikePause stops a server's process, which then goes on as if nothing had happened.
 func (w *world) strikePause(s *server) {
 	if !s.up || s.paused {
@@ -170,6 +175,7 @@ func (w *world) strikePause(s *server) {
 	w.counts.Pauses++
 	w.tell(s, "is paused")
 	s.paused = true
+	s.strikes++
 	least := w.plan.pause / 4
 	s.after(evResume, least+w.dice.spread("fault.length pause", w.plan.pause-least))
 }
@@ -188,11 +194,12 @@ func (s *server) hold(e *event) {
 
 // resume lets a paused server go on: with everything at once.
 func (s *server) resume() {
-	if !s.paused {
+	if !s.paused || s.frozen {
 		return
 	}
 	s.world.tell(s, "goes on")
 	s.paused = false
+	s.strikes++
 	s.watch.woke = s.seen.role == raft.Leader
 	held := s.held
 	s.held = nil
@@ -234,6 +241,7 @@ func (w *world) strikeCut(victim *server) {
 	w.counts.Partitions++
 	for _, l := range links {
 		l.cuts++
+		l.strikes++
 	}
 	w.tell(nil, "%s: %s", what, linkNames(links))
 	w.reliefAfter(&fault{kind: cutFault, links: links}, w.plan.cut)
@@ -310,6 +318,7 @@ func (w *world) strikeClog(victim *server) {
 		return from == victim.index && direction != 1 || to == victim.index && direction != 2
 	}) {
 		l.clogged = max(l.clogged, until)
+		l.strikes++
 	}
 	w.tell(victim, "its links are clogged until %.6fs", float64(until)/1e9)
 }

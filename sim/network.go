@@ -14,6 +14,8 @@ import (
 type link struct {
 	from, to int
 	cuts     int          // how many partitions cut it
+	loss     int          // of a million messages, lost for ever more
+	strikes  int          // how many faults it has had
 	clogged  int64        // nothing arrives before
 	latest   int64        // when the last message that keeps its place arrives
 	verified raft.EntryID // what the latest reply told
@@ -42,7 +44,8 @@ func (w *world) send(from int, m replica.Outgoing) {
 	}
 	l := w.link(from, to)
 	w.counts.Messages++
-	if l.cuts > 0 || w.dice.chance(l.labels.drop, w.plan.drop) {
+	w.countIdle()
+	if l.cuts > 0 || w.dice.chance(l.labels.drop, max(w.plan.drop, l.loss)) {
 		w.counts.Lost++
 		return
 	}

@@ -74,6 +74,8 @@ type Counts struct {
 	Reads, FollowerReads, StaleReads, Compactions        int
 	ForwardedAgain, HandedOn, Configurations             int
 	Calm, Struck, Worlds                                 int
+	Cores, SomeLinks, Grays, GrayLeaders, Constrained    int
+	LateLeaders, QuietSpells                             int
 	Marks                                                Marks
 }
 
@@ -113,6 +115,11 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"serializable reads", &c.StaleReads}, {"compactions", &c.Compactions},
 		{"forwarded batches sent again", &c.ForwardedAgain}, {"commands handed to another leader", &c.HandedOn},
 		{"configurations", &c.Configurations},
+		{"endings that left a core", &c.Cores}, {"endings that left some links", &c.SomeLinks},
+		{"of them with a constrained election", &c.Constrained},
+		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders},
+		{"leader changes after the first success of an ending", &c.LateLeaders},
+		{"spells of a well majority, terms watched", &c.QuietSpells},
 	} {
 		visit(f.name, f.value)
 	}

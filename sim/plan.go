@@ -52,6 +52,9 @@ type plan struct {
 	killShare                                                                      int   // per million of crashes
 	personality                                                                    crashdisk.Personality
 	drift                                                                          int // clocks are wrong by up to that much, per million
+
+	ending endingKind
+	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
 }
 
 // electionTimeout is the longest time that a server waits for a leader, with a clock at its slowest.
@@ -70,8 +73,26 @@ func drawPlan(d dice) plan {
 	if !p.calm {
 		p.drawNetworkFaults(d)
 		p.drawServerFaults(d)
+		p.drawEnding(d)
 	}
 	return p
+}
+
+// drawEnding draws how the world ends. Two servers are both needed, so with them everything heals;
+// that is one in five. Over all worlds it comes to two fifths for a full heal, a quarter for a core,
+// a fifth for some links, and the rest for a gray server.
+func (p *plan) drawEnding(d dice) {
+	k := d.below("plan.ending", 20)
+	switch {
+	case p.servers < 3 || k < 3:
+		p.ending = everythingHeals
+	case k < 10:
+		p.ending = coreRemains
+	case k < 16:
+		p.ending = someLinksRemain
+	default:
+		p.ending = oneStaysGray
+	}
 }
 
 // drawReplica draws the options of the replicas. Small bounds are reached sooner.

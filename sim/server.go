@@ -43,7 +43,10 @@ type server struct {
 	paused bool
 	held   []event
 	rate   int64 // how long its second takes, per million
-	slow   bool  // its disk is slow
+	slow   int64 // how many times slower than usual its disk is; 0: as usual
+	// frozen: it stays down, or paused, for ever.
+	frozen  bool
+	strikes int // how many faults it has had
 	// failing: an operation of its disk was made to fail, or to be its last.
 	failing bool
 
@@ -75,6 +78,7 @@ func newServer(w *world, index int) *server {
 // start starts a server from what it has. It does what Host.Open and Host.Start do.
 func (s *server) start() {
 	w := s.world
+	s.strikes++
 	s.boot++
 	s.life++
 	if w.dice.chance(s.labels.recovery, w.plan.crashInRecovery) && !w.ending {
@@ -280,6 +284,7 @@ func (s *server) crash(processOnly bool) {
 // end forgets everything that a crash takes away.
 func (s *server) end() {
 	w := s.world
+	s.strikes++
 	s.machine.crash(func(batches int) int { return w.dice.below(s.labels.keep, batches+1) })
 	s.checks.Stopped()
 	w.endRequests(s)

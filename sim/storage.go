@@ -37,8 +37,8 @@ func (s *server) writeNext() {
 		return
 	}
 	delay := w.dice.spread(s.labels.sync, w.plan.syncTime)
-	if s.slow {
-		delay *= 50
+	if s.slow > 0 {
+		delay *= s.slow
 	}
 	s.after(evSynced, delay)
 }

@@ -70,6 +70,7 @@ func (s *server) note(work *replica.Work) {
 	role, term, commit := core.Role(), core.CurrentTerm(), core.CommitIndex()
 	w.trace.add(uint64(role)<<56 ^ uint64(term)<<40 ^ uint64(core.LastIndex())<<20 ^ uint64(commit))
 	s.seen.interesting = role != s.seen.role || term != s.seen.term || commit != s.seen.commit || len(work.Writes) > 0
+	w.wedges.progress(w.now, term, s.seen.interesting)
 	if role == raft.Leader && (s.seen.role != raft.Leader || s.seen.term != term) {
 		w.elected(s, term)
 	}

@@ -230,7 +230,7 @@ func (s *server) watchCommitted(index raft.Index) {
 	if t, ok := core.TermAt(s.seen.commit + 1); ok && t < core.CurrentTerm() {
 		w.mark(commitOfOldTermAlong)
 	}
-	if s.slow {
+	if s.slow > 0 {
 		w.mark(slowLeaderCommits)
 	}
 	left := w.deposed[:0]

@@ -55,6 +55,7 @@ type world struct {
 	ending bool
 	end    ending
 	over   bool
+	wedges wedges
 }
 
 // Run runs the world of a seed, until its end or the first thing that is wrong: then the error is a
@@ -98,11 +99,16 @@ func newWorld(options Options) *world { return newWorldOf(options, sourceOf(opti
 
 // newWorldOf makes the world in which source decides.
 func newWorldOf(options Options, source choice.Source) *world {
+	d := dice{source: source}
+	return newPlannedWorld(options, d, drawPlan(d))
+}
+
+// newPlannedWorld makes the world of a plan.
+func newPlannedWorld(options Options, d dice, p plan) *world {
 	w := &world{
-		options: options, dice: dice{source: source}, story: options.Story,
+		options: options, dice: d, plan: p, story: options.Story,
 		initial: &wire.Configuration{}, requests: map[uint64]*request{}, abandoned: map[uint64]struct{}{}, oldestID: 1, leader: none,
 	}
-	w.plan = drawPlan(w.dice)
 	var voters []raft.ServerID
 	for i := range w.plan.servers {
 		voters = append(voters, raft.ServerID(i+1))
@@ -168,6 +174,7 @@ func (w *world) begin() {
 		w.clientLater(c)
 	}
 	w.planFaults()
+	w.watchLater()
 	w.queue.add(event{at: int64(w.options.Simulated), kind: evEnd, server: none, life: anyLife})
 }
 
@@ -201,6 +208,10 @@ func (w *world) happen(e *event) {
 		w.relieve(e.data.(*fault))
 	case evEnd:
 		w.lookAtEnd()
+	case evLoad:
+		w.loadNext(int(e.number))
+	case evWatch:
+		w.watchTerms()
 	}
 }
 
