@@ -20,7 +20,7 @@ const (
 	// idleTimeouts is how long it lasts, in longest election timeouts.
 	idleTimeouts = 4
 	// lateChanges is how often the leader may change after the first success of an ending, and the term
-	// grow: hardly ever, when a candidate's slow disk lets its term come late. (In 800 endings it never
+	// grow: hardly ever, when a candidate's slow disk lets its term come late. (In 627 endings without a gray server it never
 	// happened.) grayChanges is that of a leader that loses messages: it is missed sooner or later, and
 	// somebody else leads.
 	lateChanges, grayChanges = 2, 6
