@@ -75,7 +75,7 @@ fuzz: go ## every fuzzer for FUZZTIME=10s; inputs that break something are kept 
 	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
 		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go); do \
 			echo "$$dir $$name"; \
-			$(GO) -C "$$dir" test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) . </dev/null; \
+			$(GO) -C "$$dir" test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x . </dev/null; \
 		done; done
 
 process: build ## real servers as processes, with kill -9 and restarts

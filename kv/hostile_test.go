@@ -12,10 +12,9 @@ import (
 )
 
 // What may be allocated for bytes from outside, garbage included: a multiple of their number, and a
-// little. The check of a transaction is the worst: each of at most MaxTxnDepth levels may give its
-// requests in parts, which have to be joined, and the walk joins them four times.
+// little. The check of a transaction is the worst: it collects the keys that each level writes.
 const (
-	checkFactor  = 200
+	checkFactor  = 80
 	recordFactor = 16 // an error shows the whole record in hexadecimal
 	allocFloor   = 8 << 10
 )

@@ -1,10 +1,6 @@
 package kv
 
-import (
-	"slices"
-
-	"google.golang.org/protobuf/encoding/protowire"
-)
+import "google.golang.org/protobuf/encoding/protowire"
 
 // A transaction is not decoded into a tree: its bytes are the tree, and are walked once for each
 // purpose (check, compare, execute). A request of two-byte operations would make a tree many times
@@ -66,12 +62,11 @@ type requestOp struct {
 	body []byte
 }
 
-// decode reads a RequestOp. Of its union the last member counts. If that one is given more than
-// once in a row, the messages are merged, which in protobuf is to say, their bytes are joined:
-// the only case in which the body does not alias the request.
+// decode reads a RequestOp. Its union may be given once. Protobuf would merge it if it comes in parts,
+// and take the last of several members, having read them all: no client writes that, and here it
+// would only be a way to say one thing in many ways, and at any cost.
 func (o *requestOp) decode(b []byte) Code {
 	*o = requestOp{}
-	joined := false // the body has memory of its own, so that many small parts are not copied each time
 	for len(b) > 0 {
 		f, rest, code := nextField(b)
 		if code != CodeOK {
@@ -80,14 +75,10 @@ func (o *requestOp) decode(b []byte) Code {
 		if f.typ != octets || f.num < 1 || f.num > 4 {
 			return CodeUnknownField
 		}
-		switch kind := opKind(f.num); {
-		case kind != o.kind:
-			o.kind, o.body, joined = kind, f.bytes, false
-		case joined:
-			o.body = append(o.body, f.bytes...)
-		default:
-			o.body, joined = append(slices.Clip(o.body), f.bytes...), true
+		if o.kind != opNone {
+			return CodeMalformed
 		}
+		o.kind, o.body = opKind(f.num), f.bytes
 		b = rest
 	}
 	return CodeOK
