@@ -29,6 +29,8 @@ const patience = 60 * time.Second
 // the last one.
 var binaryDir string
 
+const buildFailed = "the program does not build"
+
 var builtBinary = sync.OnceValues(func() (string, error) {
 	var err error
 	if binaryDir, err = os.MkdirTemp("", "quorate-process-test"); err != nil {
@@ -36,7 +38,7 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 	}
 	file := filepath.Join(binaryDir, "quorate")
 	if out, err := exec.Command("go", "build", "-trimpath", "-overlay="+*processOverlay, "-o", file, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+		return "", fmt.Errorf("%s: %w\n%s", buildFailed, err, out)
 	}
 	return file, nil
 })

@@ -46,7 +46,10 @@ func TestPlantedBugsAreCaughtByProcesses(t *testing.T) {
 			}
 			name := string(caught[1])
 			out, err := exec.Command("go", "test", "-count=1", "-timeout=10m", "-run=^"+name+"$", ".", "-args", "-process.overlay="+overlay).CombinedOutput()
-			if err == nil || !bytes.Contains(out, []byte("--- FAIL: "+name)) {
+			switch {
+			case bytes.Contains(out, []byte(buildFailed)):
+				t.Errorf("it does not compile:\n%s", tail(string(out), 2000))
+			case err == nil || !bytes.Contains(out, []byte("--- FAIL: "+name)):
 				t.Errorf("it has survived %s: %v\n%s", name, err, tail(string(out), 2000))
 			}
 		})
