@@ -78,18 +78,20 @@ fuzz: go ## every fuzzer for FUZZTIME=10s; inputs that break something are kept 
 			$(GO) -C "$$dir" test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x . </dev/null; \
 		done; done
 
-process: build ## real servers as processes, with kill -9 and restarts
-	$(GO) test -count=1 -timeout 10m -run '^TestProcess' ./cmd/quorate
+process: build ## real servers as processes: kill -9, pauses, cut links, full and failing disks
+	$(GO) test -count=1 -timeout 15m -run '^TestProcess' ./cmd/quorate $(ARGS)
 
 # What was finished stays if it is interrupted; the next run goes on behind it.
 nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 STATES=2000000 KILLS=200 bound it)
 	bin/quorate sim --ledger docs/results/simulation.jsonl --seeds $(WORLDS)
 	bin/quorate sim --twice --seeds 1000
-	$(GO) test -count=1 -v -timeout 30m -run '^TestNoCrash' ./wal -crash.deep -crash.ledger ../docs/results/crash.jsonl
+	$(GO) test -count=1 -v -timeout 30m -run '^TestNoCrash' ./wal -crash.deep -crash.ledger $(CURDIR)/docs/results/crash.jsonl
 	$(GO) test -count=1 -v -timeout 2h -run '^TestExplore' ./raft -explore.deep $(STATES)
-	$(GO) test -count=1 -v -timeout 3h -run '^TestPlantedBugs' ./sim -planted all -planted.times 3
+	$(GO) test -count=1 -v -timeout 3h -run '^TestPlantedBugs' ./sim -planted all -planted.times 3 \
+		-planted.ledger $(CURDIR)/docs/results/planted.jsonl
+	$(GO) test -count=1 -v -timeout 1h -run '^TestPlantedBugsAreCaughtByProcesses' ./cmd/quorate -process.planted
 	$(GO) test -count=1 -v -timeout 3h -run '^TestProcessKilledLeaders' ./cmd/quorate \
-		-process.kills $(KILLS) -process.ledger ../../docs/results/process.jsonl
+		-process.kills $(KILLS) -process.ledger $(CURDIR)/docs/results/process.jsonl
 
 vuln: go ## known vulnerabilities in what we depend on (asks the Go vulnerability database)
 	$(GOVULNCHECK) ./...
