@@ -186,6 +186,7 @@ const maxHeld = 4096
 // hold keeps an event until the server goes on.
 func (s *server) hold(e *event) {
 	if e.kind == evDeliver && len(s.held) >= maxHeld {
+		s.world.wedges.onTheWay--
 		s.world.counts.Lost++
 		return
 	}

@@ -84,11 +84,13 @@ func (w *world) deliverAt(l *link, at int64, message []byte) {
 		message[bit/8] ^= 1 << (bit % 8)
 		flipped = true
 	}
+	w.wedges.onTheWay++
 	w.queue.add(event{at: at, kind: evDeliver, server: l.to, life: anyLife, number: uint64(l.from), data: flipped, bytes: message})
 }
 
 // deliver hands an arriving message to the server, as a link of the host does.
 func (w *world) deliver(s *server, e *event) {
+	w.wedges.onTheWay--
 	if w.link(int(e.number), s.index).cuts > 0 || !s.up {
 		w.counts.Lost++
 		return
