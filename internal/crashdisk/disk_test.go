@@ -93,7 +93,7 @@ func TestSameSeedGivesSameImage(t *testing.T) {
 		d.Crash(choice.FromSeed(seed), crashdisk.Weak)
 		return read(t, d, "f")
 	}
-	if image(1) != image(1) {
+	if first, second := image(1), image(1); first != second {
 		t.Error("one seed gave two images")
 	}
 }
