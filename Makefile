@@ -83,7 +83,7 @@ process: build ## real servers as processes: kill -9, pauses, cut links, full an
 
 # What was finished stays if it is interrupted; the next run goes on behind it.
 nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 STATES=2000000 KILLS=200 bound it)
-	bin/quorate sim --ledger docs/results/simulation.jsonl --seeds $(WORLDS)
+	bin/quorate sim --ledger docs/results/simulation.jsonl --seeds $(WORLDS) --commit "$$(git rev-parse --short=12 HEAD)"
 	bin/quorate sim --twice --seeds 1000
 	$(GO) test -count=1 -v -timeout 30m -run '^TestNoCrash' ./wal -crash.deep -crash.ledger $(CURDIR)/docs/results/crash.jsonl
 	$(GO) test -count=1 -v -timeout 2h -run '^TestExplore' ./raft -explore.deep $(STATES)
