@@ -42,9 +42,9 @@ func TestContentIsWhatASliceOfBytesWouldBe(t *testing.T) {
 				size = offset
 				c = c.truncate(int64(size))
 			default:
-				data := bytes.Repeat([]byte{byte(source.Choose("fill", 3))}, n)
-				copy(want[offset:], data)
-				c = c.write(int64(offset), data)
+				data := bytes.Repeat([]byte{byte(source.Choose("fill", 3))}, 1+source.Choose("zeros", n))
+				clear(want[offset+copy(want[offset:], data) : offset+n])
+				c = c.write(int64(offset), data, int64(n))
 				size = max(size, offset+n)
 			}
 			if c.size != int64(size) || !bytes.Equal(bytesOf(c), want[:size+3*blockBytes]) {
@@ -52,6 +52,11 @@ func TestContentIsWhatASliceOfBytesWouldBe(t *testing.T) {
 			}
 			if !bytes.Equal(bytesOf(before), shown) {
 				t.Fatalf("seed %d, step %d: the content before changed", seed, step)
+			}
+			for at := int64(0); at < limit; at += blockBytes {
+				if b := c.block(at); b != nil && (len(b) == 0 || len(b) > blockBytes || b[len(b)-1] == 0) {
+					t.Fatalf("seed %d, step %d: the block at %d is kept in %d bytes, the last of them a zero", seed, step, at, len(b))
+				}
 			}
 		}
 	}
@@ -100,16 +105,16 @@ func TestZerosAreNotStored(t *testing.T) {
 	}
 }
 
-func TestIsZeroLooksAtEveryByte(t *testing.T) {
+func TestWithoutZerosLooksAtEveryByte(t *testing.T) {
 	for _, n := range []int{0, 1, blockBytes - 1, blockBytes, blockBytes + 1, 3 * blockBytes} {
 		p := make([]byte, n)
-		if !isZero(p) {
-			t.Errorf("%d zeros are not", n)
+		if rest := withoutZeros(p); rest != nil {
+			t.Errorf("of %d zeros, %d are left", n, len(rest))
 		}
 		for i := 0; i < n; i += max(1, min(n-1-i, 511)) {
 			p[i] = 1
-			if isZero(p) {
-				t.Errorf("of %d bytes, number %d was not seen", n, i)
+			if rest := withoutZeros(p); len(rest) != i+1 {
+				t.Errorf("of %d bytes with only number %d not zero, %d are left", n, i, len(rest))
 			}
 			p[i] = 0
 		}
@@ -133,7 +138,7 @@ func TestClonesAndSyncsShareBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, then := d.state.inodes[1].file.current, c.state.inodes[1].file.current
-	if now.block(0) == then.block(0) || now.block(blockBytes) != then.block(blockBytes) {
+	if &now.block(0)[0] == &then.block(0)[0] || &now.block(blockBytes)[0] != &then.block(blockBytes)[0] {
 		t.Error("exactly the block that was written should differ")
 	}
 }

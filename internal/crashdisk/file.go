@@ -74,11 +74,7 @@ func (d *Disk) write(s *fileState, p []byte, offset int64) {
 	if len(p) == 0 {
 		return
 	}
-	w := write{seq: d.state.nextSeq(), offset: offset, bytes: int64(len(p))}
-	if !isZero(p) {
-		w.data = bytes.Clone(p)
-	}
-	s.add(w)
+	s.add(write{seq: d.state.nextSeq(), offset: offset, bytes: int64(len(p)), data: bytes.Clone(withoutZeros(p))})
 }
 
 // room returns how many of n bytes at offset there is room for, and why not for all.

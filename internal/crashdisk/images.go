@@ -96,7 +96,7 @@ func (i *item) barren(s *state, sector int, options *Options) bool {
 	}
 	before := make([]byte, sectorBytes)
 	f.base.read(before, start)
-	return isZero(before)
+	return withoutZeros(before) == nil
 }
 
 // pending lists what a crash may lose, in the order in which it was done.

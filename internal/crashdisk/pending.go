@@ -15,7 +15,7 @@ type write struct {
 	resizes  bool   // the length of the file changed with it
 	offset   int64  // where the data went
 	bytes    int64  // how many
-	data     []byte // nil if they are all zeros; never changed
+	data     []byte // these bytes, without the zeros at their end; never changed
 }
 
 // apply returns the content after the whole of w.
@@ -26,7 +26,7 @@ func (w *write) apply(c content) content {
 	case w.data == nil:
 		return c.writeZeros(w.offset, w.bytes)
 	default:
-		return c.write(w.offset, w.data)
+		return c.write(w.offset, w.data, w.bytes)
 	}
 }
 

@@ -45,7 +45,7 @@ func (w *write) land(c content, v verdict, options *Options) content {
 	for i := range pieces {
 		pieces[i].fill(region, w, start)
 	}
-	return c.write(start, region)
+	return c.write(start, region, int64(len(region)))
 }
 
 // pieces cuts a write into sectors, with everything lost.
@@ -93,11 +93,7 @@ func (p *piece) fill(region []byte, w *write, start int64) {
 
 // copyTo copies what the write has for the bytes from offset on.
 func (w *write) copyTo(p []byte, offset int64) {
-	if w.data == nil {
-		clear(p)
-	} else {
-		copy(p, w.data[offset-w.offset:])
-	}
+	clear(p[copy(p, w.data[min(offset-w.offset, int64(len(w.data))):]):])
 }
 
 // scribble fills p with noise (xorshift64).

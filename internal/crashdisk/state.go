@@ -43,7 +43,11 @@ func (n names) with(name string, inode int) names {
 	case inode == none:
 		return n
 	default:
-		return slices.Insert(slices.Clip(n), i, entry{name, inode})
+		next := make(names, len(n)+1)
+		copy(next, n[:i])
+		next[i] = entry{name, inode}
+		copy(next[i+1:], n[i:])
+		return next
 	}
 }
 
@@ -234,10 +238,17 @@ func (s *state) change(edits ...edit) {
 // syncDir makes the names in a directory durable.
 func (s *state) syncDir(dir int) {
 	chosen := syncedWith(s.changes, dir)
+	all := !slices.Contains(chosen, false)
 	var left []change
 	for i, c := range s.changes {
-		if !chosen[i] {
+		switch {
+		case !chosen[i]:
 			left = append(left, c)
+			continue
+		case all: // the same, without a list of names for every change
+			for _, e := range c.all() {
+				s.inodes[e.dir].durable = s.inodes[e.dir].current
+			}
 			continue
 		}
 		for _, e := range c.all() {
