@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/wire"
 )
@@ -78,8 +79,9 @@ func (r *recovery) run() error {
 // readHeaders finds out which segments make up the log: the last one that was begun, the one before it
 // as its header says, and so on. Others are blank, or were begun and replaced.
 func (r *recovery) readHeaders() error {
+	block := make([]byte, blockBytes)
 	for _, s := range r.files {
-		header, err := s.readHeader()
+		header, err := s.readHeader(block)
 		if err != nil && !errors.Is(err, errNoHeader) {
 			return err
 		}
@@ -99,12 +101,13 @@ func (r *recovery) readHeaders() error {
 		case uint64(s.number) == wanted && !s.begun():
 			return &DamageError{File: s.name, Reason: "the header of the segment is damaged"}
 		case uint64(s.number) == wanted || wanted == 0 && len(r.inUse) == 0 && s.begun():
-			r.inUse = append([]*segment{s}, r.inUse...)
+			r.inUse = append(r.inUse, s) // the last one first, up to here
 			wanted = s.header.previous
 		case uint64(s.number) < wanted && s.begun():
 			return &DamageError{File: segmentName(r.log.options.Dir, uint32(wanted)), Reason: "the file is missing, with others before and after it"}
 		}
 	}
+	slices.Reverse(r.inUse)
 	if len(r.inUse) == 0 && len(r.files) > 0 && r.files[0].number != 1 {
 		return &DamageError{File: r.files[0].name, Reason: "the header of the segment is damaged, or segments are missing"}
 	}
@@ -114,15 +117,15 @@ func (r *recovery) readHeaders() error {
 // begun reports whether the segment has a header.
 func (s *segment) begun() bool { return s.header.number != 0 }
 
-func (s *segment) readHeader() (segmentHeader, error) {
-	var b [blockBytes]byte
+// readHeader reads the header, by way of a block that is overwritten.
+func (s *segment) readHeader(block []byte) (segmentHeader, error) {
 	if s.bytes < blockBytes {
 		return segmentHeader{}, errNoHeader
 	}
-	if err := s.readAt(b[:], 0); err != nil {
+	if err := s.readAt(block, 0); err != nil {
 		return segmentHeader{}, err
 	}
-	h, err := decodeSegmentHeader(b[:])
+	h, err := decodeSegmentHeader(block)
 	if err != nil && !errors.Is(err, errNoHeader) {
 		return h, fmt.Errorf("segment %s: %w", s.name, err)
 	}
