@@ -246,7 +246,7 @@ func (sh *Shadow) End(view View, ticket raft.Ticket) error {
 // clients, and commits of the leader. It returns how far that went, and what the rest needs.
 func (s *State) become(seen *View, log, settled *Log, durable *Persistent) (far int, needs string) {
 	if s.Role != seen.Role || s.CurrentTerm != seen.CurrentTerm {
-		return 0, fmt.Sprintf("an election or its end: %v of term %d", seen.Role, seen.CurrentTerm)
+		return 0, "an election or its end" // which one the view says; and this is asked too often to spell it out
 	}
 	if s.VotedFor != seen.VotedFor {
 		return 1, fmt.Sprintf("Vote: for %d", seen.VotedFor)
