@@ -56,29 +56,48 @@ var eventNames = [...]string{
 
 func (k eventKind) String() string { return eventNames[k] }
 
-// queue holds the events to come: a binary heap.
+// queue holds the events to come: a binary heap of their times, which are small and easily moved, and
+// the events in slots that stay where they are.
 type queue struct {
-	heap []event
+	heap  []moment
+	slots []event
+	free  []int32 // slots
+	seq   uint64
+}
+
+// moment is when the event in a slot is due.
+type moment struct {
+	at   int64
 	seq  uint64
+	slot int32
+}
+
+func (m *moment) before(other *moment) bool {
+	return m.at < other.at || m.at == other.at && m.seq < other.seq
 }
 
 func (q *queue) add(e event) {
 	q.seq++
 	e.seq = q.seq
-	q.heap = append(q.heap, e)
+	m := moment{at: e.at, seq: e.seq}
+	if last := len(q.free) - 1; last >= 0 {
+		m.slot, q.free = q.free[last], q.free[:last]
+		q.slots[m.slot] = e
+	} else {
+		m.slot = int32(len(q.slots))
+		q.slots = append(q.slots, e)
+	}
+	q.heap = append(q.heap, m)
 	i := len(q.heap) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
-		if !q.heap[i].before(&q.heap[parent]) {
+		if !m.before(&q.heap[parent]) {
 			break
 		}
-		q.heap[i], q.heap[parent] = q.heap[parent], q.heap[i]
+		q.heap[i] = q.heap[parent]
 		i = parent
 	}
-}
-
-func (e *event) before(other *event) bool {
-	return e.at < other.at || e.at == other.at && e.seq < other.seq
+	q.heap[i] = m
 }
 
 // next takes out the earliest event; false if there is none.
@@ -86,24 +105,30 @@ func (q *queue) next() (event, bool) {
 	if len(q.heap) == 0 {
 		return event{}, false
 	}
-	first := q.heap[0]
+	slot := q.heap[0].slot
+	first := q.slots[slot]
+	q.slots[slot] = event{}
+	q.free = append(q.free, slot)
 	last := len(q.heap) - 1
-	q.heap[0] = q.heap[last]
-	q.heap[last] = event{}
+	m := q.heap[last] // looks for its new place, from the top down
 	q.heap = q.heap[:last]
 	i := 0
 	for {
 		child := 2*i + 1
 		if child >= last {
-			return first, true
+			break
 		}
 		if right := child + 1; right < last && q.heap[right].before(&q.heap[child]) {
 			child = right
 		}
-		if !q.heap[child].before(&q.heap[i]) {
-			return first, true
+		if !q.heap[child].before(&m) {
+			break
 		}
-		q.heap[i], q.heap[child] = q.heap[child], q.heap[i]
+		q.heap[i] = q.heap[child]
 		i = child
 	}
+	if last > 0 {
+		q.heap[i] = m
+	}
+	return first, true
 }

@@ -33,8 +33,9 @@ type server struct {
 	log     *wal.Log
 	inbox   []replica.Input
 	spare   []replica.Input
-	turning bool // a turn is planned
-	hasTick bool // a tick is in the inbox
+	peers   []raft.PeerStatus // kept for its room
+	turning bool              // a turn is planned
+	hasTick bool              // a tick is in the inbox
 	storage storage
 	// gotReply: the replica is about to see an acknowledgement.
 	gotReply bool

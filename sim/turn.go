@@ -19,7 +19,8 @@ func (s *server) turn() {
 	core := s.replica.Core()
 	s.checks.Stepped(inputs, work.Writes, check.ViewOf(core))
 	if s.gotReply && core.Role() == raft.Leader {
-		s.checks.Believes(core.Status().Peers)
+		s.peers = core.AppendPeers(s.peers[:0])
+		s.checks.Believes(s.peers)
 	}
 	s.gotReply = false
 	s.watchTurn(inputs, &work)
