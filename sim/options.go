@@ -65,6 +65,7 @@ type Counts struct {
 	Events, Messages, Lost, Duplicated, Flipped          int
 	Elections, LeaderChanges, Terms                      int
 	Crashes, CrashesWithLoss, Kills, CrashesInRecovery   int
+	Mistakes                                             int
 	DiskErrors, Pauses, Partitions, OneWay               int
 	Clogs, SlowDisks, ClockChanges                       int
 	TornTails, Truncations, Reconciled, PeerFetches      int
@@ -101,6 +102,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"elections", &c.Elections}, {"leader changes", &c.LeaderChanges}, {"terms", &c.Terms},
 		{"crashes", &c.Crashes}, {"crashes that lost unsynced data", &c.CrashesWithLoss},
 		{"kills without loss", &c.Kills}, {"crashes during recovery", &c.CrashesInRecovery},
+		{"starts on the disk of another", &c.Mistakes},
 		{"disk errors", &c.DiskErrors}, {"pauses", &c.Pauses},
 		{"partitions", &c.Partitions}, {"partitions in one direction", &c.OneWay},
 		{"links clogged", &c.Clogs}, {"disks slow for a while", &c.SlowDisks}, {"clocks that changed their pace", &c.ClockChanges},

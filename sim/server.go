@@ -58,7 +58,7 @@ type server struct {
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, mistaken string
 }
 
 func newServer(w *world, index int) *server {
@@ -68,7 +68,7 @@ func newServer(w *world, index int) *server {
 		tick: label("tick"), rate: label("rate"), turn: label("turn"), sync: label("sync"), prepare: label("prepare"),
 		apply: label("apply"), read: label("read"), flush: label("flush"), remove: label("remove"), known: label("known"),
 		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
-		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"),
+		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), mistaken: label("mistaken"),
 	}
 	s.checks = w.check.Server(s.id)
 	s.disk = crashdisk.New(w.plan.disk)
@@ -85,6 +85,9 @@ func (s *server) start() {
 	if w.dice.chance(s.labels.recovery, w.plan.crashInRecovery) && !w.ending {
 		s.failing = true
 		s.disk.StopAt(s.disk.Operation() + 1 + w.dice.below(s.labels.operation, 40))
+	}
+	if s.kept && !s.failing && w.dice.chance(s.labels.mistaken, mistakes) {
+		s.startsAsAnother()
 	}
 	if err := s.open(); err != nil {
 		if s.failing && errors.Is(err, crashdisk.ErrCrashed) {

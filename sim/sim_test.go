@@ -85,6 +85,7 @@ func wantEverythingSometimes(t *testing.T, c *sim.Counts) {
 		{"crashes that lost unsynced data", c.CrashesWithLoss, 2_000},
 		{"kills", c.Kills, 300},
 		{"crashes during recovery", c.CrashesInRecovery, 200},
+		{"starts on the disk of another", c.Mistakes, 500},
 		{"disk errors", c.DiskErrors, 500},
 		{"pauses", c.Pauses, 1_000},
 		{"partitions", c.Partitions, 2_000},
