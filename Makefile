@@ -4,6 +4,8 @@ GO          ?= go
 SEEDS       ?= 1000
 SECONDS     ?= 30
 N           ?= 5
+TIMES       ?= 1
+LEDGER      ?=
 FUZZTIME    ?= 10s
 ARGS        ?=
 
@@ -68,8 +70,9 @@ sim: build ## SEEDS=1000 simulated worlds of SECONDS=30 simulated seconds each
 lab: build ## play a scenario on the real core, step by step (ARGS=figure-8; without: the list)
 	@bin/quorate lab $(or $(ARGS),--list)
 
-planted: go ## plant N=5 known bugs, one at a time; the simulator must catch each
-	$(GO) test -count=1 -v -timeout 30m -run '^TestPlantedBugs' ./sim -planted $(N)
+planted: go ## plant N=5 known bugs, each TIMES=1 times; the simulator must catch each (LEDGER=FILE keeps what came of it)
+	$(GO) test -count=1 -v -timeout 4h -run '^TestPlantedBugs' ./sim -planted $(N) -planted.times $(TIMES) \
+		$(if $(LEDGER),-planted.ledger $(abspath $(LEDGER)))
 
 fuzz: go ## every fuzzer for FUZZTIME=10s; inputs that break something are kept under testdata
 	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
