@@ -11,7 +11,7 @@
 //
 // A world draws what kind of world it is first (plan.go): how many servers, how they are tuned, how
 // fast its disks and links are, and which kinds of faults it has how often. Each kind is left out of
-// half of the worlds; a tenth of them are calm. At the end nothing new goes wrong, and everything must
+// half of the worlds; one in forty is calm. At the end nothing new goes wrong, and everything must
 // come right: a leader, an answer for everybody who waits, service at every server, equal logs and
 // states, and then rest. What heals is drawn too, because faults that pass hide what goes on for ever
 // only as long as they do:

@@ -50,7 +50,7 @@ func TestMarksHaveNamesOfTheirOwn(t *testing.T) {
 // TestCalmWorldsSetNoMarksOfCrashes holds marks against worlds in which they cannot be set.
 func TestCalmWorldsSetNoMarksOfCrashes(t *testing.T) {
 	calm := 0
-	for seed := uint64(1); seed <= 60; seed++ {
+	for seed := uint64(1); seed <= 240; seed++ {
 		w := newWorld(Options{Seed: seed, Simulated: 3 * time.Second}.withDefaults())
 		if !w.plan.calm {
 			continue

@@ -65,7 +65,7 @@ func (p *plan) electionTimeout() int64 {
 // drawPlan draws the plan of a world.
 func drawPlan(d dice) plan {
 	p := plan{tick: int64(10 * time.Millisecond)}
-	p.calm = d.chance("plan.calm", 100_000)
+	p.calm = d.chance("plan.calm", 25_000)
 	p.servers = [...]int{1, 2, 3, 3, 3, 3, 3, 4, 5, 5}[d.below("plan.servers", 10)]
 	p.drawReplica(d)
 	p.drawSpeeds(d)
