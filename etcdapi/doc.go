@@ -5,16 +5,16 @@
 //
 // These are served, as etcd 3.7 does:
 //
-//	etcdserverpb.KV            Range, Put, DeleteRange, Txn, Compact
-//	etcdserverpb.Maintenance   Status
+//	etcdserverpb.KV            Range, RangeStream, Put, DeleteRange, Txn, Compact
+//	etcdserverpb.Maintenance   Status, HashKV
 //	etcdserverpb.Cluster       MemberList
 //	grpc.health.v1.Health      Check, Watch, for the service ""
 //	HTTP, GET                  /health /livez /readyz /version /metrics /debug/pprof (if enabled)
 //
 // Everything else of etcd's API is registered nowhere, so that gRPC itself answers Unimplemented and
-// nothing is pretended: KV.RangeStream; the other methods of Maintenance (Alarm, Defragment, Hash,
-// HashKV, Snapshot, MoveLeader, Downgrade) and of Cluster (MemberAdd, MemberRemove, MemberUpdate,
-// MemberPromote); the services Watch, Lease, Auth, Lock and Election; and the JSON gateway.
+// nothing is pretended: the other methods of Maintenance (Alarm, Defragment, Hash, Snapshot, MoveLeader,
+// Downgrade) and of Cluster (MemberAdd, MemberRemove, MemberUpdate, MemberPromote); the services Watch,
+// Lease, Auth, Lock and Election; and the JSON gateway.
 //
 // A request's bytes are not decoded into etcd's types and encoded again: package kv reads them where
 // they are, they go into the log as they came, and what kv says to them goes behind a header as the

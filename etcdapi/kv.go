@@ -28,6 +28,8 @@ func (s *Server) kvService() *grpc.ServiceDesc {
 		}),
 		s.unary(name, "Txn", s.txn),
 		s.unary(name, "Compact", s.compact),
+	}, Streams: []grpc.StreamDesc{
+		{StreamName: "RangeStream", ServerStreams: true, Handler: s.rangeStream(s.newMethod(name, "RangeStream", "server_stream"))},
 	}}
 }
 

@@ -39,6 +39,10 @@ type Store interface {
 	// Range and ReadOnlyTxn answer from what is applied now. The error is the engine's.
 	Range(request []byte) (kv.Answer, error)
 	ReadOnlyTxn(request []byte) (kv.Answer, error)
+	// RangeChunks answers a range in pieces.
+	RangeChunks(request []byte) (*kv.Chunks, error)
+	// HashKV hashes what is retained as of a revision.
+	HashKV(revision int64) (kv.KVHash, kv.Code, error)
 	// Revision is that of the last change applied.
 	Revision() int64
 }
