@@ -124,6 +124,10 @@ func (f *fakeServer) Status(ctx context.Context, r *pb.StatusRequest) (*pb.Statu
 	return answerWith(f, ctx, r, &pb.StatusResponse{Header: &pb.ResponseHeader{ClusterId: 1, MemberId: 10}, Leader: leader, RaftTerm: 2})
 }
 
+func (f *fakeServer) HashKV(ctx context.Context, r *pb.HashKVRequest) (*pb.HashKVResponse, error) {
+	return answerWith(f, ctx, r, &pb.HashKVResponse{Hash: 77, HashRevision: max(5, r.Revision), CompactRevision: -1})
+}
+
 func (f *fakeServer) MemberList(ctx context.Context, r *pb.MemberListRequest) (*pb.MemberListResponse, error) {
 	return answerWith(f, ctx, r, &pb.MemberListResponse{Members: []*pb.Member{{ID: 10, Name: "s1", ClientURLs: []string{"http://" + f.address}}}})
 }
@@ -294,4 +298,28 @@ func TestStatusIsBadNewsUnlessAllIsWell(t *testing.T) {
 	f.ask("", "status").expect(t, "no leader", exitFailed, "there is no leader")
 	f.set(behaviour{silent: true})
 	f.ask("", "status").expect(t, "a silent server", exitFailed, "does not answer within 50ms")
+}
+
+func TestEndpointsAreAskedOneByOne(t *testing.T) {
+	f, absent := startFake(t), nobody(t)
+	f.ask("", "endpoint health").expect(t, "health", exitDone, f.address+" is healthy: successfully committed proposal: took = ")
+	f.ask("", "endpoint health --cluster").expect(t, "health of the cluster", exitDone, "http://"+f.address+" is healthy")
+	both := runOf("endpoint", "health", "--endpoints", f.address+","+absent)
+	both.expect(t, "health of one that is not there", exitFailed, absent+" is unhealthy: failed to commit proposal: connect: connection refused\n")
+	both.expect(t, "health of the other", exitFailed, f.address+" is healthy")
+	both.expect(t, "verdict", exitFailed, "unhealthy cluster")
+	f.ask("", "endpoint status").expect(t, "status", exitDone, f.address+", a, ")
+	f.ask("", "endpoint hashkv --rev 8").expect(t, "hash", exitDone, f.address+", 77, 8\n")
+	if r := lastRequest[*pb.HashKVRequest](t, f); r.Revision != 8 {
+		t.Errorf("asked for revision %d", r.Revision)
+	}
+	runOf("endpoint", "hashkv", "--endpoints", f.address+","+f.address).expect(t, "two hashes", exitDone, "2 servers hold the same.\n")
+	runOf("endpoint", "hashkv", "--endpoints", f.address+","+absent).expect(t, "one hash of two", exitFailed, "1 of 2 answer.\n")
+	f.set(behaviour{silent: true})
+	f.ask("", "endpoint health").expect(t, "health of a silent server", exitFailed, "does not answer within 50ms")
+	f.set(behaviour{err: status.Error(codes.PermissionDenied, "etcdserver: permission denied")})
+	f.ask("", "endpoint health").expect(t, "health where the key may not be read", exitDone, "is healthy")
+	for _, line := range []string{"endpoint", "endpoint hash", "endpoint hashkv --rev -1"} {
+		f.ask("", line).expect(t, line, exitUsage, "")
+	}
 }

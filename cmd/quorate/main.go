@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/cmd/quorate/internal/show"
 )
 
 // Exit statuses. They are part of the interface: scripts rely on them, and "quorate --help" lists them.
@@ -51,7 +53,7 @@ func commands(w *world) []*cobra.Command {
 	return []*cobra.Command{
 		serveCommand(w), upCommand(w), keyCommand(w),
 		putCommand(w), getCommand(w), delCommand(w), txnCommand(w), compactCommand(w),
-		statusCommand(w), memberCommand(w), versionCommand(w),
+		statusCommand(w, show.Table), endpointCommand(w), memberCommand(w), versionCommand(w),
 		simCommand(w), labCommand(w),
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -14,7 +12,8 @@ import (
 	"github.com/quorate/quorate/cmd/quorate/internal/show"
 )
 
-func statusCommand(w *world) *cobra.Command {
+// statusCommand is quorate status, and with etcdctl's format also quorate endpoint status.
+func statusCommand(w *world, otherwise show.Format) *cobra.Command {
 	var client clientFlags
 	cluster := false
 	cmd := &cobra.Command{
@@ -31,20 +30,11 @@ target, downgrade.`,
   quorate status -w json`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := client.complete(cmd, w); err != nil {
-				return err
-			}
-			printer, err := client.printer(w, show.Table)
+			printer, err := client.prepare(cmd, w, otherwise, cluster)
 			if err != nil {
 				return err
 			}
-			endpoints := client.endpoints
-			if cluster {
-				if endpoints, err = client.memberEndpoints(cmd.Context()); err != nil {
-					return err
-				}
-			}
-			return client.status(cmd.Context(), w, printer, endpoints)
+			return client.status(cmd.Context(), w, printer)
 		},
 	}
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "ask all servers of the cluster that the endpoints belong to")
@@ -53,13 +43,8 @@ target, downgrade.`,
 }
 
 // status asks all endpoints at once, and prints and judges their answers.
-func (f *clientFlags) status(ctx context.Context, w *world, printer *show.Printer, endpoints []string) error {
-	states := make([]show.Endpoint, len(endpoints))
-	var asking sync.WaitGroup
-	for i, endpoint := range endpoints {
-		asking.Go(func() { states[i] = probe(ctx, endpoint, f.dialTimeout, f.commandTimeout) })
-	}
-	asking.Wait()
+func (f *clientFlags) status(ctx context.Context, w *world, printer *show.Printer) error {
+	states := atEach(ctx, f, f.probe)
 	if err := printer.Statuses(states); err != nil {
 		return failed(err)
 	}
@@ -76,27 +61,12 @@ func (f *clientFlags) status(ctx context.Context, w *world, printer *show.Printe
 }
 
 // probe asks one server how it is.
-func probe(ctx context.Context, endpoint string, dialTimeout, timeout time.Duration) show.Endpoint {
-	state := show.Endpoint{Address: endpoint}
-	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	if state.Err = dial(dialing, endpoint); state.Err != nil {
-		return state
-	}
-	client, err := newClient([]string{endpoint}, dialTimeout)
+func (f *clientFlags) probe(ctx context.Context, endpoint string, c *clientv3.Client, err error) show.Endpoint {
 	if err != nil {
-		state.Err = err
-		return state
+		return show.Endpoint{Address: endpoint, Err: err}
 	}
-	defer client.Close()
-	ctx, cancel = context.WithTimeout(ctx, timeout)
-	defer cancel()
-	answer, err := client.Status(ctx, endpoint)
-	if isWaiting(err) {
-		err = fmt.Errorf("takes connections, but does not answer within %v", timeout)
-	}
-	state.Status, state.Err = (*pb.StatusResponse)(answer), err
-	return state
+	answer, err := c.Status(ctx, endpoint)
+	return show.Endpoint{Address: endpoint, Status: (*pb.StatusResponse)(answer), Err: f.silence(err)}
 }
 
 // memberEndpoints returns where clients find the servers of the cluster.

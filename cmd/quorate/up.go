@@ -115,19 +115,14 @@ func watchChildren(l *layout, children []supervise.Child, told <-chan os.Signal,
 
 // askAgainAndAgain asks all servers how they are, about once a second, until ctx ends.
 func askAgainAndAgain(ctx context.Context, endpoints []string, answers chan<- []show.Endpoint) {
+	asks := clientFlags{endpoints: endpoints, dialTimeout: refreshInterval / 2, commandTimeout: refreshInterval / 2}
 	next := time.NewTicker(refreshInterval)
 	defer next.Stop()
 	for {
-		states := make([]show.Endpoint, len(endpoints))
-		var asking sync.WaitGroup
-		for i, endpoint := range endpoints {
-			asking.Go(func() { states[i] = probe(ctx, endpoint, refreshInterval/2, refreshInterval/2) })
-		}
-		asking.Wait()
 		select {
 		case <-ctx.Done():
 			return
-		case answers <- states:
+		case answers <- atEach(ctx, &asks, asks.probe):
 		}
 		select {
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -26,6 +27,10 @@ func status(id, leader, term uint64) *pb.StatusResponse {
 	return &pb.StatusResponse{Header: &pb.ResponseHeader{ClusterId: 7, MemberId: id, Revision: 5, RaftTerm: term}, Version: "3.7.3",
 		StorageVersion: "3.7.0", DbSize: 20480, DbSizeInUse: 16384, DbSizeQuota: 2 << 30,
 		Leader: leader, RaftIndex: 14, RaftTerm: term, RaftAppliedIndex: 13}
+}
+
+func hash(hash uint32, revision, compact int64) *pb.HashKVResponse {
+	return &pb.HashKVResponse{Header: header(), Hash: hash, HashRevision: revision, CompactRevision: compact}
 }
 
 var errRefused = errors.New("connection refused")
@@ -70,6 +75,12 @@ var answers = []struct {
 		learner.IsLearner = true
 		return p.Statuses([]Endpoint{{Address: "127.0.0.1:2379", Status: status(10, 10, 2)}, {Address: "127.0.0.1:22379", Status: status(11, 10, 2)},
 			{Address: "127.0.0.1:32379", Err: errRefused}, {Address: "127.0.0.1:42379", Status: noLeader}, {Address: "127.0.0.1:52379", Status: learner}})
+	}},
+	{"healths", func(p *Printer) error {
+		return p.Healths([]Health{{Address: "127.0.0.1:2379", Took: 1234567}, {Address: "127.0.0.1:22379", Took: 5e9, Err: errRefused}})
+	}},
+	{"hashes", func(p *Printer) error {
+		return p.Hashes([]Hash{{Address: "127.0.0.1:2379", Answer: hash(7, 5, -1)}, {Address: "127.0.0.1:22379", Err: errRefused}})
 	}},
 }
 
@@ -193,6 +204,27 @@ func TestServersAreJudgedTogether(t *testing.T) {
 		verdict, well := Judge(test.endpoints)
 		if verdict != test.want || well != test.well {
 			t.Errorf("%s: got %q, %v; want %q, %v", test.name, verdict, well, test.want, test.well)
+		}
+	}
+}
+
+func TestHashesThatDifferAreToldFromThoseThatCannotBeCompared(t *testing.T) {
+	for _, test := range []struct {
+		what    string
+		hashes  []Hash
+		verdict string
+		well    bool
+	}{
+		{"equal", []Hash{{Answer: hash(1, 5, 2)}, {Answer: hash(1, 5, 2)}, {Answer: hash(1, 5, 2)}}, "3 servers hold the same.", true},
+		{"different", []Hash{{Address: "a", Answer: hash(1, 5, 2)}, {Address: "b", Answer: hash(2, 5, 2)}}, "a and b DIFFER at revision 5", false},
+		{"of different revisions", []Hash{{Answer: hash(1, 5, 2)}, {Answer: hash(2, 6, 2)}}, "--rev", true},
+		{"of different compactions", []Hash{{Answer: hash(1, 5, 2)}, {Answer: hash(2, 5, 3)}}, "--rev", true},
+		{"different, and another elsewhere", []Hash{{Answer: hash(9, 4, 2)}, {Answer: hash(1, 5, 2)}, {Answer: hash(2, 5, 2)}}, "DIFFER", false},
+		{"one", []Hash{{Answer: hash(1, 5, 2)}}, "--cluster", true},
+		{"one is silent", []Hash{{Answer: hash(1, 5, 2)}, {Err: errRefused}}, "1 of 2 answer.", false},
+	} {
+		if verdict, well := JudgeHashes(test.hashes); !strings.Contains(verdict, test.verdict) || well != test.well {
+			t.Errorf("%s: %q, %v; want %q, %v", test.what, verdict, well, test.verdict, test.well)
 		}
 	}
 }
