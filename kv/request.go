@@ -197,6 +197,9 @@ type compactRequest struct {
 	physical bool
 }
 
+// CompactionRequest encodes etcd's request to compact up to a revision, for those who compact by themselves.
+func CompactionRequest(revision int64) []byte { return appendInt(nil, 1, revision) }
+
 func (c *compactRequest) decode(b []byte) Code {
 	for len(b) > 0 {
 		f, rest, code := nextField(b)

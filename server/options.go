@@ -61,6 +61,10 @@ type Options struct {
 	MaxRequestBytes int
 	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.
 	MaxTxnOps int
+	// AutoCompactionMode and AutoCompactionRetention say how much history is kept without anybody
+	// compacting (--auto-compaction-mode, --auto-compaction-retention): of the last 8 hours ("periodic"
+	// and "8" or "8h"), or the last 1000 revisions ("revision" and "1000"). Default: all of it.
+	AutoCompactionMode, AutoCompactionRetention string
 	// EnablePprof serves Go's profiles under /debug/pprof (--enable-pprof).
 	EnablePprof bool
 
@@ -153,6 +157,8 @@ func (o Options) Validate() error {
 		"--max-request-bytes %d: it must be from 1 to %d", d.MaxRequestBytes, kv.MaxRequestBytes)
 	w.unless(d.MaxTxnOps > 0 && d.MaxTxnOps <= kv.MaxTxnOps,
 		"--max-txn-ops %d: it must be from 1 to %d", d.MaxTxnOps, kv.MaxTxnOps)
+	_, err := parseRetention(d.AutoCompactionMode, d.AutoCompactionRetention)
+	w.unless(err == nil, "--auto-compaction-mode, --auto-compaction-retention: %w", err)
 	return errors.Join(w.errs...)
 }
 

@@ -45,7 +45,7 @@ type Server struct {
 	done      chan struct{} // closed when nothing is served any more
 	ended     sync.Once     // closes done
 	cancel    context.CancelFunc
-	context   context.Context // ends the flusher and the remover
+	context   context.Context // ends the flusher, the remover and the compactor
 	running   sync.WaitGroup
 
 	closing  sync.Once
@@ -171,7 +171,11 @@ func (s *Server) startGroup() (err error) {
 		return explain(err, &s.options)
 	}
 	s.leaders.Group = s.group
-	return nil
+	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
+	if keep.interval() > 0 {
+		s.running.Go(func() { s.compactByItself(s.context, keep) })
+	}
+	return err
 }
 
 func (s *Server) serve() (err error) {

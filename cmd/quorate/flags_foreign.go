@@ -27,7 +27,7 @@ func etcdFlags() *foreignFlags {
 		"peer-trusted-ca-file", "self-signed-cert-validity", "tls-max-version", "tls-min-version", "trusted-ca-file",
 
 		// watching over it
-		"auto-compaction-mode", "auto-compaction-retention", "bootstrap-defrag-threshold-megabytes", "compact-hash-check-time",
+		"bootstrap-defrag-threshold-megabytes", "compact-hash-check-time",
 		"compaction-batch-limit", "compaction-sleep-interval", "corrupt-check-time", "distributed-tracing-address",
 		"distributed-tracing-instance-id", "distributed-tracing-sampling-rate", "distributed-tracing-service-name",
 		"downgrade-check-time", "enable-distributed-tracing", "enable-grpc-gateway", "enable-log-rotation", "feature-gates",

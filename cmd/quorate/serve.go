@@ -90,6 +90,8 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 	flags.Int64Var(&f.heartbeatMillis, "heartbeat-interval", 100, "milliseconds between signs of life of a leader")
 	flags.Int64Var(&f.electionMillis, "election-timeout", 1000, "milliseconds without one until a new leader is elected")
 	flags.IntVar(&o.MaxRequestBytes, "max-request-bytes", 3<<19, "most bytes of a request")
+	flags.StringVar(&o.AutoCompactionMode, "auto-compaction-mode", "periodic", "how --auto-compaction-retention counts: periodic or revision")
+	flags.StringVar(&o.AutoCompactionRetention, "auto-compaction-retention", "0", "how much history is kept: hours, or 30m (periodic), or revisions (revision); 0: all")
 	flags.IntVar(&o.MaxTxnOps, "max-txn-ops", 128, "most operations of a transaction")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text (or console), or json; the log goes to standard error")
