@@ -25,7 +25,7 @@ RACE_LEAVES_OUT := /(raft|wire|sim|check|check/spec|scenario|internal/tidy)$$
 RACE_PACKAGES    = $$($(GO) list ./... | grep -vE '$(RACE_LEAVES_OUT)')
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test check fix race bench sim lab planted fuzz process nightly vuln clean go gcc
+.PHONY: help up build test check fix race bench differ sim lab planted fuzz process nightly vuln clean go gcc
 
 help: ## print this list
 	@echo 'Quorate: what make can do'
@@ -63,6 +63,9 @@ race: go gcc ## the tests of all packages with goroutines under the race detecto
 
 bench: build ## compare with etcd, side by side in one run (ARGS="-help" tells what can be varied)
 	$(GO) -C bench run . -quorate ../bin/quorate $(ARGS)
+
+differ: build ## ask etcd and Quorate the same, at random, and compare every field (ARGS="-n 100000 -seed 7")
+	$(GO) -C bench run ./differ -quorate ../bin/quorate $(ARGS)
 
 sim: build ## SEEDS=1000 simulated worlds of SECONDS=30 simulated seconds each
 	bin/quorate sim --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)

@@ -33,7 +33,9 @@ func (s *Store) RangeChunks(request []byte) (*Chunks, error) {
 	if code := c.request.decode(request); code != CodeOK {
 		return nil, code
 	}
-	if c.request.target != sortByKey || c.request.order == orderDescend || c.request.hasFilters() {
+	// A target without an order is passed over, as etcd does here.
+	switch r := &c.request; {
+	case r.hasFilters(), r.order == orderDescend, r.order == orderAscend && r.target != sortByKey:
 		return nil, ErrUnordered
 	}
 	return c, nil

@@ -103,7 +103,8 @@ func TestRangeInPiecesIsRefused(t *testing.T) {
 	}{
 		{"no key", &pb.RangeRequest{}, kv.CodeKeyNotProvided},
 		{"downwards", &pb.RangeRequest{Key: []byte("a"), SortOrder: pb.RangeRequest_DESCEND}, kv.ErrUnordered},
-		{"by version", &pb.RangeRequest{Key: []byte("a"), SortTarget: pb.RangeRequest_VERSION}, kv.ErrUnordered},
+		{"by version", &pb.RangeRequest{Key: []byte("a"), SortTarget: pb.RangeRequest_VERSION, SortOrder: pb.RangeRequest_ASCEND}, kv.ErrUnordered},
+		{"by version, without an order", &pb.RangeRequest{Key: []byte("a"), SortTarget: pb.RangeRequest_VERSION}, nil},
 		{"filtered", &pb.RangeRequest{Key: []byte("a"), MinModRevision: 2}, kv.ErrUnordered},
 		{"upwards by key, which is the order", &pb.RangeRequest{Key: []byte("a"), SortOrder: pb.RangeRequest_ASCEND}, nil},
 	} {

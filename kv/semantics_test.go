@@ -479,3 +479,24 @@ func TestCompact_Errors(t *testing.T) {
 	}
 	equal(t, "compaction revision", c.store.CompactRevision(), 6)
 }
+
+// Outside of a transaction a negative revision means the newest; inside, it is compared.
+func TestTxn_NegativeRevisionIsGoneOnceSomethingIs(t *testing.T) {
+	c := newClient(t)
+	c.put("a", "1")
+	negative := rangeOp("a", "")
+	negative.GetRequestRange().Revision = -1
+	ask := func() (kv.Code, *pb.TxnResponse) {
+		response := &pb.TxnResponse{}
+		code, _ := c.apply(kv.KindTxn, &pb.TxnRequest{Success: []*pb.RequestOp{negative}}, response)
+		return code, response
+	}
+	code, response := ask()
+	equal(t, "before a compaction", code, kv.CodeOK)
+	equal(t, "what it reads", len(response.Responses[0].GetResponseRange().Kvs), 1)
+	c.compact(2)
+	code, _ = ask()
+	equal(t, "after a compaction", code, kv.CodeCompacted)
+	alone, _, _ := c.get(&pb.RangeRequest{Key: []byte("a"), Revision: -1})
+	equal(t, "outside of a transaction", len(alone.Kvs), 1)
+}

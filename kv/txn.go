@@ -170,6 +170,9 @@ func (r *txnRun) check(t txnRequest) Code {
 		case opRange:
 			var req rangeRequest
 			req.decode(op.body)
+			if req.revision < 0 && req.revision < r.compact {
+				return CodeCompacted // as in etcd; outside of a transaction it means the newest
+			}
 			_, code := resolve(req.revision, r.revision, r.compact)
 			return code
 		case opPut:

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quorate/quorate/bench/internal/cluster"
+)
+
+const (
+	askTimeout = 20 * time.Second
+	// told is how many requests before the one that differs are told.
+	told = 10
+	// streamEvery is how many ranges there are to one that is also asked for in pieces.
+	streamEvery = 4
+	tellEvery   = 5 * time.Second
+)
+
+func main() {
+	runtime.LockOSThread() // servers die with the thread that started them
+	var o options
+	flag.IntVar(&o.requests, "n", 5000, "how many requests")
+	flag.Uint64Var(&o.seed, "seed", 0, "what they are drawn from (0: another one each time)")
+	flag.StringVar(&o.quorate, "quorate", "../bin/quorate", "the quorate program")
+	flag.StringVar(&o.etcd, "etcd-binary", "", "an etcd program (default: built from what go.mod names)")
+	flag.Parse()
+	if err := run(&o, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "differ:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	requests      int
+	seed          uint64
+	quorate, etcd string
+}
+
+func run(o *options, out, progress io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dir, err := os.MkdirTemp("", "quorate-differ-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if o.etcd == "" {
+		o.etcd = filepath.Join(dir, "etcd")
+		fmt.Fprintln(progress, "building etcd (the first time takes a while) ...")
+		if err := cluster.BuildEtcd(ctx, o.etcd); err != nil {
+			return err
+		}
+	}
+	if o.quorate, err = filepath.Abs(o.quorate); err != nil {
+		return err
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64()
+	}
+	etcd, err := start(ctx, cluster.Etcd(o.etcd), filepath.Join(dir, "a"))
+	if err != nil {
+		return err
+	}
+	defer etcd.close()
+	quorate, err := start(ctx, cluster.Quorate(o.quorate, nil), filepath.Join(dir, "b"))
+	if err != nil {
+		return err
+	}
+	defer quorate.close()
+	r := &runner{options: o, etcd: etcd, quorate: quorate, seen: map[string]int{}, progress: progress,
+		drawer: drawer{Rand: rand.New(rand.NewPCG(o.seed, 1)), revision: 1}}
+	err = r.run(ctx)
+	r.report(out)
+	return err
+}
+
+// subject is a cluster under comparison, and a client of it.
+type subject struct {
+	cluster *cluster.Cluster
+	client  *clientv3.Client
+}
+
+func start(ctx context.Context, s cluster.Subject, dir string) (*subject, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	c, err := cluster.Start(ctx, s, dir)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.Name, err)
+	}
+	client, err := cluster.Dial(c.URLs()[c.Leader])
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return &subject{c, client}, nil
+}
+
+func (s *subject) close() {
+	s.client.Close()
+	s.cluster.Close()
+}
+
+// runner asks both, and keeps count.
+type runner struct {
+	options       *options
+	etcd, quorate *subject
+	drawer        drawer
+	progress      io.Writer
+
+	asked, failed int            // failed: the answer was an error, the same on both
+	seen          map[string]int // known differences
+	last          []string       // requests
+	toldAt        time.Time
+}
+
+func (r *runner) run(ctx context.Context) error {
+	r.toldAt = time.Now()
+	for r.asked < r.options.requests {
+		method, request := r.drawer.draw()
+		if err := r.compare(ctx, method, request); err != nil {
+			return err
+		}
+		if get, ok := request.(*pb.RangeRequest); ok && r.drawer.one(streamEvery) {
+			if err := r.compare(ctx, "/etcdserverpb.KV/RangeStream", get); err != nil {
+				return err
+			}
+		}
+		if time.Since(r.toldAt) > tellEvery {
+			r.toldAt = time.Now()
+			fmt.Fprintf(r.progress, "%d of %d requests, at revision %d\n", r.asked, r.options.requests, r.drawer.revision)
+		}
+	}
+	return nil
+}
+
+// errDiffers: the answers differ, and nobody has explained why.
+var errDiffers = errors.New("etcd and Quorate differ")
+
+func (r *runner) compare(ctx context.Context, method string, request proto.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	askOne := func(s *subject) answer {
+		if method == "/etcdserverpb.KV/RangeStream" {
+			return stream(ctx, s.client.ActiveConnection(), request.(*pb.RangeRequest))
+		}
+		return ask(ctx, s.client.ActiveConnection(), method, request)
+	}
+	etcd, quorate := askOne(r.etcd), askOne(r.quorate)
+	r.asked++
+	r.last = append(r.last[max(0, len(r.last)-told):], method+" "+say(request))
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", method, context.Cause(ctx))
+	}
+	if etcd.err != nil {
+		r.failed++
+	}
+	r.drawer.revision = max(r.drawer.revision, etcd.revision())
+	if etcd.same(quorate) {
+		return nil
+	}
+	if what := known(method, request, etcd, quorate); what != "" {
+		r.seen[what]++
+		return nil
+	}
+	text := ""
+	for _, line := range r.last {
+		text += "\n  " + line
+	}
+	return fmt.Errorf("%w, seed %d, request %d\n%s\netcd:    %v\nquorate: %v\nafter%s", errDiffers, r.options.seed, r.asked, r.last[len(r.last)-1], etcd, quorate, text)
+}
+
+func (r *runner) report(out io.Writer) {
+	fmt.Fprintf(out, "seed %d: %d requests up to revision %d, of which %d were refused by both alike\n",
+		r.options.seed, r.asked, r.drawer.revision, r.failed)
+	var names []string
+	for what := range r.seen {
+		names = append(names, what)
+	}
+	slices.Sort(names)
+	for _, what := range names {
+		fmt.Fprintf(out, "known difference, %d times: %s\n", r.seen[what], what)
+	}
+}
