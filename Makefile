@@ -92,7 +92,8 @@ nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 S
 	bin/quorate sim --ledger docs/results/simulation.jsonl --seeds $(WORLDS) --commit "$$(git rev-parse --short=12 HEAD)"
 	bin/quorate sim --twice --seeds 1000
 	$(GO) test -count=1 -v -timeout 30m -run '^TestNoCrash' ./wal -crash.deep -crash.ledger $(CURDIR)/docs/results/crash.jsonl
-	$(GO) test -count=1 -v -timeout 2h -run '^TestExplore' ./raft -explore.deep $(STATES)
+	$(GO) test -count=1 -v -timeout 2h -run '^TestExplore' ./raft -explore.deep $(STATES) \
+		-explore.ledger $(CURDIR)/docs/results/exploration.jsonl
 	$(GO) test -count=1 -v -timeout 3h -run '^TestPlantedBugs' ./sim -planted all -planted.times 3 \
 		-planted.ledger $(CURDIR)/docs/results/planted.jsonl
 	$(GO) test -count=1 -v -timeout 1h -run '^TestPlantedBugsAreCaughtByProcesses' ./cmd/quorate -process.planted

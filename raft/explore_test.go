@@ -2,11 +2,16 @@ package raft_test
 
 import (
 	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"hash/maphash"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +19,10 @@ import (
 	"github.com/quorate/quorate/raft/rafttest"
 )
 
-var exploreDeep = flag.Int("explore.deep", 0, "explore within larger bounds too, at most this many states of each (0: only what every change must pass)")
+var (
+	exploreDeep   = flag.Int("explore.deep", 0, "explore within larger bounds too, at most this many states of each (0: only what every change must pass)")
+	exploreLedger = flag.String("explore.ledger", "", "append a line of JSON about each story to this file")
+)
 
 // bounds limit what may go wrong in an exploration, and what is asked of the group. Within them,
 // everything that can happen does, in every order.
@@ -38,6 +46,11 @@ type bounds struct {
 	shortProbes bool
 	// preVotes: campaigns begin with them. Otherwise with the candidacy: pre-votes only ever prevent one.
 	preVotes bool
+	// inFlight: a step after which more messages than this are on their way is not taken; 0: no bound. What
+	// is left out are busier networks; a message can still wait as long as nothing else needs its place.
+	inFlight int
+	// cut are the links that carry nothing, in either direction.
+	cut [][2]raft.ServerID
 }
 
 // There is no bound for lost messages: a message that stays on its way for ever is one.
@@ -77,6 +90,8 @@ var deepStories = []story{
 	{"three elections", bounds{servers: 3, campaigns: 3, shortProbes: true}},
 	{"reads across two elections", bounds{led: true, servers: 3, campaigns: 2, reads: 2, overtakes: 1}},
 	{"a proposal across two elections", bounds{servers: 3, campaigns: 3, proposals: 1, slowWrites: 1, crashes: 1, duplicates: 1}},
+	{"B1", bounds{servers: 3, campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4}},
+	{"B5", bounds{servers: 5, campaigns: 2, proposals: 1}},
 	{"everything", bounds{servers: 3, campaigns: 3, proposals: 2, heartbeats: 1, reads: 1, slowWrites: 2, crashes: 1,
 		duplicates: 1, overtakes: 1, losses: 1, merges: 1}},
 }
@@ -94,8 +109,9 @@ func TestExplore(t *testing.T) {
 			continue
 		}
 		t.Run(story.name, func(t *testing.T) {
-			x := explore(story.bounds, limit)
+			x := explore(t, story.bounds, limit)
 			t.Log(x)
+			x.keep(t, story.name)
 			if x.broken != "" {
 				t.Errorf("%s\nafter\n%s", x.broken, strings.Join(x.path, "\n"))
 			}
@@ -117,7 +133,9 @@ type explorer struct {
 	transitions int
 	cut         bool // there were more states than the limit
 	depth       int
-	took        time.Duration
+	tell        func(format string, args ...any) // how far it is
+	toldAt      time.Time
+	cpuSeconds  float64
 
 	// path is how the broken state was reached, broken what is wrong with it.
 	path   []string
@@ -125,20 +143,71 @@ type explorer struct {
 }
 
 func (x *explorer) String() string {
-	rate := float64(x.visited.count) / max(x.took.Seconds(), 0.001)
+	rate := float64(x.visited.count) / max(x.cpuSeconds, 0.001)
 	more := ""
 	if x.cut {
 		more = ", and there are more"
 	}
-	return fmt.Sprintf("%d states, %d steps, %.0f states/s, at most %d steps deep%s", x.visited.count, x.transitions, rate, x.depth, more)
+	return fmt.Sprintf("%d states, %d steps, %.0f states per second of CPU, at most %d steps deep%s", x.visited.count, x.transitions, rate, x.depth, more)
 }
 
-func explore(b bounds, limit int) *explorer {
-	x := &explorer{seed: maphash.MakeSeed(), limit: limit, names: renamings(b.servers), bounds: b}
-	start := time.Now()
+func explore(t *testing.T, b bounds, limit int) *explorer {
+	x := &explorer{seed: maphash.MakeSeed(), limit: limit, names: b.symmetries(), bounds: b, tell: t.Logf, toldAt: time.Now()}
+	began := cpuSeconds()
 	x.visit(x.start(b), b, nil)
-	x.took = time.Since(start)
+	x.cpuSeconds = cpuSeconds() - began // of the whole process: stories are told one after the other
 	return x
+}
+
+// tellEvery is how many states lie between two looks at the clock, and tellAfter how long it is silent.
+const (
+	tellEvery = 100_000
+	tellAfter = 10 * time.Second
+)
+
+// progress tells now and then how far a long exploration is.
+func (x *explorer) progress() {
+	if x.visited.count%tellEvery == 0 && time.Since(x.toldAt) > tellAfter {
+		x.toldAt = time.Now()
+		x.tell("%d states so far", x.visited.count)
+	}
+}
+
+// keep appends what came of a story to the ledger, if there is one.
+func (x *explorer) keep(t *testing.T, story string) {
+	t.Helper()
+	if *exploreLedger == "" {
+		return
+	}
+	commit, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").Output()
+	if err != nil {
+		commit = []byte("unknown")
+	}
+	line, err := json.Marshal(map[string]any{
+		"commit": strings.TrimSpace(string(commit)), "ended": time.Now().UTC().Format(time.RFC3339), "story": story,
+		"states": x.visited.count, "steps": x.transitions, "deepest": x.depth, "cpuSeconds": x.cpuSeconds,
+		"complete": !x.cut && x.broken == "", "broken": x.broken,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(*exploreLedger, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.Write(append(line, '\n'))
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cpuSeconds returns how much CPU this process has used.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 func (x *explorer) start(b bounds) *rafttest.Cluster {
@@ -162,16 +231,19 @@ func (x *explorer) visit(c *rafttest.Cluster, b bounds, path []choice) {
 	for _, next := range x.choices(c, &b) {
 		x.transitions++
 		d, left := next.take(c, b)
+		if b.inFlight > 0 && len(d.Network) > b.inFlight && d.Broken == "" {
+			continue
+		}
 		steps := append(path, next)
 		if d.Broken != "" {
 			x.broken = d.Broken
 			x.path = x.tellPath(x.bounds, steps)
 			return
 		}
-		forgetTheDead(d)
 		if !x.visited.add(x.fingerprint(d, &left)) {
 			continue
 		}
+		x.progress()
 		if x.visited.count >= x.limit {
 			x.cut = true
 			return
@@ -278,6 +350,13 @@ const unlimited = -1
 
 // take returns the state after the choice, and the bounds that are left.
 func (next choice) take(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, bounds) {
+	d, left := next.happen(c, b)
+	forgetTheDead(d)
+	b.forgetTheCut(d)
+	return d, left
+}
+
+func (next choice) happen(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, bounds) {
 	touched := []raft.ServerID{next.server}
 	if next.what == isLost {
 		touched = nil
@@ -355,6 +434,29 @@ func forgetTheDead(c *rafttest.Cluster) {
 	})
 }
 
+// forgetTheCut removes what was sent over links that are cut.
+func (b *bounds) forgetTheCut(c *rafttest.Cluster) {
+	if len(b.cut) > 0 {
+		c.Network = slices.DeleteFunc(c.Network, func(e rafttest.Letter) bool { return b.isCut(e.From, e.To) })
+	}
+}
+
+func (b *bounds) isCut(x, y raft.ServerID) bool {
+	return slices.Contains(b.cut, [2]raft.ServerID{x, y}) || slices.Contains(b.cut, [2]raft.ServerID{y, x})
+}
+
+// symmetries are the ways to rename the servers that leave everything as it is.
+func (b *bounds) symmetries() []func(raft.ServerID) raft.ServerID {
+	return slices.DeleteFunc(renamings(b.servers), func(rename func(raft.ServerID) raft.ServerID) bool {
+		for _, link := range b.cut {
+			if !b.isCut(rename(link[0]), rename(link[1])) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // sameBefore reports whether the message at i is on its way a second time.
 func (x *explorer) sameBefore(network []rafttest.Letter, i int) bool {
 	for j := range i {
@@ -382,7 +484,6 @@ func (x *explorer) tellPath(b bounds, path []choice) []string {
 		lines = append(lines, line)
 		c.Tell = tell
 		c, b = next.take(c, b)
-		forgetTheDead(c)
 	}
 	return lines
 }
