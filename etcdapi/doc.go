@@ -6,13 +6,13 @@
 // These are served, as etcd 3.7 does:
 //
 //	etcdserverpb.KV            Range, RangeStream, Put, DeleteRange, Txn, Compact
-//	etcdserverpb.Maintenance   Status, HashKV
+//	etcdserverpb.Maintenance   Status, HashKV, Alarm
 //	etcdserverpb.Cluster       MemberList
 //	grpc.health.v1.Health      Check, Watch, for the service ""
 //	HTTP, GET                  /health /livez /readyz /version /metrics /debug/pprof (if enabled)
 //
 // Everything else of etcd's API is registered nowhere, so that gRPC itself answers Unimplemented and
-// nothing is pretended: the other methods of Maintenance (Alarm, Defragment, Hash, Snapshot, MoveLeader,
+// nothing is pretended: the other methods of Maintenance (Defragment, Hash, Snapshot, MoveLeader,
 // Downgrade) and of Cluster (MemberAdd, MemberRemove, MemberUpdate, MemberPromote); the services Watch,
 // Lease, Auth, Lock and Election; and the JSON gateway.
 //

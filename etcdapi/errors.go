@@ -35,7 +35,11 @@ func grpcCode(c kv.Code) codes.Code {
 		return codes.OutOfRange
 	case kv.CodeLeaseNotFound:
 		return codes.NotFound
-	case kv.CodeMalformed, kv.CodeUnknownField, kv.CodeTooDeep: // ours
+	case kv.CodeNoSpace:
+		return codes.ResourceExhausted
+	case kv.CodeCorrupt:
+		return codes.DataLoss
+	case kv.CodeMalformed, kv.CodeUnknownField, kv.CodeTooDeep, kv.CodeTooManyAlarms: // ours
 		return codes.InvalidArgument
 	}
 	return codes.Unknown

@@ -31,6 +31,9 @@ var etcdErrors = map[kv.Code]error{
 	kv.CodeMalformed:         nil,
 	kv.CodeUnknownField:      nil,
 	kv.CodeTooDeep:           nil,
+	kv.CodeNoSpace:           rpctypes.ErrGRPCNoSpace,
+	kv.CodeCorrupt:           rpctypes.ErrGRPCCorrupt,
+	kv.CodeTooManyAlarms:     nil,
 }
 
 func TestEveryRefusalIsEtcdsToTheLetter(t *testing.T) {

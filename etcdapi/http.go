@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+
+	"github.com/quorate/quorate/kv"
 )
 
 // Handler serves the pages of the client port, for listeners that have nothing but HTTP.
@@ -44,7 +46,7 @@ func (s *Server) newPages() http.Handler {
 
 // healthPage tells whether requests would be answered: 200 if so, else 503 and the reason. With
 // serializable=true it is asked whether those would that take what this server has; exclude names
-// alarms to disregard, of which there are none yet.
+// alarms to disregard.
 func (s *Server) healthPage(w http.ResponseWriter, r *http.Request) {
 	serializable := r.URL.Query().Get("serializable") == "true"
 	health := struct {
@@ -54,6 +56,17 @@ func (s *Server) healthPage(w http.ResponseWriter, r *http.Request) {
 	code := http.StatusOK
 	fail := func(reason string) {
 		health.Health, health.Reason, code = "false", reason, http.StatusServiceUnavailable
+	}
+	excluded := r.URL.Query()["exclude"]
+	for _, a := range s.store.Alarms() {
+		if !contains(excluded, a.Type.String()) {
+			fail("ALARM " + a.Type.String())
+			break
+		}
+	}
+	if code != http.StatusOK {
+		writeJSON(w, code, health)
+		return
 	}
 	if !serializable && !s.hasLeader() {
 		fail("RAFT NO LEADER")
@@ -100,7 +113,12 @@ func (s *Server) liveChecks() []check {
 // readyChecks: what fails here means that clients should ask another server.
 func (s *Server) readyChecks() []check {
 	return []check{
-		{"data_corruption", func(context.Context) error { return nil }}, // an alarm, of which there are none yet
+		{"data_corruption", func(context.Context) error {
+			if s.hasAlarm(kv.AlarmCorrupt) {
+				return errAlarm(kv.AlarmCorrupt)
+			}
+			return nil
+		}},
 		{"serializable_read", s.serializableRead},
 		{"linearizable_read", func(ctx context.Context) error {
 			if !s.hasLeader() {

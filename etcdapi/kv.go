@@ -38,6 +38,14 @@ func (s *Server) write(ctx context.Context, kind kv.Kind, request []byte) (*resp
 	if code := s.store.Check(kind, request); code != kv.CodeOK {
 		return nil, refusal(code)
 	}
+	if err := s.checkQuota(ctx, kind, request); err != nil {
+		return nil, err
+	}
+	return s.propose(ctx, kind, request)
+}
+
+// propose replicates a request that has been checked, and returns what it came to.
+func (s *Server) propose(ctx context.Context, kind kv.Kind, request []byte) (*response, error) {
 	bounded, cancel := s.bounded(ctx)
 	defer cancel()
 	encoded, err := s.group.ProposeCommand(bounded, wire.Command{Kind: uint8(kind), Request: request})

@@ -19,6 +19,7 @@ func (s *Server) maintenanceService() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{ServiceName: name, Methods: []grpc.MethodDesc{
 		decoded(s, name, "Status", s.status),
 		decoded(s, name, "HashKV", s.hashKV),
+		s.unary(name, "Alarm", s.alarm),
 	}}
 }
 
@@ -46,6 +47,8 @@ func (s *Server) status(context.Context, *pb.StatusRequest) (*pb.StatusResponse,
 		IsLearner:        s.isLearner(now),
 		StorageVersion:   clusterVersion,
 		DowngradeInfo:    &pb.DowngradeInfo{},
+		DbSizeQuota:      s.options.QuotaBytes,
+		Errors:           s.alarmTexts(),
 	}
 	if now.Raft.Leader == 0 {
 		r.Errors = append(r.Errors, "etcdserver: no leader")

@@ -120,7 +120,7 @@ func TestTheRestIsUnimplemented(t *testing.T) {
 	there := map[string]bool{
 		"/etcdserverpb.KV/Range": true, "/etcdserverpb.KV/Put": true, "/etcdserverpb.KV/DeleteRange": true,
 		"/etcdserverpb.KV/Txn": true, "/etcdserverpb.KV/Compact": true, "/etcdserverpb.KV/RangeStream": true,
-		"/etcdserverpb.Maintenance/Status": true, "/etcdserverpb.Maintenance/HashKV": true, "/etcdserverpb.Cluster/MemberList": true,
+		"/etcdserverpb.Maintenance/Status": true, "/etcdserverpb.Maintenance/HashKV": true, "/etcdserverpb.Maintenance/Alarm": true, "/etcdserverpb.Cluster/MemberList": true,
 	}
 	found := 0
 	services := pb.File_rpc_proto.Services()

@@ -43,6 +43,8 @@ type Store interface {
 	RangeChunks(request []byte) (*kv.Chunks, error)
 	// HashKV hashes what is retained as of a revision.
 	HashKV(revision int64) (kv.KVHash, kv.Code, error)
+	// Alarms are those that are on.
+	Alarms() []kv.Alarm
 	// Revision is that of the last change applied.
 	Revision() int64
 }
@@ -68,6 +70,9 @@ type Options struct {
 	// Size returns how many bytes the store takes up on its disk, and how many of them are in use.
 	// Nil: 0 is reported.
 	Size func() (total, inUse int64)
+	// QuotaBytes is up to which Size the store may grow; beyond it puts are refused, and the alarm NOSPACE
+	// is raised. Default: there is no quota.
+	QuotaBytes int64
 	// Compacted waits until what the compaction at a revision has made superfluous is removed on this
 	// server. Nil: a Compact that asks for it does not wait.
 	Compacted func(ctx context.Context, revision int64) error

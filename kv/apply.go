@@ -128,6 +128,9 @@ func (w *writer) execute(kind Kind, request []byte) (body []byte, code Code, err
 	if len(request) > MaxRequestBytes {
 		return nil, CodeRequestTooLarge, nil
 	}
+	if code := w.now.alarms.refuses(kind, request); code != CodeOK {
+		return nil, code, nil
+	}
 	switch kind {
 	case KindNone:
 		return nil, CodeOK, nil
@@ -139,6 +142,8 @@ func (w *writer) execute(kind Kind, request []byte) (body []byte, code Code, err
 		body, code, err = w.executeTxn(w.body[:0], request)
 	case KindCompact:
 		return nil, w.executeCompact(request), nil
+	case KindAlarm:
+		body, code = w.executeAlarm(w.body[:0], request)
 	default:
 		// Nobody's: a kind that a later version knows comes with a feature level, and whoever lacks that
 		// stops before the command gets here. All who are at this level refuse it alike, and go on: no

@@ -19,6 +19,7 @@ const (
 	KindTxn         Kind = 3
 	KindCompact     Kind = 4
 	KindRange       Kind = 5
+	KindAlarm       Kind = 16 // 6 to 15 are kept for leases
 )
 
 // Check tells whether a request is one that the store can execute, looking at nothing but the
@@ -41,6 +42,8 @@ func Check(kind Kind, request []byte, limits Limits) Code {
 		return new(compactRequest).decode(request)
 	case KindRange:
 		return checkRange(request)
+	case KindAlarm:
+		return new(alarmRequest).decode(request)
 	case KindNone:
 		return CodeOK
 	}

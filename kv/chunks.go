@@ -49,6 +49,9 @@ func (c *Chunks) Done() bool { return c.done }
 // there are is in the last piece. The answer's revision is the store's when the first piece was read.
 // The error is the engine's.
 func (c *Chunks) Next(keys, bytes int) (Answer, error) {
+	if code := c.store.readable(); code != CodeOK {
+		return Answer{Err: code}, nil
+	}
 	p, err := c.store.pin(c.request.keyRange)
 	if err != nil {
 		return Answer{}, fmt.Errorf("range: %w", err)

@@ -6,7 +6,7 @@ import "fmt"
 // folded into the digest: they are never renumbered, only added to.
 type Code uint8
 
-// The codes, with etcd's error where etcd has one. The last three are ours.
+// The codes, with etcd's error where etcd has one. Those that begin with "quorate" are ours.
 const (
 	CodeOK                Code = 0
 	CodeKeyNotProvided    Code = 1
@@ -28,8 +28,13 @@ const (
 	CodeUnknownField Code = 13
 	// CodeTooDeep: transactions nested deeper than the limit.
 	CodeTooDeep Code = 14
+	// CodeNoSpace and CodeCorrupt: an alarm is on.
+	CodeNoSpace Code = 15
+	CodeCorrupt Code = 16
+	// CodeTooManyAlarms: for members that cannot all exist.
+	CodeTooManyAlarms Code = 17
 
-	maxCode = CodeTooDeep
+	maxCode = CodeTooManyAlarms
 
 	// codeStop ends a walk over a request early. It never leaves the package.
 	codeStop Code = 255
@@ -68,6 +73,12 @@ func (c Code) Error() string {
 		return "quorate: request has a field that this version does not know"
 	case CodeTooDeep:
 		return "quorate: transactions are nested too deeply"
+	case CodeNoSpace:
+		return "etcdserver: mvcc: database space exceeded"
+	case CodeCorrupt:
+		return "etcdserver: corrupt cluster"
+	case CodeTooManyAlarms:
+		return "quorate: too many alarms are on"
 	}
 	return fmt.Sprintf("quorate: code %d", uint8(c))
 }

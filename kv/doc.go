@@ -38,7 +38,8 @@
 //	02 'c'                                    how far removal after compaction is; this server's own
 //	10 escaped key  00 01  ^main(8) ^sub(4)   one version of a key
 //	11 main(8) sub(4)                         what the change of a revision was
-//	20 21 leases   30 auth   38 alarms   40 sessions   48 configuration: reserved, not written yet
+//	38 member(8) type(1)                      an alarm that is on
+//	20 21 leases   30 auth   40 sessions   48 configuration: reserved, not written yet
 //
 // In an escaped key 00 is written 00 ff. With the end mark 00 01 the order of the bytes is the order
 // of the keys ("a" before "a\x00" before "aa"), and no key's versions are among another's. Main and
@@ -52,6 +53,7 @@
 //	format              "qkv\x00"  format number(4)  cluster(8)
 //	applied             applied index(8)  revision(8)  compaction revision(8)  digest(16)
 //	removal             target(8)  next main(8)  next sub(4)  done(1)
+//	alarm               01
 //
 // Answers are described at Answer.Append, the digest at Digest; layouts are pinned by
 // testdata/layout.golden.

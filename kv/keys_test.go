@@ -40,6 +40,7 @@ func TestLayoutIsPinned(t *testing.T) {
 	line("key: removal", progressKey())
 	line(`key: version of "a" at 5.1`, appendVersionKey(nil, []byte("a"), revision{5, 1}))
 	line(`key: version of "a\x00b\xff" at 258.65536`, appendVersionKey(nil, []byte("a\x00b\xff"), revision{258, 65536}))
+	line("key: alarm NOSPACE of 0x0102030405060708", appendAlarmKey(nil, Alarm{0x0102030405060708, AlarmNoSpace}))
 	line("key: revision 258.65536", appendRevisionKey(nil, revision{258, 65536}))
 	line("version: put", appendVersion(nil, &version{create: 3, version: 2, lease: 300, value: []byte("value")}))
 	line("version: put, lease below zero", appendVersion(nil, &version{create: 3, version: 1, lease: -1}))

@@ -307,7 +307,9 @@ func (m *model) mayTxn(t *pb.TxnRequest, rev int64, outcome map[*pb.TxnRequest]b
 		code := kv.CodeOK
 		switch r := op.Request.(type) {
 		case *pb.RequestOp_RequestRange:
-			code, _ = m.read(r.RequestRange, rev)
+			if code, _ = m.read(r.RequestRange, rev); r.RequestRange.Revision < min(0, m.compact) {
+				code = kv.CodeCompacted // here a negative revision is not the newest
+			}
 		case *pb.RequestOp_RequestPut:
 			code = m.mayPut(r.RequestPut, rev)
 			for _, d := range *cleared {

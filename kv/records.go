@@ -114,6 +114,7 @@ type state struct {
 	revision int64  // main revision of the last change; 1 in an empty store
 	compact  int64  // compaction revision; -1 before the first compaction, as etcd has it
 	digest   Digest
+	alarms   alarms // in records of their own
 }
 
 func initialState() state { return state{revision: 1, compact: -1} }

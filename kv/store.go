@@ -79,6 +79,9 @@ func loadRecords(it Iterator, cluster uint64, now *state, removed *progress) (fr
 			return false, err
 		}
 	}
+	if now.alarms, err = loadAlarms(it); err != nil {
+		return false, err
+	}
 	if value, ok := find(it, progressKey()); ok {
 		if *removed, err = parseProgress(value); err != nil {
 			return false, err
@@ -231,6 +234,9 @@ func (s *Store) Range(request []byte) (Answer, error) {
 	if a.Err = r.decode(request); a.Err == CodeOK {
 		a.Err = r.check()
 	}
+	if a.Err == CodeOK {
+		a.Err = s.readable()
+	}
 	if a.Err != CodeOK {
 		return a, nil
 	}
@@ -301,6 +307,9 @@ func (s *Store) ReadOnlyTxn(request []byte) (Answer, error) {
 	}
 	if !IsReadOnlyTxn(request) {
 		return Answer{}, errNotReadOnly
+	}
+	if a.Err = s.readable(); a.Err != CodeOK {
+		return a, nil
 	}
 	p, err := s.pin(allKeys())
 	if err != nil {

@@ -28,9 +28,9 @@ func (s *Server) serveMetrics() http.HandlerFunc {
 // collector tells Prometheus about a server, under etcd's names where the meaning is etcd's.
 //
 // Of those that etcd's dashboards use, these are missing, because nothing here measures what they say:
-// etcd_server_quota_backend_bytes (there is no quota), etcd_disk_wal_fsync_duration_seconds,
-// etcd_disk_backend_commit_duration_seconds and etcd_network_peer_round_trip_time_seconds (as a
-// histogram; quorate_peer_round_trip_seconds is the smoothed time).
+// etcd_disk_wal_fsync_duration_seconds, etcd_disk_backend_commit_duration_seconds and
+// etcd_network_peer_round_trip_time_seconds (as a histogram; quorate_peer_round_trip_seconds is the
+// smoothed time).
 type collector struct{ server *Server }
 
 // describe makes the description of a metric.
@@ -100,6 +100,7 @@ func (c *collector) collectStore(gauge, _ emit) {
 	total, inUse := s.disk.bytes()
 	gauge(float64(total), "etcd_mvcc_db_total_size_in_bytes", "What the state takes up on the disk.")
 	gauge(float64(inUse), "etcd_mvcc_db_total_size_in_use_in_bytes", "The same: an LSM tree does not know what of it is garbage.")
+	gauge(float64(s.options.QuotaBackendBytes), "etcd_server_quota_backend_bytes", "Up to which size the state may grow; 0: there is no quota.")
 	gauge(float64(s.store.Revision()), "etcd_debugging_mvcc_current_revision", "The revision of the last change.")
 	gauge(float64(s.store.CompactRevision()), "etcd_debugging_mvcc_compact_revision", "The revision of the last compaction; -1 before the first.")
 	gauge(float64(s.machine.DurableIndex()), "quorate_durable_index", "The index up to which the state survives a crash without the log.")

@@ -61,6 +61,9 @@ type Options struct {
 	MaxRequestBytes int
 	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.
 	MaxTxnOps int
+	// QuotaBackendBytes is up to which size the state may grow before puts are refused and an alarm is
+	// raised (--quota-backend-bytes). Zero and less: there is no quota.
+	QuotaBackendBytes int64
 	// AutoCompactionMode and AutoCompactionRetention say how much history is kept without anybody
 	// compacting (--auto-compaction-mode, --auto-compaction-retention): of the last 8 hours ("periodic"
 	// and "8" or "8h"), or the last 1000 revisions ("revision" and "1000"). Default: all of it.

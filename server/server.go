@@ -183,7 +183,7 @@ func (s *Server) serve() (err error) {
 	s.api, err = etcdapi.New(etcdapi.Options{
 		Group: &s.leaders, Store: s.store, ClusterID: s.host.ClusterID(), MemberID: uint64(s.host.ID()),
 		MaxRequestBytes: o.MaxRequestBytes, RequestTimeout: o.requestTimeout(),
-		Size: s.disk.bytes,
+		Size: s.disk.bytes, QuotaBytes: o.QuotaBackendBytes,
 		Compacted: func(ctx context.Context, revision int64) error {
 			return s.machine.removed.wait(ctx, revision, s.context.Done())
 		},

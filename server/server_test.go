@@ -250,6 +250,18 @@ func TestLimitsAreTheOperators(t *testing.T) {
 	}
 }
 
+func TestQuotaIsTheOperators(t *testing.T) {
+	o := clusterOptions(t, 1)[0]
+	o.QuotaBackendBytes = 1000
+	client := connect(t, start(t, o))
+	if _, err := client.Put(testContext(t), "k", strings.Repeat("x", 1000)); !errors.Is(err, rpctypes.ErrNoSpace) {
+		t.Errorf("got %v, want %v", err, rpctypes.ErrNoSpace)
+	}
+	if list, err := client.AlarmList(testContext(t)); err != nil || len(list.Alarms) != 1 {
+		t.Errorf("alarms: %v, %v", list, err)
+	}
+}
+
 func TestPagesAndMetrics(t *testing.T) {
 	o := clusterOptions(t, 1)[0]
 	o.ListenMetricsURLs = []string{"http://127.0.0.1:0"}

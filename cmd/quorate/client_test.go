@@ -128,6 +128,10 @@ func (f *fakeServer) HashKV(ctx context.Context, r *pb.HashKVRequest) (*pb.HashK
 	return answerWith(f, ctx, r, &pb.HashKVResponse{Hash: 77, HashRevision: max(5, r.Revision), CompactRevision: -1})
 }
 
+func (f *fakeServer) Alarm(ctx context.Context, r *pb.AlarmRequest) (*pb.AlarmResponse, error) {
+	return answerWith(f, ctx, r, &pb.AlarmResponse{Alarms: []*pb.AlarmMember{{MemberID: 10, Alarm: pb.AlarmType_NOSPACE}}})
+}
+
 func (f *fakeServer) MemberList(ctx context.Context, r *pb.MemberListRequest) (*pb.MemberListResponse, error) {
 	return answerWith(f, ctx, r, &pb.MemberListResponse{Members: []*pb.Member{{ID: 10, Name: "s1", ClientURLs: []string{"http://" + f.address}}}})
 }
@@ -320,6 +324,21 @@ func TestEndpointsAreAskedOneByOne(t *testing.T) {
 	f.set(behaviour{err: status.Error(codes.PermissionDenied, "etcdserver: permission denied")})
 	f.ask("", "endpoint health").expect(t, "health where the key may not be read", exitDone, "is healthy")
 	for _, line := range []string{"endpoint", "endpoint hash", "endpoint hashkv --rev -1"} {
+		f.ask("", line).expect(t, line, exitUsage, "")
+	}
+}
+
+func TestAlarmsAreListedAndTurnedOff(t *testing.T) {
+	f := startFake(t)
+	f.ask("", "alarm list").expect(t, "list", exitDone, "memberID:10 alarm:NOSPACE \n")
+	if r := lastRequest[*pb.AlarmRequest](t, f); r.Action != pb.AlarmRequest_GET {
+		t.Errorf("list: %v", r)
+	}
+	f.ask("", "alarm disarm").expect(t, "disarm", exitDone, "memberID:10 alarm:NOSPACE \n")
+	if r := lastRequest[*pb.AlarmRequest](t, f); r.Action != pb.AlarmRequest_DEACTIVATE || r.MemberID != 10 || r.Alarm != pb.AlarmType_NOSPACE {
+		t.Errorf("disarm: %v", r)
+	}
+	for _, line := range []string{"alarm", "alarm ring", "alarm list now"} {
 		f.ask("", line).expect(t, line, exitUsage, "")
 	}
 }

@@ -9,7 +9,7 @@ func etcdFlags() *foreignFlags {
 		// member
 		"backend-batch-interval", "backend-batch-limit", "backend-bbolt-freelist-type", "grpc-keepalive-interval",
 		"grpc-keepalive-min-time", "grpc-keepalive-timeout", "initial-election-tick-advance", "listen-client-http-urls",
-		"max-concurrent-streams", "max-snapshots", "max-wals", "memory-mlock", "quota-backend-bytes", "raft-read-timeout",
+		"max-concurrent-streams", "max-snapshots", "max-wals", "memory-mlock", "raft-read-timeout",
 		"raft-write-timeout", "snapshot-catchup-entries", "snapshot-count", "socket-reuse-address", "socket-reuse-port", "wal-dir",
 
 		// clustering

@@ -90,6 +90,7 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 	flags.Int64Var(&f.heartbeatMillis, "heartbeat-interval", 100, "milliseconds between signs of life of a leader")
 	flags.Int64Var(&f.electionMillis, "election-timeout", 1000, "milliseconds without one until a new leader is elected")
 	flags.IntVar(&o.MaxRequestBytes, "max-request-bytes", 3<<19, "most bytes of a request")
+	flags.Int64Var(&o.QuotaBackendBytes, "quota-backend-bytes", 0, "size of the state beyond which puts are refused and an alarm is raised; 0: no quota")
 	flags.StringVar(&o.AutoCompactionMode, "auto-compaction-mode", "periodic", "how --auto-compaction-retention counts: periodic or revision")
 	flags.StringVar(&o.AutoCompactionRetention, "auto-compaction-retention", "0", "how much history is kept: hours, or 30m (periodic), or revisions (revision); 0: all")
 	flags.IntVar(&o.MaxTxnOps, "max-txn-ops", 128, "most operations of a transaction")

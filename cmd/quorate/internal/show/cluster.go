@@ -128,3 +128,23 @@ func (p *Printer) Members(answer *pb.MemberListResponse) error {
 	}
 	return g.flush()
 }
+
+// Alarms prints alarms, in etcdctl's words.
+func (p *Printer) Alarms(answer *pb.AlarmResponse) error {
+	g := p.page()
+	switch p.Format {
+	case JSON:
+		return p.json(answer)
+	case Simple:
+		for _, a := range answer.Alarms {
+			g.line("memberID:%d alarm:%v ", a.MemberID, a.Alarm)
+		}
+	default:
+		rows := [][]string{{"server", "alarm"}}
+		for _, a := range answer.Alarms {
+			rows = append(rows, []string{fmt.Sprintf("%x", a.MemberID), a.Alarm.String()})
+		}
+		g.table(rows)
+	}
+	return g.flush()
+}

@@ -76,6 +76,9 @@ var answers = []struct {
 		return p.Statuses([]Endpoint{{Address: "127.0.0.1:2379", Status: status(10, 10, 2)}, {Address: "127.0.0.1:22379", Status: status(11, 10, 2)},
 			{Address: "127.0.0.1:32379", Err: errRefused}, {Address: "127.0.0.1:42379", Status: noLeader}, {Address: "127.0.0.1:52379", Status: learner}})
 	}},
+	{"alarms", func(p *Printer) error {
+		return p.Alarms(&pb.AlarmResponse{Header: header(), Alarms: []*pb.AlarmMember{{MemberID: 10, Alarm: pb.AlarmType_NOSPACE}}})
+	}},
 	{"healths", func(p *Printer) error {
 		return p.Healths([]Health{{Address: "127.0.0.1:2379", Took: 1234567}, {Address: "127.0.0.1:22379", Took: 5e9, Err: errRefused}})
 	}},
