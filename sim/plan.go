@@ -151,10 +151,14 @@ func (p *plan) drawSpeeds(d dice) {
 	p.removeEvery = d.scale("plan.remove", 100*ms, 10_000*ms)
 }
 
+// maxRate bounds the requests per second of all clients of a world together. More of the same finds
+// little, and a tenth of the worlds took half of the time.
+const maxRate = 40
+
 func (p *plan) drawClients(d dice) {
 	const ms = int64(time.Millisecond)
 	p.clients = d.between("plan.clients", 1, 8)
-	p.think = d.scale("plan.think", 20*ms, 1000*ms)
+	p.think = max(d.scale("plan.think", 20*ms, 1000*ms), int64(p.clients)*second/maxRate)
 	p.keys = d.between("plan.keys", 1, 12)
 	p.readShare = d.between("plan.reads", 100_000, 800_000)
 	p.staleShare = d.between("plan.stale", 0, 300_000)

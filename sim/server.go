@@ -58,7 +58,7 @@ type server struct {
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, mistaken string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, mistaken, atOnce string
 }
 
 func newServer(w *world, index int) *server {
@@ -68,7 +68,7 @@ func newServer(w *world, index int) *server {
 		tick: label("tick"), rate: label("rate"), turn: label("turn"), sync: label("sync"), prepare: label("prepare"),
 		apply: label("apply"), read: label("read"), flush: label("flush"), remove: label("remove"), known: label("known"),
 		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
-		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), mistaken: label("mistaken"),
+		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), mistaken: label("mistaken"), atOnce: label("atOnce"),
 	}
 	s.checks = w.check.Server(s.id)
 	s.disk = crashdisk.New(w.plan.disk)
@@ -282,7 +282,11 @@ func (s *server) crash(processOnly bool) {
 		s.disk.Crash(w.dice, w.plan.personality)
 	}
 	s.end()
-	w.queue.add(event{at: w.now + 1 + w.dice.spread(s.labels.down, w.plan.down), kind: evRestart, server: s.index, life: s.life})
+	down := w.plan.down
+	if w.dice.chance(s.labels.atOnce, 250_000) { // so soon that what was on its way to this life meets the next
+		down = w.plan.meanDelay
+	}
+	w.queue.add(event{at: w.now + 1 + w.dice.spread(s.labels.down, down), kind: evRestart, server: s.index, life: s.life})
 }
 
 // end forgets everything that a crash takes away.
