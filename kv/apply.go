@@ -47,7 +47,8 @@ type writer struct {
 	base    Iterator // what the engine held before the batch; nil until something must be read
 	over    overlay  // what the batch has written to the space of versions
 	now     state
-	changes uint32 // of the command under way; its revision is counted when it ends
+	changes uint32   // of the command under way; its revision is counted when it ends
+	told    *Changes // gets what the batch changes; nil: nobody asked
 
 	// Memory that is kept from one batch to the next:
 	merged   mergedCursor
@@ -345,4 +346,7 @@ func (w *writer) writeVersion(v *version) {
 	w.value = appendRevisionEntry(w.value[:0], v.tombstone, v.key)
 	w.batch.Set(w.key, w.value)
 	w.store.cache.put(v.key, keyMeta{exists: !v.tombstone, create: v.create, version: v.version})
+	if w.told != nil {
+		w.told.add(v)
+	}
 }
