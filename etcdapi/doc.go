@@ -6,6 +6,7 @@
 // These are served, as etcd 3.7 does:
 //
 //	etcdserverpb.KV            Range, RangeStream, Put, DeleteRange, Txn, Compact
+//	etcdserverpb.Watch         Watch
 //	etcdserverpb.Maintenance   Status, HashKV, Alarm
 //	etcdserverpb.Cluster       MemberList
 //	grpc.health.v1.Health      Check, Watch, for the service ""
@@ -13,8 +14,8 @@
 //
 // Everything else of etcd's API is registered nowhere, so that gRPC itself answers Unimplemented and
 // nothing is pretended: the other methods of Maintenance (Defragment, Hash, Snapshot, MoveLeader,
-// Downgrade) and of Cluster (MemberAdd, MemberRemove, MemberUpdate, MemberPromote); the services Watch,
-// Lease, Auth, Lock and Election; and the JSON gateway.
+// Downgrade) and of Cluster (MemberAdd, MemberRemove, MemberUpdate, MemberPromote); the services Lease,
+// Auth, Lock and Election; and the JSON gateway.
 //
 // A request's bytes are not decoded into etcd's types and encoded again: package kv reads them where
 // they are, they go into the log as they came, and what kv says to them goes behind a header as the
@@ -30,6 +31,14 @@
 //	one port ───┤                                        ├─ Group.ProposeCommand ─> Answer ─┐
 //	            └─ anything else ─────> HTTP             └─ Group.Read ─> Store.Range ──────┤
 //	                                                          header + body, as they are <──┘
+//
+// Who watches is served by one goroutine, which drives a watch.Hub: the applier leaves what it has changed
+// in a Feed and goes on; each client's stream has a receiver, which asks the hub for one thing at a time,
+// and a sender, which is given one batch of responses at a time.
+//
+//	applier ──> Feed ──┐            ┌──> batch ──> sender ──> client
+//	Store.Changes ─────┼──> hub ────┤
+//	client ──> receiver┘            └──> accepted ──> receiver
 //
 // # Errors
 //

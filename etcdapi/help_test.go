@@ -29,6 +29,7 @@ const (
 // result ends the call.
 type fakeGroup struct {
 	store *kv.Store
+	feed  *Feed
 
 	mu        sync.Mutex // guards index, reads, proposals
 	index     uint64
@@ -55,10 +56,15 @@ func (g *fakeGroup) ProposeCommand(ctx context.Context, c wire.Command) ([]byte,
 	}
 	g.index++
 	g.proposals++
-	answers, err := g.store.Apply([]kv.Command{{Index: g.index, Kind: kv.Kind(c.Kind), Request: c.Request}})
+	var told *kv.Changes
+	if g.feed.Wanted() {
+		told = new(kv.Changes)
+	}
+	answers, err := g.store.ApplyAndTell([]kv.Command{{Index: g.index, Kind: kv.Kind(c.Kind), Request: c.Request}}, told)
 	if err != nil {
 		return nil, err
 	}
+	g.feed.Add(told, g.store.Revision(), g.store.CompactRevision())
 	return answers[0].Append(nil), nil
 }
 
@@ -110,8 +116,9 @@ func newStore(t testing.TB) *kv.Store {
 func newWorld(t testing.TB, change func(*Options, *fakeGroup)) *world {
 	t.Helper()
 	store := newStore(t)
-	group := &fakeGroup{store: store, leader: testMember}
-	options := Options{Group: group, Store: store, ClusterID: testCluster, MemberID: testMember}
+	feed := NewFeed(store.Revision(), store.CompactRevision())
+	group := &fakeGroup{store: store, feed: feed, leader: testMember}
+	options := Options{Group: group, Store: store, Feed: feed, ClusterID: testCluster, MemberID: testMember}
 	if change != nil {
 		change(&options, group)
 	}

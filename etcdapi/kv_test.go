@@ -430,7 +430,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method byte, request []byte) {
 		store := newStore(t)
 		server, err := New(Options{
-			Group: &fakeGroup{store: store, leader: 1}, Store: store, ClusterID: testCluster, MemberID: testMember,
+			Group: &fakeGroup{store: store, feed: NewFeed(1, -1), leader: 1}, Store: store, ClusterID: testCluster, MemberID: testMember,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -121,6 +121,7 @@ func TestTheRestIsUnimplemented(t *testing.T) {
 		"/etcdserverpb.KV/Range": true, "/etcdserverpb.KV/Put": true, "/etcdserverpb.KV/DeleteRange": true,
 		"/etcdserverpb.KV/Txn": true, "/etcdserverpb.KV/Compact": true, "/etcdserverpb.KV/RangeStream": true,
 		"/etcdserverpb.Maintenance/Status": true, "/etcdserverpb.Maintenance/HashKV": true, "/etcdserverpb.Maintenance/Alarm": true, "/etcdserverpb.Cluster/MemberList": true,
+		"/etcdserverpb.Watch/Watch": true,
 	}
 	found := 0
 	services := pb.File_rpc_proto.Services()
@@ -128,6 +129,10 @@ func TestTheRestIsUnimplemented(t *testing.T) {
 		methods := services.Get(i).Methods()
 		for j := range methods.Len() {
 			name := "/" + string(services.Get(i).FullName()) + "/" + string(methods.Get(j).Name())
+			if there[name] && methods.Get(j).IsStreamingClient() {
+				found++ // it would go on for ever; it has tests of its own
+				continue
+			}
 			err := w.conn.Invoke(testContext(t), name, &pb.StatusRequest{}, &pb.StatusRequest{})
 			if got := status.Code(err) != codes.Unimplemented; got != there[name] {
 				t.Errorf("%s: got %v", name, err)

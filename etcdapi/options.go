@@ -10,6 +10,7 @@ import (
 
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/watch"
 	"github.com/quorate/quorate/wire"
 )
 
@@ -45,8 +46,12 @@ type Store interface {
 	HashKV(revision int64) (kv.KVHash, kv.Code, error)
 	// Alarms are those that are on.
 	Alarms() []kv.Alarm
-	// Revision is that of the last change applied.
+	// Revision is that of the last change applied; CompactRevision that of the last compaction.
 	Revision() int64
+	CompactRevision() int64
+	// Changes reads what has changed; AddPrevious adds what was there before.
+	Changes(q kv.ChangesQuery) (list kv.Changes, through int64, code kv.Code, err error)
+	AddPrevious(list []kv.Change, wants func(*kv.Change) bool) error
 }
 
 // Options are what a server needs, and what its operator sets. The zero value of what is not said to
@@ -66,6 +71,17 @@ type Options struct {
 	RequestTimeout time.Duration
 	// CloseGrace is how long Close lets calls under way finish. Default 1 s.
 	CloseGrace time.Duration
+
+	// Feed is where the store's changes come from, for those who watch. Nil: there is no Watch service.
+	Feed *Feed
+	// Watch bounds what is held for those who watch.
+	Watch watch.Options
+	// WatchProgressInterval is how often a watcher that asked for it is told of progress while nothing
+	// happens. Default 10 min, at least 100 ms.
+	WatchProgressInterval time.Duration
+	// LeaderTimeout is after how long without a leader a stream ends that asked for one. Default 3 s,
+	// which is etcd's: three times the election timeout.
+	LeaderTimeout time.Duration
 
 	// Size returns how many bytes the store takes up on its disk, and how many of them are in use.
 	// Nil: 0 is reported.
@@ -92,6 +108,9 @@ const (
 	defaultMaxRequestBytes = 3 << 19
 	defaultRequestTimeout  = 7 * time.Second
 	defaultCloseGrace      = time.Second
+	defaultWatchProgress   = 10 * time.Minute
+	minWatchProgress       = 100 * time.Millisecond
+	defaultLeaderTimeout   = 3 * time.Second
 
 	// receiveRoomBytes is how much larger than MaxRequestBytes a message may be before gRPC itself
 	// refuses it; etcd's number.
@@ -107,6 +126,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CloseGrace == 0 {
 		o.CloseGrace = defaultCloseGrace
+	}
+	if o.WatchProgressInterval == 0 {
+		o.WatchProgressInterval = defaultWatchProgress
+	}
+	if o.LeaderTimeout == 0 {
+		o.LeaderTimeout = defaultLeaderTimeout
 	}
 	if o.Size == nil {
 		o.Size = func() (int64, int64) { return 0, 0 }
@@ -133,5 +158,8 @@ func (o Options) Validate() error {
 		"MaxRequestBytes is %d, must be from 0 to %d", o.MaxRequestBytes, kv.MaxRequestBytes)
 	need(o.RequestTimeout >= 0, "RequestTimeout is %v, must not be negative", o.RequestTimeout)
 	need(o.CloseGrace >= 0, "CloseGrace is %v, must not be negative", o.CloseGrace)
+	need(o.WatchProgressInterval == 0 || o.WatchProgressInterval >= minWatchProgress,
+		"WatchProgressInterval is %v, must be at least %v", o.WatchProgressInterval, minWatchProgress)
+	need(o.LeaderTimeout >= 0, "LeaderTimeout is %v, must not be negative", o.LeaderTimeout)
 	return errors.Join(wrong...)
 }

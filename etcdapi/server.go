@@ -14,6 +14,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/quorate/quorate/watch"
 )
 
 // Server serves etcd's API over one group and its store, on any number of listeners.
@@ -27,6 +29,7 @@ type Server struct {
 	http    *http.Server
 	pages   http.Handler
 	methods []*method
+	hub     *hub // nil without a feed
 
 	failedWrites, failedReads atomic.Uint64
 	complained                atomic.Int64 // when the store's failing was logged last; nanoseconds of the clock
@@ -72,6 +75,10 @@ func New(o Options) (*Server, error) {
 	}
 	s.context, s.cancel = context.WithCancel(context.Background())
 	s.pages = s.newPages()
+	if o.Feed != nil {
+		s.hub = newHub(s)
+		s.start(func() { s.hub.run(s.context) })
+	}
 	s.grpc = s.newGRPC()
 	s.http = &http.Server{
 		Handler:           s.pages,
@@ -101,6 +108,9 @@ func (s *Server) newGRPC() *grpc.Server {
 		s.kvService(), s.maintenanceService(), s.clusterService(), s.healthService(),
 	} {
 		g.RegisterService(service, nil)
+	}
+	if s.hub != nil {
+		g.RegisterService(s.watchService(), nil)
 	}
 	return g
 }
@@ -181,13 +191,15 @@ type Stats struct {
 	ReceivedBytes, SentBytes uint64
 	// FailedWrites and FailedReads count what the group did not carry out in time, or at all.
 	FailedWrites, FailedReads uint64
+	// Watch counts those who watch.
+	Watch watch.Stats
 	// Methods are those that are served, in a fixed order.
 	Methods []MethodStats
 }
 
 // MethodStats counts the calls of one method.
 type MethodStats struct {
-	// Service, Method and Type are as gRPC's metrics name them; Type is unary or server_stream.
+	// Service, Method and Type are as gRPC's metrics name them; Type is unary, server_stream or bidi_stream.
 	Service, Method, Type string
 	Started               uint64
 	// Handled counts ended calls by their gRPC code.
@@ -200,6 +212,9 @@ func (s *Server) Stats() Stats {
 		ReceivedBytes: s.codec.received.Load(), SentBytes: s.codec.sent.Load(),
 		FailedWrites: s.failedWrites.Load(), FailedReads: s.failedReads.Load(),
 		Methods: make([]MethodStats, len(s.methods)),
+	}
+	if s.hub != nil {
+		stats.Watch = *s.hub.counts.Load()
 	}
 	for i, m := range s.methods {
 		stats.Methods[i] = MethodStats{Service: m.service, Method: m.name, Type: m.kind, Started: m.started.Load()}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/etcdapi"
 	"github.com/quorate/quorate/kv"
 )
 
@@ -16,6 +17,7 @@ import (
 // besides applying. Its error path is fatal, which ends the server.
 type machine struct {
 	store *kv.Store
+	feed  *etcdapi.Feed // gets what changes
 	fatal func(error)
 
 	// mu is held by whoever writes to the store: the applier, or one step of compaction. So each waits
@@ -63,7 +65,7 @@ const (
 
 func newMachine(store *kv.Store, fatal func(error)) *machine {
 	m := &machine{
-		store: store, fatal: fatal,
+		store: store, fatal: fatal, feed: etcdapi.NewFeed(store.Revision(), store.CompactRevision()),
 		flushNow: make(chan struct{}, 1), compact: make(chan struct{}, 1),
 		removed: removed{revision: -1, changed: make(chan struct{})},
 	}
@@ -101,7 +103,7 @@ func (m *machine) Apply(entries []quorate.Entry) [][]byte {
 		m.unflushed += int64(len(c.Request)) + entryBytes
 	}
 	compacted := m.store.CompactRevision()
-	answers, err := m.store.Apply(m.commands)
+	answers, err := m.applyAndTell()
 	if err != nil {
 		m.fatal(err)
 		return nil
@@ -117,6 +119,21 @@ func (m *machine) Apply(entries []quorate.Entry) [][]byte {
 		m.slowApplies.Add(1)
 	}
 	return encodeAnswers(answers)
+}
+
+// applyAndTell applies the commands, and leaves what they have changed for those who watch.
+func (m *machine) applyAndTell() (answers []kv.Answer, err error) {
+	var told *kv.Changes
+	if m.feed.Wanted() {
+		told = new(kv.Changes)
+		answers, err = m.store.ApplyAndTell(m.commands, told)
+	} else {
+		answers, err = m.store.Apply(m.commands)
+	}
+	if err == nil {
+		m.feed.Add(told, m.store.Revision(), m.store.CompactRevision())
+	}
+	return answers, err
 }
 
 // encodeAnswers encodes answers into one piece of memory.

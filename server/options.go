@@ -68,6 +68,9 @@ type Options struct {
 	// compacting (--auto-compaction-mode, --auto-compaction-retention): of the last 8 hours ("periodic"
 	// and "8" or "8h"), or the last 1000 revisions ("revision" and "1000"). Default: all of it.
 	AutoCompactionMode, AutoCompactionRetention string
+	// WatchProgressNotifyInterval is how often a watcher that asked for it is told of progress while
+	// nothing happens (--watch-progress-notify-interval). Default 10 min; less than 100 ms is 100 ms.
+	WatchProgressNotifyInterval time.Duration
 	// EnablePprof serves Go's profiles under /debug/pprof (--enable-pprof).
 	EnablePprof bool
 
@@ -97,6 +100,8 @@ const (
 	electionPerBeat     = 5
 	minHeartbeat        = 10 * time.Millisecond
 	maxNameBytes        = 1024
+	minWatchProgress    = 100 * time.Millisecond
+	leaderTimeouts      = 3 // without a leader, until a stream ends that asked for one
 	maxWaitBeyondLeader = 5 * time.Second
 )
 
@@ -113,6 +118,9 @@ func (o Options) withDefaults() Options {
 	orElse(&o.ElectionTimeout, defaultElection)
 	orElse(&o.MaxRequestBytes, defaultMaxRequestBytes)
 	orElse(&o.MaxTxnOps, defaultMaxTxnOps)
+	if o.WatchProgressNotifyInterval != 0 {
+		o.WatchProgressNotifyInterval = max(o.WatchProgressNotifyInterval, minWatchProgress)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

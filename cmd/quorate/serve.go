@@ -94,6 +94,8 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&o.AutoCompactionMode, "auto-compaction-mode", "periodic", "how --auto-compaction-retention counts: periodic or revision")
 	flags.StringVar(&o.AutoCompactionRetention, "auto-compaction-retention", "0", "how much history is kept: hours, or 30m (periodic), or revisions (revision); 0: all")
 	flags.IntVar(&o.MaxTxnOps, "max-txn-ops", 128, "most operations of a transaction")
+	flags.DurationVar(&o.WatchProgressNotifyInterval, "watch-progress-notify-interval", 10*time.Minute,
+		"how often watchers that ask for it are told of progress while nothing happens")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text (or console), or json; the log goes to standard error")
 	flags.BoolVar(&o.EnablePprof, "enable-pprof", false, "serve profiles of this process at /debug/pprof/ for clients")
