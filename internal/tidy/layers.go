@@ -75,6 +75,7 @@ var layers = []layer{
 	{row: 1, dir: "raft", kind: kindPure, never: []string{"internal/vfs"}},
 	{row: 1, dir: "raft/rafttest", kind: kindProof, beside: []string{"raft"}},
 
+	{row: 0, dir: "check/watchcheck", kind: kindProof},
 	{row: 0, dir: "internal/vfs", kind: kindProduct},
 	{row: 0, dir: "internal/invariant", kind: kindPure},
 	{row: 0, dir: "internal/choice", kind: kindProof},
