@@ -129,8 +129,10 @@ func TestSameInputsSameResponses(t *testing.T) {
 	run := func(seed int64) string {
 		w := newWorld(t, seed, watch.Options{QueueBytes: 600, ResponseBytes: 300, WindowRevisions: 4})
 		w.keep = true
-		for range 300 {
-			w.step()
+		for i := range 300 {
+			if w.step(); i%40 == 39 {
+				w.closeStream(w.streams[0])
+			}
 		}
 		w.drain()
 		return w.transcript
@@ -217,6 +219,23 @@ func TestAFullStreamHoldsNothingMore(t *testing.T) {
 	r, ok := h.NextRead()
 	if next := got[len(got)-1].Revision + 1; !ok || r.From != next || r.To != 1000 {
 		t.Errorf("read %+v, %v; want from %d to 1000", r, ok, next)
+	}
+}
+
+// TestTickTellsThoseWhoHeardNothing: whoever has been told of an event since the last tick knows.
+func TestTickTellsThoseWhoHeardNothing(t *testing.T) {
+	h := watch.New(watch.Options{}, 1, -1)
+	s := h.Open(nil)
+	h.Create(s, watch.Create{Key: []byte("a"), Notify: true})
+	h.Create(s, watch.Create{Key: []byte("b"), Notify: true})
+	h.Create(s, watch.Create{Key: []byte("c")})
+	h.Apply([]watch.Event{event("a", 2), event("c", 3)}, 3)
+	h.Take(s)
+	for i, want := range []int{1, 2} { // b; then both
+		h.Tick(s)
+		if got := h.Take(s); len(got) != want || got[len(got)-1].WatchID != 1 || got[0].Revision != 3 || got[0].Count != 0 {
+			t.Errorf("tick %d: got %+v, want %d responses", i, got, want)
+		}
 	}
 }
 
