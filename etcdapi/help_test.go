@@ -38,9 +38,16 @@ type fakeGroup struct {
 
 	propose func(ctx context.Context) error
 	read    func(ctx context.Context) error
-	answer  []byte // instead of the store's, if not nil
-	leader  raft.ServerID
+	answer  []byte        // instead of the store's, if not nil
+	silent  bool          // changes are not told
+	leader  raft.ServerID // guarded by mu, too
 	members []wire.Member
+}
+
+func (g *fakeGroup) setLeader(leader raft.ServerID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.leader = leader
 }
 
 func (g *fakeGroup) ProposeCommand(ctx context.Context, c wire.Command) ([]byte, error) {
@@ -86,6 +93,8 @@ func (g *fakeGroup) counts() (reads, proposals int) {
 }
 
 func (g *fakeGroup) Status() replica.Status {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	return replica.Status{
 		Raft: raft.Status{
 			ID: testMember, CurrentTerm: testTerm, Leader: g.leader, CommitIndex: 12, LastApplied: 11,
@@ -136,13 +145,13 @@ func newWorld(t testing.TB, change func(*Options, *fakeGroup)) *world {
 }
 
 // dial returns another connection to the server.
-func (w *world) dial(t testing.TB) *grpc.ClientConn {
+func (w *world) dial(t testing.TB, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:memory",
+	conn, err := grpc.NewClient("passthrough:memory", append(options,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.listener.DialContext(ctx) }),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
-	)
+	)...)
 	if err != nil {
 		t.Fatal(err)
 	}
