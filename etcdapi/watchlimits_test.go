@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,20 +97,38 @@ func TestWatchFromTheBeginningOfALongHistory(t *testing.T) {
 	}
 }
 
-// TestResponsesAreBounded: also when each revision is large.
-func TestResponsesAreBounded(t *testing.T) {
-	const value = 100 << 10
-	w := newWorld(t, nil)
+// measuredStore knows the most that a read of changes has brought.
+type measuredStore struct {
+	*kv.Store
+	most *atomic.Int64
+}
+
+func (s measuredStore) Changes(q kv.ChangesQuery) (kv.Changes, int64, kv.Code, error) {
+	list, through, code, err := s.Store.Changes(q)
+	if bytes := int64(list.Bytes); bytes > s.most.Load() {
+		s.most.Store(bytes)
+	}
+	return list, through, code, err
+}
+
+// TestReadsAndResponsesAreBounded: also when each revision is large.
+func TestReadsAndResponsesAreBounded(t *testing.T) {
+	const value, limit = 100 << 10, 256<<10 + 101<<10
+	var most atomic.Int64
+	w := newWorld(t, func(o *Options, g *fakeGroup) { o.Store = measuredStore{g.store, &most} })
 	w.fill(t, "k", 50, make([]byte, value))
 	s := w.watch(t)
 	s.create(&pb.WatchCreateRequest{RangeEnd: []byte{0}, StartRevision: 1})
 	s.want("created", created(0, 51))
 	for next := int64(2); next <= 51; {
 		r := s.next()
-		if size := proto.Size(r); size > 256<<10+value+1000 {
+		if size := proto.Size(r); size > limit {
 			t.Errorf("a response of %d bytes", size)
 		}
 		next += int64(len(r.Events))
+	}
+	if got := most.Load(); got == 0 || got > limit {
+		t.Errorf("%d bytes were read at once", got)
 	}
 }
 

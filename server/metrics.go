@@ -103,6 +103,11 @@ func (c *collector) collectStore(gauge, _ emit) {
 	gauge(float64(s.options.QuotaBackendBytes), "etcd_server_quota_backend_bytes", "Up to which size the state may grow; 0: there is no quota.")
 	gauge(float64(s.store.Revision()), "etcd_debugging_mvcc_current_revision", "The revision of the last change.")
 	gauge(float64(s.store.CompactRevision()), "etcd_debugging_mvcc_compact_revision", "The revision of the last compaction; -1 before the first.")
+	watch := s.api.Stats().Watch
+	gauge(float64(watch.Streams), "etcd_debugging_mvcc_watch_stream_total", "Streams of those who watch.")
+	gauge(float64(watch.Watchers), "etcd_debugging_mvcc_watcher_total", "Watchers.")
+	gauge(float64(watch.Lagging), "etcd_debugging_mvcc_slow_watcher_total", "Watchers that are not up to date.")
+	gauge(float64(watch.Pending), "etcd_debugging_mvcc_pending_events_total", "Events that wait to be sent.")
 	gauge(float64(s.machine.DurableIndex()), "quorate_durable_index", "The index up to which the state survives a crash without the log.")
 }
 

@@ -184,7 +184,7 @@ func (s *Server) serve() (err error) {
 		Group: &s.leaders, Store: s.store, ClusterID: s.host.ClusterID(), MemberID: uint64(s.host.ID()),
 		MaxRequestBytes: o.MaxRequestBytes, RequestTimeout: o.requestTimeout(),
 		Size: s.disk.bytes, QuotaBytes: o.QuotaBackendBytes,
-		Feed: s.machine.feed,
+		Feed:                  s.machine.feed,
 		WatchProgressInterval: o.WatchProgressNotifyInterval, LeaderTimeout: leaderTimeouts * o.ElectionTimeout,
 		Compacted: func(ctx context.Context, revision int64) error {
 			return s.machine.removed.wait(ctx, revision, s.context.Done())

@@ -19,6 +19,7 @@ type fakeServer struct {
 	pb.UnimplementedKVServer
 	pb.UnimplementedMaintenanceServer
 	pb.UnimplementedClusterServer
+	pb.UnimplementedWatchServer
 
 	address string
 
@@ -72,6 +73,7 @@ func startFake(t *testing.T) *fakeServer {
 	pb.RegisterKVServer(server, f)
 	pb.RegisterMaintenanceServer(server, f)
 	pb.RegisterClusterServer(server, f)
+	pb.RegisterWatchServer(server, f)
 	served := make(chan error)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {

@@ -32,7 +32,7 @@ func etcdFlags() *foreignFlags {
 		"distributed-tracing-instance-id", "distributed-tracing-sampling-rate", "distributed-tracing-service-name",
 		"downgrade-check-time", "enable-distributed-tracing", "enable-grpc-gateway", "enable-log-rotation", "feature-gates",
 		"force-new-cluster", "log-outputs", "log-rotation-config-json", "logger", "metrics", "unsafe-no-fsync",
-		"warning-apply-duration", "warning-unary-request-duration", "watch-progress-notify-interval",
+		"warning-apply-duration", "warning-unary-request-duration",
 	}}
 }
 

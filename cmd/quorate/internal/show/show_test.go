@@ -52,6 +52,12 @@ var answers = []struct {
 	{"del", func(p *Printer) error {
 		return p.Delete(&pb.DeleteRangeResponse{Header: header(), Deleted: 1, PrevKvs: []*mvccpb.KeyValue{pair("a", "1")}})
 	}},
+	{"watch", func(p *Printer) error {
+		return p.Watch(&pb.WatchResponse{Header: header(), Events: []*mvccpb.Event{
+			{Kv: pair("a", "1"), PrevKv: pair("a", "0")},
+			{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: []byte("b"), ModRevision: 5}}}})
+	}},
+	{"watch-progress", func(p *Printer) error { return p.Watch(&pb.WatchResponse{Header: header()}) }},
 	{"compact", func(p *Printer) error { return p.Compact(4, &pb.CompactionResponse{Header: header()}) }},
 	{"txn", func(p *Printer) error {
 		return p.Txn(&pb.TxnResponse{Header: header(), Succeeded: true, Responses: []*pb.ResponseOp{
