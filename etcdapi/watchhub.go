@@ -181,7 +181,7 @@ func (l *hub) fetch() {
 		}
 	}
 	if b.missing {
-		l.watch.Skip(b.revision)
+		l.watch.Jump(b.revision)
 	} else {
 		l.watch.Apply(eventsOf(b.changes), b.revision)
 	}

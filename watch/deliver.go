@@ -51,9 +51,9 @@ func (h *Hub) WantsPrevious(key []byte) (wants bool) {
 	return wants
 }
 
-// Skip tells that the store has come to a revision, when what has happened up to there is not at hand:
+// Jump tells that the store has come to a revision, when what has happened up to there is not at hand:
 // too much at once, or a snapshot. All watchers lag, then.
-func (h *Hub) Skip(revision int64) {
+func (h *Hub) Jump(revision int64) {
 	h.notReading()
 	if revision <= h.revision {
 		return

@@ -18,7 +18,7 @@
 // # Shape
 //
 //	client ──► Create, Cancel, Progress, Tick ──┐                  ┌──► Ready, Take ──► client
-//	store ───► Apply, Skip, Compact ────────────┤        Hub       │
+//	store ───► Apply, Jump, Compact ────────────┤        Hub       │
 //	disk ────► Fed ─────────────────────────────┘                  └──► NextRead, Wants ──► disk
 //
 // A watcher is synced or lagging. Synced ones are told of an applied batch at once: an index finds the

@@ -64,7 +64,7 @@ func (w *world) step() {
 	case 13:
 		if w.rng.Intn(6) == 0 && w.told < w.revision {
 			w.seen["skip"]++
-			w.hub.Skip(w.revision)
+			w.hub.Jump(w.revision)
 			w.told = w.revision
 		}
 	case 14:
