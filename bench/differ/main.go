@@ -123,6 +123,9 @@ type runner struct {
 	drawer        drawer
 	progress      io.Writer
 
+	watching *watching // nil: no stream is open
+	events   int       // that watchers were told of, by both alike
+
 	asked, failed int            // failed: the answer was an error, the same on both
 	seen          map[string]int // known differences
 	last          []string       // requests
@@ -132,7 +135,17 @@ type runner struct {
 func (r *runner) run(ctx context.Context) error {
 	r.toldAt = time.Now()
 	for r.asked < r.options.requests {
+		if r.drawer.one(watchEvery) {
+			if err := r.watch(ctx); err != nil {
+				return err
+			}
+		}
 		method, request := r.drawer.draw()
+		if method == "/etcdserverpb.KV/Compact" { // what was before is to be had until then
+			if err := r.compareWatching(ctx); err != nil {
+				return err
+			}
+		}
 		if err := r.compare(ctx, method, request); err != nil {
 			return err
 		}
@@ -186,8 +199,8 @@ func (r *runner) compare(ctx context.Context, method string, request proto.Messa
 }
 
 func (r *runner) report(out io.Writer) {
-	fmt.Fprintf(out, "seed %d: %d requests up to revision %d, of which %d were refused by both alike\n",
-		r.options.seed, r.asked, r.drawer.revision, r.failed)
+	fmt.Fprintf(out, "seed %d: %d requests up to revision %d, of which %d were refused by both alike, and %d events of watches\n",
+		r.options.seed, r.asked, r.drawer.revision, r.failed, r.events)
 	var names []string
 	for what := range r.seen {
 		names = append(names, what)
