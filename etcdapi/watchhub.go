@@ -111,7 +111,9 @@ func (l *hub) answer(q question) {
 		l.request(s, what)
 		s.waiting = true
 	}
-	l.settle(s)
+	if s.hubs != nil {
+		l.settle(s)
+	}
 }
 
 func (l *hub) close(s *watchStream) {
@@ -138,6 +140,7 @@ func (l *hub) settle(s *watchStream) {
 func (l *hub) request(s *watchStream, r *pb.WatchRequest) {
 	l.fetch()
 	switch {
+	case s.hubs == nil: // it has failed just now
 	case r.GetCreateRequest() != nil:
 		l.watch.Create(s.hubs, createOf(r.GetCreateRequest()))
 		l.want()
