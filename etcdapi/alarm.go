@@ -3,6 +3,7 @@ package etcdapi
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/kv"
 )
@@ -28,6 +29,9 @@ func (s *Server) checkQuota(ctx context.Context, kind kv.Kind, request []byte) e
 		return nil
 	}
 	alarm := kv.Alarm{Member: s.options.MemberID, Type: kv.AlarmNoSpace}
+	if slices.Contains(s.store.Alarms(), alarm) {
+		return refusal(kv.CodeNoSpace) // it is on already: once is enough
+	}
 	if _, err := s.propose(ctx, kv.KindAlarm, kv.AlarmRequest(alarm)); err != nil {
 		s.options.Logger.Warn("the state has outgrown its quota, and the alarm could not be raised", "size", size, "quota", quota, "err", err)
 	} else {
@@ -45,15 +49,10 @@ func (s *Server) alarmTexts() (texts []string) {
 	return texts
 }
 
-// hasAlarm reports whether an alarm of a type is on at any member.
-func (s *Server) hasAlarm(t kv.AlarmType) bool {
-	for _, a := range s.store.Alarms() {
-		if a.Type == t {
-			return true
-		}
+// corruption is an error while the alarm CORRUPT is on at any member, in the words of etcd's page.
+func (s *Server) corruption(context.Context) error {
+	if slices.ContainsFunc(s.store.Alarms(), func(a kv.Alarm) bool { return a.Type == kv.AlarmCorrupt }) {
+		return fmt.Errorf("alarm activated: %v", kv.AlarmCorrupt)
 	}
-	return false
+	return nil
 }
-
-// errAlarm says that an alarm is on, in the words that etcd's pages have.
-func errAlarm(t kv.AlarmType) error { return fmt.Errorf("alarm activated: %v", t) }

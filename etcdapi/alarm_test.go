@@ -33,6 +33,14 @@ func TestStateThatOutgrowsItsQuotaRaisesTheAlarm(t *testing.T) {
 	if err := put(strings.Repeat("x", 800)); !errors.Is(err, rpctypes.ErrNoSpace) {
 		t.Fatalf("a put beyond the quota: got %v, want %v", err, rpctypes.ErrNoSpace)
 	}
+	// Who asks again and again does not fill the log with alarms.
+	_, before := w.group.counts()
+	if err := put(strings.Repeat("x", 800)); !errors.Is(err, rpctypes.ErrNoSpace) {
+		t.Errorf("another put beyond the quota: got %v, want %v", err, rpctypes.ErrNoSpace)
+	}
+	if _, after := w.group.counts(); after != before {
+		t.Errorf("%d more proposals", after-before)
+	}
 	// The alarm is on now, for all.
 	size.Store(0)
 	if err := put("x"); !errors.Is(err, rpctypes.ErrNoSpace) {

@@ -83,6 +83,23 @@ func decoded[Request, Response any](s *Server, service, name string, serve func(
 	}}
 }
 
+// streaming describes a method of a stream. kind is what gRPC's metrics call it: server_stream or bidi_stream.
+func (s *Server) streaming(service, name, kind string, serve func(grpc.ServerStream) error) grpc.StreamDesc {
+	m := s.newMethod(service, name, kind)
+	return grpc.StreamDesc{
+		StreamName: name, ServerStreams: true, ClientStreams: kind == bidiStream,
+		Handler: func(_ any, stream grpc.ServerStream) error {
+			m.started.Add(1)
+			return m.done(serve(stream))
+		},
+	}
+}
+
+const (
+	serverStream = "server_stream"
+	bidiStream   = "bidi_stream"
+)
+
 // What a client sends with a call that it would rather see fail than wait for a leader.
 const (
 	requireLeaderKey   = "hasleader"

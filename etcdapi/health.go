@@ -16,9 +16,7 @@ func (s *Server) healthService() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{
 		ServiceName: name,
 		Methods:     []grpc.MethodDesc{decoded(s, name, "Check", s.healthCheck)},
-		Streams: []grpc.StreamDesc{{
-			StreamName: "Watch", ServerStreams: true, Handler: s.healthWatch(s.newMethod(name, "Watch", "server_stream")),
-		}},
+		Streams:     []grpc.StreamDesc{s.streaming(name, "Watch", serverStream, s.healthWatch)},
 	}
 }
 
@@ -40,14 +38,7 @@ func (s *Server) servingStatus() healthpb.HealthCheckResponse_ServingStatus {
 
 // healthWatch says how the server is, and says so again when it closes. A service that is not known
 // stays unknown, as the protocol has it: the stream ends with the client or the server.
-func (s *Server) healthWatch(m *method) grpc.StreamHandler {
-	return func(_ any, stream grpc.ServerStream) error {
-		m.started.Add(1)
-		return m.done(s.watchHealth(stream))
-	}
-}
-
-func (s *Server) watchHealth(stream grpc.ServerStream) error {
+func (s *Server) healthWatch(stream grpc.ServerStream) error {
 	request := new(healthpb.HealthCheckRequest)
 	if err := stream.RecvMsg(request); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 
 	"github.com/quorate/quorate/kv"
@@ -57,18 +58,11 @@ func (s *Server) healthPage(w http.ResponseWriter, r *http.Request) {
 	fail := func(reason string) {
 		health.Health, health.Reason, code = "false", reason, http.StatusServiceUnavailable
 	}
-	excluded := r.URL.Query()["exclude"]
-	for _, a := range s.store.Alarms() {
-		if !contains(excluded, a.Type.String()) {
-			fail("ALARM " + a.Type.String())
-			break
-		}
-	}
-	if code != http.StatusOK {
-		writeJSON(w, code, health)
-		return
-	}
-	if !serializable && !s.hasLeader() {
+	alarms, excluded := s.store.Alarms(), r.URL.Query()["exclude"]
+	counts := func(a kv.Alarm) bool { return !contains(excluded, a.Type.String()) }
+	if i := slices.IndexFunc(alarms, counts); i >= 0 {
+		fail("ALARM " + alarms[i].Type.String())
+	} else if !serializable && !s.hasLeader() {
 		fail("RAFT NO LEADER")
 	} else if err := s.probe(r.Context(), !serializable); err != nil {
 		fail("RANGE ERROR:" + err.Error())
@@ -113,12 +107,7 @@ func (s *Server) liveChecks() []check {
 // readyChecks: what fails here means that clients should ask another server.
 func (s *Server) readyChecks() []check {
 	return []check{
-		{"data_corruption", func(context.Context) error {
-			if s.hasAlarm(kv.AlarmCorrupt) {
-				return errAlarm(kv.AlarmCorrupt)
-			}
-			return nil
-		}},
+		{"data_corruption", s.corruption},
 		{"serializable_read", s.serializableRead},
 		{"linearizable_read", func(ctx context.Context) error {
 			if !s.hasLeader() {

@@ -29,7 +29,7 @@ func (s *Server) kvService() *grpc.ServiceDesc {
 		s.unary(name, "Txn", s.txn),
 		s.unary(name, "Compact", s.compact),
 	}, Streams: []grpc.StreamDesc{
-		{StreamName: "RangeStream", ServerStreams: true, Handler: s.rangeStream(s.newMethod(name, "RangeStream", "server_stream"))},
+		s.streaming(name, "RangeStream", serverStream, s.rangeStream),
 	}}
 }
 

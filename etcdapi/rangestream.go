@@ -25,14 +25,7 @@ var errUnordered = status.Error(codes.Unimplemented,
 	"quorate: RangeStream gives keys in their order, without sort and filters by revision: use Range")
 
 // rangeStream answers a range in pieces, so that neither side must hold all of it.
-func (s *Server) rangeStream(m *method) grpc.StreamHandler {
-	return func(_ any, stream grpc.ServerStream) error {
-		m.started.Add(1)
-		return m.done(s.streamRange(stream))
-	}
-}
-
-func (s *Server) streamRange(stream grpc.ServerStream) error {
+func (s *Server) rangeStream(stream grpc.ServerStream) error {
 	var request rawRequest
 	if err := stream.RecvMsg(&request); err != nil {
 		return err

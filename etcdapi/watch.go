@@ -21,14 +21,7 @@ import (
 // watchService describes etcdserverpb.Watch.
 func (s *Server) watchService() *grpc.ServiceDesc {
 	const name = "etcdserverpb.Watch"
-	m := s.newMethod(name, "Watch", "bidi_stream")
-	return &grpc.ServiceDesc{ServiceName: name, Streams: []grpc.StreamDesc{{
-		StreamName: "Watch", ServerStreams: true, ClientStreams: true,
-		Handler: func(_ any, stream grpc.ServerStream) error {
-			m.started.Add(1)
-			return m.done(s.serveWatch(stream))
-		},
-	}}}
+	return &grpc.ServiceDesc{ServiceName: name, Streams: []grpc.StreamDesc{s.streaming(name, "Watch", bidiStream, s.serveWatch)}}
 }
 
 // errWatchCanceled: the client has gone; etcd's text.

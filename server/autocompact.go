@@ -81,9 +81,8 @@ func (r retention) period() time.Duration { return min(r.time, longestPeriod) }
 // what was when; only the leader acts on it.
 type compactor struct {
 	keep  retention
-	notes []note // ascending; the first one is the newest that is old enough, if one is
-	last  int64  // what was compacted last
-	acted time.Duration
+	notes []note        // ascending; the first one is the newest that is old enough, if one is
+	acted time.Duration // when it compacted last
 }
 
 // note says what the newest revision was at a time.
@@ -108,9 +107,6 @@ func (c *compactor) look(now time.Duration, revision int64) int64 {
 	return 0
 }
 
-// compacted notes that a compaction is done, or that there was nothing to do.
-func (c *compactor) compacted(now time.Duration, revision int64) { c.last, c.acted = revision, now }
-
 // compactByItself is the loop of automatic compaction.
 func (s *Server) compactByItself(ctx context.Context, keep retention) {
 	c := compactor{keep: keep}
@@ -119,11 +115,11 @@ func (s *Server) compactByItself(ctx context.Context, keep retention) {
 	defer ticker.Stop()
 	for {
 		to := c.look(time.Since(began), s.store.Revision())
-		if to > max(c.last, s.store.CompactRevision()) && s.group.Status().Raft.Role == raft.Leader {
+		if to > s.store.CompactRevision() && s.group.Status().Raft.Role == raft.Leader {
 			if err := s.compactTo(ctx, to); err != nil {
 				s.logger.Warn("automatic compaction failed, and is tried again", "revision", to, "err", err)
 			} else {
-				c.compacted(time.Since(began), to)
+				c.acted = time.Since(began)
 				s.logger.Info("compacted by itself", "revision", to)
 			}
 		}
