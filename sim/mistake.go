@@ -46,10 +46,9 @@ func (m *machine) openedBy(cluster uint64) error {
 	return nil
 }
 
-// copyOfEngine returns an engine with what this one, which nobody has open, would have after a crash.
+// copyOfEngine returns an engine that holds what this one does, which nobody has open.
 func (m *machine) copyOfEngine() *treekv.Engine {
 	all := func(batches int) int { return batches }
-	m.engine = m.engine.Crash(all)
 	copied := m.engine.Crash(all)
 	m.engine = m.engine.Crash(all)
 	return copied

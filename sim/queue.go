@@ -2,8 +2,7 @@ package sim
 
 // event is something that is to happen.
 type event struct {
-	at   int64  // nanoseconds since the beginning
-	seq  uint64 // of events at the same time, the one that was planned first comes first
+	at   int64 // nanoseconds since the beginning
 	kind eventKind
 	// server is whom it happens to, as an index into world.servers; none for the world itself.
 	server int
@@ -68,7 +67,7 @@ type queue struct {
 // moment is when the event in a slot is due.
 type moment struct {
 	at   int64
-	seq  uint64
+	seq  uint64 // of events at the same time, the one that was planned first comes first
 	slot int32
 }
 
@@ -78,8 +77,7 @@ func (m *moment) before(other *moment) bool {
 
 func (q *queue) add(e event) {
 	q.seq++
-	e.seq = q.seq
-	m := moment{at: e.at, seq: e.seq}
+	m := moment{at: e.at, seq: q.seq}
 	if last := len(q.free) - 1; last >= 0 {
 		m.slot, q.free = q.free[last], q.free[:last]
 		q.slots[m.slot] = e
