@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -11,7 +12,7 @@ import (
 )
 
 func alarmCommand(w *world) *cobra.Command {
-	cmd := &cobra.Command{
+	return family(&cobra.Command{
 		Use:     "alarm list|disarm",
 		GroupID: groupCluster,
 		Short:   "List alarms, or turn them off",
@@ -22,26 +23,19 @@ and nothing is served.
 Against NOSPACE: compact, delete what is not needed or raise the quota, and then quorate alarm disarm.`,
 		Example: `  quorate alarm list
   quorate alarm disarm`,
-		RunE: func(_ *cobra.Command, words []string) error {
-			if len(words) > 0 {
-				return usage("there is no alarm %s, only alarm list and alarm disarm", words[0])
-			}
-			return usage("what about the alarms? There are alarm list and alarm disarm")
-		},
-	}
-	cmd.AddCommand(
-		alarmAsking(w, "list", "List the alarms that are on", func(ctx context.Context, c *clientv3.Client) (*clientv3.AlarmResponse, error) {
+	},
+		alarmAsking(w, "list", "List the alarms that are on", explainRead, func(ctx context.Context, c *clientv3.Client) (*clientv3.AlarmResponse, error) {
 			return c.AlarmList(ctx)
 		}),
-		alarmAsking(w, "disarm", "Turn off all alarms, and list them", func(ctx context.Context, c *clientv3.Client) (*clientv3.AlarmResponse, error) {
+		alarmAsking(w, "disarm", "Turn off all alarms, and list them", explainWrite, func(ctx context.Context, c *clientv3.Client) (*clientv3.AlarmResponse, error) {
 			return c.AlarmDisarm(ctx, &clientv3.AlarmMember{})
 		}),
 	)
-	return cmd
 }
 
 // alarmAsking is one of the two commands.
-func alarmAsking(w *world, name, short string, ask func(context.Context, *clientv3.Client) (*clientv3.AlarmResponse, error)) *cobra.Command {
+func alarmAsking(w *world, name, short string, explain func(error, time.Duration) error,
+	ask func(context.Context, *clientv3.Client) (*clientv3.AlarmResponse, error)) *cobra.Command {
 	var client clientFlags
 	cmd := &cobra.Command{
 		Use:     name,
@@ -49,7 +43,7 @@ func alarmAsking(w *world, name, short string, ask func(context.Context, *client
 		Example: "  quorate alarm " + name,
 		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return client.ask(cmd, w, show.Simple, explainWrite,
+			return client.ask(cmd, w, show.Simple, explain,
 				func(ctx context.Context, c *clientv3.Client) (func(*show.Printer) error, error) {
 					answer, err := ask(ctx, c)
 					return func(p *show.Printer) error { return p.Alarms((*pb.AlarmResponse)(answer)) }, err

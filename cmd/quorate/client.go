@@ -20,6 +20,7 @@ type clientFlags struct {
 	dialTimeout    time.Duration
 	commandTimeout time.Duration
 	hex            bool
+	cluster        bool // ask all servers that the endpoints know of, one by one
 	output         outputFlags
 }
 
@@ -34,6 +35,10 @@ func (f *clientFlags) add(cmd *cobra.Command) {
 
 func (f *clientFlags) addHex(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.hex, "hex", false, "print keys and values in hexadecimal")
+}
+
+func (f *clientFlags) addCluster(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.cluster, "cluster", false, "ask all servers of the cluster that the endpoints belong to")
 }
 
 // clientVariables are the flags that the environment may give to every client command.

@@ -16,29 +16,20 @@ import (
 )
 
 func endpointCommand(w *world) *cobra.Command {
-	cmd := &cobra.Command{
+	status := statusCommand(w, show.Simple)
+	status.GroupID = ""
+	return family(&cobra.Command{
 		Use:     "endpoint health|status|hashkv",
 		GroupID: groupCluster,
 		Short:   "Ask servers one by one: do they work, how are they, do they hold the same",
 		Long:    "Asks each endpoint by itself, as etcdctl endpoint does.",
 		Example: `  quorate endpoint health --cluster
   quorate endpoint hashkv --cluster`,
-		RunE: func(_ *cobra.Command, words []string) error {
-			if len(words) > 0 {
-				return usage("there is no endpoint %s, only endpoint health, status and hashkv", words[0])
-			}
-			return usage("what about the endpoints? There are endpoint health, status and hashkv")
-		},
-	}
-	status := statusCommand(w, show.Simple)
-	status.GroupID = ""
-	cmd.AddCommand(endpointHealthCommand(w), status, endpointHashCommand(w))
-	return cmd
+	}, endpointHealthCommand(w), status, endpointHashCommand(w))
 }
 
 func endpointHealthCommand(w *world) *cobra.Command {
 	var client clientFlags
-	cluster := false
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Tell which servers carry out requests",
@@ -48,7 +39,7 @@ all are well, and 1 if not.`,
   quorate endpoint health --cluster -w json`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			printer, err := client.prepare(cmd, w, show.Simple, cluster)
+			printer, err := client.prepare(cmd, w, show.Simple)
 			if err != nil {
 				return err
 			}
@@ -76,15 +67,14 @@ all are well, and 1 if not.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&cluster, "cluster", false, "ask all servers of the cluster that the endpoints belong to")
 	client.add(cmd)
+	client.addCluster(cmd)
 	return cmd
 }
 
 func endpointHashCommand(w *world) *cobra.Command {
 	var client clientFlags
 	var revision int64
-	cluster := false
 	cmd := &cobra.Command{
 		Use:   "hashkv",
 		Short: "Compare what servers hold",
@@ -98,7 +88,7 @@ if two of them differ, or one does not answer.`,
 			if revision < 0 {
 				return usage("--rev is %d, must not be negative", revision)
 			}
-			printer, err := client.prepare(cmd, w, show.Simple, cluster)
+			printer, err := client.prepare(cmd, w, show.Simple)
 			if err != nil {
 				return err
 			}
@@ -123,18 +113,18 @@ if two of them differ, or one does not answer.`,
 		},
 	}
 	cmd.Flags().Int64Var(&revision, "rev", 0, "the revision to compare at; 0: the newest of each")
-	cmd.Flags().BoolVar(&cluster, "cluster", false, "ask all servers of the cluster that the endpoints belong to")
 	client.add(cmd)
+	client.addCluster(cmd)
 	return cmd
 }
 
 // prepare completes the flags of a command that asks endpoints one by one.
-func (f *clientFlags) prepare(cmd *cobra.Command, w *world, otherwise show.Format, cluster bool) (*show.Printer, error) {
+func (f *clientFlags) prepare(cmd *cobra.Command, w *world, otherwise show.Format) (*show.Printer, error) {
 	if err := f.complete(cmd, w); err != nil {
 		return nil, err
 	}
 	printer, err := f.printer(w, otherwise)
-	if err == nil && cluster {
+	if err == nil && f.cluster {
 		f.endpoints, err = f.memberEndpoints(cmd.Context())
 	}
 	return printer, err

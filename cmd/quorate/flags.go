@@ -131,3 +131,22 @@ func editDistance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// family adds commands that go by the name of another, as in member list. By itself that does nothing,
+// but to say which there are.
+func family(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
+	name, _, _ := strings.Cut(cmd.Use, " ")
+	there := make([]string, len(commands))
+	for i, c := range commands {
+		there[i] = name + " " + c.Name()
+	}
+	cmd.RunE = func(_ *cobra.Command, words []string) error {
+		list := strings.Join(there, ", ")
+		if len(words) > 0 {
+			return usage("%s %s is not supported yet: there is only %s", name, words[0], list)
+		}
+		return usage("%s alone does nothing. There is %s", name, list)
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}

@@ -12,21 +12,13 @@ import (
 )
 
 func memberCommand(w *world) *cobra.Command {
-	cmd := &cobra.Command{
+	return family(&cobra.Command{
 		Use:     "member list",
 		GroupID: groupCluster,
 		Short:   "List the servers of the cluster",
 		Long:    "Lists the servers of the cluster. They cannot be added or removed yet.",
 		Example: "  quorate member list",
-		RunE: func(cmd *cobra.Command, words []string) error {
-			if len(words) > 0 {
-				return usage("member %s is not supported yet: there is only member list", words[0])
-			}
-			return usage("what about the members? There is member list")
-		},
-	}
-	cmd.AddCommand(memberListCommand(w))
-	return cmd
+	}, memberListCommand(w))
 }
 
 func memberListCommand(w *world) *cobra.Command {

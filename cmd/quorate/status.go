@@ -15,7 +15,6 @@ import (
 // statusCommand is quorate status, and with etcdctl's format also quorate endpoint status.
 func statusCommand(w *world, otherwise show.Format) *cobra.Command {
 	var client clientFlags
-	cluster := false
 	cmd := &cobra.Command{
 		Use:     "status",
 		GroupID: groupCluster,
@@ -30,15 +29,15 @@ target, downgrade.`,
   quorate status -w json`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			printer, err := client.prepare(cmd, w, otherwise, cluster)
+			printer, err := client.prepare(cmd, w, otherwise)
 			if err != nil {
 				return err
 			}
 			return client.status(cmd.Context(), w, printer)
 		},
 	}
-	cmd.Flags().BoolVar(&cluster, "cluster", false, "ask all servers of the cluster that the endpoints belong to")
 	client.add(cmd)
+	client.addCluster(cmd)
 	return cmd
 }
 
