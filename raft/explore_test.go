@@ -91,9 +91,23 @@ var deepStories = []story{
 	{"reads across two elections", bounds{led: true, servers: 3, campaigns: 2, reads: 2, overtakes: 1}},
 	{"a proposal across two elections", bounds{servers: 3, campaigns: 3, proposals: 1, slowWrites: 1, crashes: 1, duplicates: 1}},
 	{"B1", bounds{servers: 3, campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4}},
-	{"B5", bounds{servers: 5, campaigns: 2, proposals: 1}},
+	{"B5, every link", b5()},
+	{"B5, a star", b5(2, 3, 2, 4, 2, 5, 3, 4, 3, 5, 4, 5)},
+	{"B5, a chain", b5(1, 3, 1, 4, 1, 5, 2, 4, 2, 5, 3, 5)},
+	{"B5, a ring", b5(1, 3, 1, 4, 2, 4, 2, 5, 3, 5)},
+	{"B5, two threes that share one", b5(1, 4, 1, 5, 2, 4, 2, 5)},
+	{"B5, three and two apart", b5(1, 4, 1, 5, 2, 4, 2, 5, 3, 4, 3, 5)},
 	{"everything", bounds{servers: 3, campaigns: 3, proposals: 2, heartbeats: 1, reads: 1, slowWrites: 2, crashes: 1,
 		duplicates: 1, overtakes: 1, losses: 1, merges: 1}},
+}
+
+// b5 is five servers, two terms and a proposal, with the links between these pairs of servers cut.
+func b5(pairs ...raft.ServerID) bounds {
+	b := bounds{servers: 5, campaigns: 2, proposals: 1}
+	for pair := range slices.Chunk(pairs, 2) {
+		b.cut = append(b.cut, [2]raft.ServerID(pair))
+	}
+	return b
 }
 
 // TestExplore visits every state that a small group can reach within bounds, runs the real core
