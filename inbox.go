@@ -2,6 +2,7 @@ package quorate
 
 import (
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
@@ -18,6 +19,7 @@ type inbox struct {
 	messages     int
 	messageBytes int
 	hasTick      bool
+	elapsed      time.Duration // since the last tick that was put in
 	spare        []replica.Input
 
 	maxRequests int // set before use
@@ -26,6 +28,10 @@ type inbox struct {
 const (
 	maxInboxMessages     = 4096
 	maxInboxMessageBytes = 64 << 20
+
+	// maxElapsed is the most that a tick adds to the log time. After a longer pause of the process clients
+	// have had no chance to renew their leases, so for these it has not been.
+	maxElapsed = 500 * time.Millisecond
 )
 
 // put adds a report, and wakes the worker.
@@ -77,16 +83,19 @@ func (g *Group) receive(from raft.ServerID, m wire.Message, bytes int) {
 }
 
 // putTick adds a tick, unless the last one has not been taken in yet: after a pause of the process,
-// time that passed unseen must not look like a leader's silence.
-func (g *Group) putTick(random uint64) {
+// time that passed unseen must not look like a leader's silence. Log time goes on all the same: the next
+// tick brings what has elapsed since the last.
+func (g *Group) putTick(random uint64, elapsed time.Duration) {
 	b := &g.inbox
 	b.mu.Lock()
+	b.elapsed = min(b.elapsed+elapsed, maxElapsed)
 	if b.hasTick {
 		b.mu.Unlock()
 		return
 	}
 	b.hasTick = true
-	b.inputs = append(b.inputs, replica.Tick{Random: random})
+	b.inputs = append(b.inputs, replica.Tick{Random: random, Elapsed: uint64(b.elapsed)})
+	b.elapsed = 0
 	first := len(b.inputs) == 1
 	b.mu.Unlock()
 	if first {

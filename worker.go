@@ -100,12 +100,15 @@ func (w *worker) tell(g *Group, events []fmt.Stringer) {
 func (h *Host) tickAll() {
 	t := time.NewTicker(tick)
 	defer t.Stop()
+	last := time.Now()
 	for {
 		select {
 		case <-t.C:
+			now := time.Now() // by the monotonic clock
 			for _, g := range h.allGroups() {
-				g.putTick(rand.Uint64())
+				g.putTick(rand.Uint64(), now.Sub(last))
 			}
+			last = now
 		case <-h.context.Done():
 			return
 		}

@@ -31,10 +31,12 @@ func grpcCode(c kv.Code) codes.Code {
 	case kv.CodeKeyNotProvided, kv.CodeKeyNotFound, kv.CodeValueProvided, kv.CodeLeaseProvided, kv.CodeTooManyOps,
 		kv.CodeDuplicateKey, kv.CodeInvalidSortOption, kv.CodeRequestTooLarge:
 		return codes.InvalidArgument
-	case kv.CodeCompacted, kv.CodeFutureRevision:
+	case kv.CodeCompacted, kv.CodeFutureRevision, kv.CodeLeaseTTLTooLarge:
 		return codes.OutOfRange
 	case kv.CodeLeaseNotFound:
 		return codes.NotFound
+	case kv.CodeLeaseExists:
+		return codes.FailedPrecondition
 	case kv.CodeNoSpace:
 		return codes.ResourceExhausted
 	case kv.CodeCorrupt:

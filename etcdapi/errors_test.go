@@ -34,6 +34,8 @@ var etcdErrors = map[kv.Code]error{
 	kv.CodeNoSpace:           rpctypes.ErrGRPCNoSpace,
 	kv.CodeCorrupt:           rpctypes.ErrGRPCCorrupt,
 	kv.CodeTooManyAlarms:     nil,
+	kv.CodeLeaseExists:       rpctypes.ErrGRPCLeaseExist,
+	kv.CodeLeaseTTLTooLarge:  rpctypes.ErrGRPCLeaseTTLTooLarge,
 }
 
 func TestEveryRefusalIsEtcdsToTheLetter(t *testing.T) {

@@ -42,6 +42,14 @@ type fakeGroup struct {
 	silent  bool          // changes are not told
 	leader  raft.ServerID // guarded by mu, too
 	members []wire.Member
+	time    uint64 // log time; guarded by mu, too
+}
+
+// pass lets log time pass.
+func (g *fakeGroup) pass(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.time += uint64(d)
 }
 
 func (g *fakeGroup) setLeader(leader raft.ServerID) {
@@ -67,7 +75,7 @@ func (g *fakeGroup) ProposeCommand(ctx context.Context, c wire.Command) ([]byte,
 	if g.feed.Wanted() {
 		told = new(kv.Changes)
 	}
-	answers, err := g.store.ApplyAndTell([]kv.Command{{Index: g.index, Kind: kv.Kind(c.Kind), Request: c.Request}}, told)
+	answers, err := g.store.ApplyAndTell([]kv.Command{{Index: g.index, Time: g.time, Kind: kv.Kind(c.Kind), Request: c.Request}}, told)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +108,7 @@ func (g *fakeGroup) Status() replica.Status {
 			ID: testMember, CurrentTerm: testTerm, Leader: g.leader, CommitIndex: 12, LastApplied: 11,
 		},
 		Configuration: &wire.Configuration{Members: g.members},
+		LogTime:       g.time,
 	}
 }
 

@@ -44,21 +44,30 @@ func (s *Server) write(ctx context.Context, kind kv.Kind, request []byte) (*resp
 	return s.propose(ctx, kind, request)
 }
 
-// propose replicates a request that has been checked, and returns what it came to.
+// propose replicates a request that has been checked, and makes its response.
 func (s *Server) propose(ctx context.Context, kind kv.Kind, request []byte) (*response, error) {
+	answer, err := s.replicate(ctx, kind, request)
+	if err != nil {
+		return nil, err
+	}
+	return s.respond(answer)
+}
+
+// replicate replicates a request that has been checked, and returns what it came to.
+func (s *Server) replicate(ctx context.Context, kind kv.Kind, request []byte) (kv.Answer, error) {
 	bounded, cancel := s.bounded(ctx)
 	defer cancel()
 	encoded, err := s.group.ProposeCommand(bounded, wire.Command{Kind: uint8(kind), Request: request})
 	if err != nil {
 		s.failedWrites.Add(1)
-		return nil, waitError(ctx, err)
+		return kv.Answer{}, waitError(ctx, err)
 	}
 	answer, err := kv.ParseAnswer(encoded)
 	if err != nil {
 		s.options.Logger.Error("answer of the state machine is damaged", "kind", kind, "err", err)
-		return nil, errAnswer
+		return kv.Answer{}, errAnswer
 	}
-	return s.respond(answer)
+	return answer, nil
 }
 
 // rangeKeys answers from the store, once it shows everything that was answered to anybody before the

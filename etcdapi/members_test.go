@@ -121,7 +121,9 @@ func TestTheRestIsUnimplemented(t *testing.T) {
 		"/etcdserverpb.KV/Range": true, "/etcdserverpb.KV/Put": true, "/etcdserverpb.KV/DeleteRange": true,
 		"/etcdserverpb.KV/Txn": true, "/etcdserverpb.KV/Compact": true, "/etcdserverpb.KV/RangeStream": true,
 		"/etcdserverpb.Maintenance/Status": true, "/etcdserverpb.Maintenance/HashKV": true, "/etcdserverpb.Maintenance/Alarm": true, "/etcdserverpb.Cluster/MemberList": true,
-		"/etcdserverpb.Watch/Watch": true,
+		"/etcdserverpb.Watch/Watch":      true,
+		"/etcdserverpb.Lease/LeaseGrant": true, "/etcdserverpb.Lease/LeaseRevoke": true, "/etcdserverpb.Lease/LeaseKeepAlive": true,
+		"/etcdserverpb.Lease/LeaseTimeToLive": true, "/etcdserverpb.Lease/LeaseLeases": true,
 	}
 	found := 0
 	services := pb.File_rpc_proto.Services()

@@ -49,6 +49,10 @@ type Store interface {
 	// Revision is that of the last change applied; CompactRevision that of the last compaction.
 	Revision() int64
 	CompactRevision() int64
+	// Lease and Leases are those that live; LeaseKeys are a lease's keys.
+	Lease(id int64) (kv.Lease, bool)
+	Leases() []kv.Lease
+	LeaseKeys(id int64) ([][]byte, error)
 	// Changes reads what has changed; AddPrevious adds what was there before.
 	Changes(q kv.ChangesQuery) (list kv.Changes, through int64, code kv.Code, err error)
 	AddPrevious(list []kv.Change, wants func(*kv.Change) bool) error
@@ -83,6 +87,10 @@ type Options struct {
 	// which is etcd's: three times the election timeout.
 	LeaderTimeout time.Duration
 
+	// MinLeaseTTL is the shortest time, in seconds, for which a lease is granted; who asks for less gets
+	// this. Default 2, which is etcd's: one and a half election timeouts, rounded up.
+	MinLeaseTTL int64
+
 	// Size returns how many bytes the store takes up on its disk, and how many of them are in use.
 	// Nil: 0 is reported.
 	Size func() (total, inUse int64)
@@ -111,6 +119,7 @@ const (
 	defaultWatchProgress   = 10 * time.Minute
 	minWatchProgress       = 100 * time.Millisecond
 	defaultLeaderTimeout   = 3 * time.Second
+	defaultMinLeaseTTL     = 2
 
 	// receiveRoomBytes is how much larger than MaxRequestBytes a message may be before gRPC itself
 	// refuses it; etcd's number.
@@ -132,6 +141,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LeaderTimeout == 0 {
 		o.LeaderTimeout = defaultLeaderTimeout
+	}
+	if o.MinLeaseTTL == 0 {
+		o.MinLeaseTTL = defaultMinLeaseTTL
 	}
 	if o.Size == nil {
 		o.Size = func() (int64, int64) { return 0, 0 }
@@ -161,5 +173,7 @@ func (o Options) Validate() error {
 	need(o.WatchProgressInterval == 0 || o.WatchProgressInterval >= minWatchProgress,
 		"WatchProgressInterval is %v, must be at least %v", o.WatchProgressInterval, minWatchProgress)
 	need(o.LeaderTimeout >= 0, "LeaderTimeout is %v, must not be negative", o.LeaderTimeout)
+	need(o.MinLeaseTTL >= 0 && o.MinLeaseTTL <= kv.MaxLeaseTTL,
+		"MinLeaseTTL is %d, must be from 0 to %d", o.MinLeaseTTL, int64(kv.MaxLeaseTTL))
 	return errors.Join(wrong...)
 }

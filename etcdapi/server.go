@@ -30,6 +30,7 @@ type Server struct {
 	pages   http.Handler
 	methods []*method
 	hub     *hub // nil without a feed
+	renewer renewer
 
 	failedWrites, failedReads atomic.Uint64
 	complained                atomic.Int64 // when the store's failing was logged last; nanoseconds of the clock
@@ -74,6 +75,7 @@ func New(o Options) (*Server, error) {
 		closing: make(chan struct{}),
 	}
 	s.context, s.cancel = context.WithCancel(context.Background())
+	s.renewer.server = s
 	s.pages = s.newPages()
 	if o.Feed != nil {
 		s.hub = newHub(s)
@@ -105,7 +107,7 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.WaitForHandlers(true),
 	)
 	for _, service := range []*grpc.ServiceDesc{
-		s.kvService(), s.maintenanceService(), s.clusterService(), s.healthService(),
+		s.kvService(), s.leaseService(), s.maintenanceService(), s.clusterService(), s.healthService(),
 	} {
 		g.RegisterService(service, nil)
 	}

@@ -199,10 +199,14 @@ func (a alarms) refuses(kind Kind, request []byte) Code {
 	return CodeOK
 }
 
-const putCost = 256 // of a put, besides key and value; etcd's number
+// etcd's numbers: of a put, besides key and value; and of a lease.
+const (
+	putCost   = 256
+	leaseCost = 64
+)
 
 // Cost estimates by how many bytes a request would make the state grow: 256 for each put, and what is
-// put. Of a transaction's branches the dearer one counts. It is 0 for what only reads or takes away. The
+// put, and 64 for a lease. Of a transaction's branches the dearer one counts. It is 0 for what only reads or takes away. The
 // request must have passed Check, which bounds how deep it is nested.
 //
 // Differs: etcd counts only the puts of the outermost transaction.
@@ -214,6 +218,8 @@ func Cost(kind Kind, request []byte) int64 {
 			return 0
 		}
 		return putCost + int64(len(p.key)+len(p.value))
+	case KindLeaseGrant:
+		return leaseCost
 	case KindTxn:
 		return max(branchCost(request, true), branchCost(request, false))
 	}

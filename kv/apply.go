@@ -13,7 +13,9 @@ type Command struct {
 	// Index is its index in the log. Indexes ascend; those of entries that are no commands of ours
 	// may be left out.
 	Index uint64
-	Kind  Kind
+	// Time is the log time at which it was proposed, in nanoseconds. Times never go back.
+	Time uint64
+	Kind Kind
 	// Request is the client's request as it came off the wire: etcd's protobuf message for the
 	// kind. Empty for KindNone.
 	Request []byte
@@ -43,12 +45,13 @@ type writer struct {
 	store *Store
 
 	// Of the batch under way:
-	batch   Batch
-	base    Iterator // what the engine held before the batch; nil until something must be read
-	over    overlay  // what the batch has written to the space of versions
-	now     state
-	changes uint32   // of the command under way; its revision is counted when it ends
-	told    *Changes // gets what the batch changes; nil: nobody asked
+	batch    Batch
+	base     Iterator // what the engine held before the batch; nil until something must be read
+	over     overlay  // what the batch has written to the space of versions
+	attached attached // and to that of leases' keys
+	now      state
+	changes  uint32   // of the command under way; its revision is counted when it ends
+	told     *Changes // gets what the batch changes; nil: nobody asked
 
 	// Memory that is kept from one batch to the next:
 	merged   mergedCursor
@@ -58,6 +61,7 @@ type writer struct {
 	value    []byte
 	body     []byte
 	doomed   [][]byte // keys that a delete has found
+	doomedBy []int64  // the lease of each
 	prevKVs  []byte   // and what they were
 }
 
@@ -88,11 +92,12 @@ func (w *writer) end() error {
 		w.batch = nil
 	}
 	w.over.reset()
+	w.attached = nil
 	if cap(w.prevKVs) > arenaBytes {
 		w.prevKVs = nil
 	}
 	if len(w.doomed) > arenaBytes {
-		w.doomed = nil
+		w.doomed, w.doomedBy = nil, nil
 	}
 	if w.base == nil {
 		return nil
@@ -106,14 +111,12 @@ func (w *writer) command(c *Command, a *Answer) error {
 	if c.Index <= w.now.applied {
 		invariant.Check(false, "command %d applied again, after %d", c.Index, w.now.applied)
 	}
+	w.now.time = max(w.now.time, c.Time)
 	body, code, err := w.execute(c.Kind, c.Request)
 	if err != nil {
 		return err
 	}
-	if w.changes > 0 {
-		w.now.revision++
-		w.changes = 0
-	}
+	w.countRevision()
 	w.now.applied = c.Index
 	*a = Answer{Err: code, Revision: w.now.revision}
 	if code == CodeOK && len(body) > 0 {
@@ -121,6 +124,14 @@ func (w *writer) command(c *Command, a *Answer) error {
 	}
 	w.now.digest = w.digester.fold(w.now.digest, c, a)
 	return nil
+}
+
+// countRevision ends a revision, if something has changed since the last.
+func (w *writer) countRevision() {
+	if w.changes > 0 {
+		w.now.revision++
+		w.changes = 0
+	}
 }
 
 // execute executes one request. The body it returns is valid until the next one. It must not have
@@ -145,6 +156,15 @@ func (w *writer) execute(kind Kind, request []byte) (body []byte, code Code, err
 		return nil, w.executeCompact(request), nil
 	case KindAlarm:
 		body, code = w.executeAlarm(w.body[:0], request)
+	case KindLeaseGrant:
+		body, code = w.executeGrant(w.body[:0], request)
+	case KindLeaseRevoke:
+		code, err = w.executeRevoke(request)
+		return nil, code, err
+	case KindLeaseRenew:
+		body, code = w.executeRenew(w.body[:0], request)
+	case KindLeaseExpire:
+		body, code, err = w.executeExpire(w.body[:0], request)
 	default:
 		// Nobody's: a kind that a later version knows comes with a feature level, and whoever lacks that
 		// stops before the command gets here. All who are at this level refuse it alike, and go on: no
@@ -241,15 +261,22 @@ func (w *writer) meta(key []byte) (keyMeta, error) {
 	}
 	var v version
 	exists, err := r.latest(key, newest, &v)
-	return keyMeta{exists: exists, create: v.create, version: v.version}, err
+	return metaOf(&v, exists), err
+}
+
+func metaOf(v *version, exists bool) keyMeta {
+	if !exists {
+		return keyMeta{create: v.create, version: v.version}
+	}
+	return keyMeta{exists: true, create: v.create, version: v.version, lease: v.lease}
 }
 
 // put executes a checked put and appends the response without its header.
 func (w *writer) put(b []byte, p *putRequest) ([]byte, Code, error) {
-	if p.lease != 0 {
-		return b, CodeLeaseNotFound, nil // there are no leases yet
+	if p.lease != 0 && !w.store.leases.has(p.lease) {
+		return b, CodeLeaseNotFound, nil
 	}
-	v := version{key: p.key, value: p.value}
+	v := version{key: p.key, value: p.value, lease: p.lease}
 	var previous keyMeta
 	var err error
 	if p.prevKV || p.ignoreValue || p.ignoreLease {
@@ -276,7 +303,7 @@ func (w *writer) put(b []byte, p *putRequest) ([]byte, Code, error) {
 	if previous.exists {
 		v.create, v.version = previous.create, previous.version+1
 	}
-	w.writeVersion(&v)
+	w.writeVersion(&v, previous.lease)
 	return b, CodeOK, nil
 }
 
@@ -288,19 +315,19 @@ func (w *writer) previous(key []byte) (version, keyMeta, error) {
 	}
 	var old version
 	exists, err := r.latest(key, newest, &old)
-	return old, keyMeta{exists: exists, create: old.create, version: old.version}, err
+	return old, metaOf(&old, exists), err
 }
 
 // delete executes a checked delete and returns how many keys it deleted. What they were is in
 // prevKVs, if the request asked for it.
 func (w *writer) delete(d *deleteRequest) (int64, error) {
 	clear(w.doomed)
-	w.doomed, w.prevKVs = w.doomed[:0], w.prevKVs[:0]
+	w.doomed, w.doomedBy, w.prevKVs = w.doomed[:0], w.doomedBy[:0], w.prevKVs[:0]
 	if err := w.findDoomed(d); err != nil {
 		return 0, err
 	}
-	for _, key := range w.doomed {
-		w.writeVersion(&version{key: key, tombstone: true})
+	for i, key := range w.doomed {
+		w.writeVersion(&version{key: key, tombstone: true}, w.doomedBy[i])
 	}
 	return int64(len(w.doomed)), nil
 }
@@ -309,7 +336,7 @@ func (w *writer) findDoomed(d *deleteRequest) error {
 	if d.isPoint() && !d.prevKV {
 		meta, err := w.meta(d.key)
 		if meta.exists {
-			w.doomed = append(w.doomed, d.key)
+			w.doomed, w.doomedBy = append(w.doomed, d.key), append(w.doomedBy, meta.lease)
 		}
 		return err
 	}
@@ -319,6 +346,7 @@ func (w *writer) findDoomed(d *deleteRequest) error {
 	}
 	return r.read(d.keyRange, newest, func(v *version) bool {
 		w.doomed = append(w.doomed, w.over.keep(append(w.over.room(len(v.key)), v.key...)))
+		w.doomedBy = append(w.doomedBy, v.lease)
 		if d.prevKV {
 			w.prevKVs = appendKeyValue(w.prevKVs, deletePrevKVs, v)
 		}
@@ -331,8 +359,9 @@ func (w *writer) appendDeleted(b []byte, deleted int64) []byte {
 	return append(appendInt(b, deleteDeleted, deleted), w.prevKVs...)
 }
 
-// writeVersion writes v as the next change of the command, with its entry in the revision index.
-func (w *writer) writeVersion(v *version) {
+// writeVersion writes v as the next change of the command, with its entry in the revision index. from is
+// the lease that the key had.
+func (w *writer) writeVersion(v *version, from int64) {
 	invariant.Check(w.changes < lastSub, "too many changes in one revision")
 	v.at = revision{w.now.revision + 1, w.changes}
 	w.changes++
@@ -345,7 +374,8 @@ func (w *writer) writeVersion(v *version) {
 	w.key = appendRevisionKey(w.key[:0], v.at)
 	w.value = appendRevisionEntry(w.value[:0], v.tombstone, v.key)
 	w.batch.Set(w.key, w.value)
-	w.store.cache.put(v.key, keyMeta{exists: !v.tombstone, create: v.create, version: v.version})
+	w.attach(v.key, from, v.lease)
+	w.store.cache.put(v.key, metaOf(v, !v.tombstone))
 	if w.told != nil {
 		w.told.add(v)
 	}

@@ -5,6 +5,7 @@ type keyMeta struct {
 	exists  bool // false: the newest version is a tombstone
 	create  int64
 	version int64
+	lease   int64
 }
 
 // metaCache remembers the newest metadata of the keys written last, so that writing a hot key

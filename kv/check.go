@@ -19,7 +19,13 @@ const (
 	KindTxn         Kind = 3
 	KindCompact     Kind = 4
 	KindRange       Kind = 5
-	KindAlarm       Kind = 16 // 6 to 15 are kept for leases
+	// KindLeaseGrant and KindLeaseRevoke are etcd's; KindLeaseRenew and KindLeaseExpire carry a
+	// LeaseList, which only servers make.
+	KindLeaseGrant  Kind = 6
+	KindLeaseRevoke Kind = 7
+	KindLeaseRenew  Kind = 8
+	KindLeaseExpire Kind = 9
+	KindAlarm       Kind = 16 // 10 to 15 are kept for leases
 )
 
 // Check tells whether a request is one that the store can execute, looking at nothing but the
@@ -44,6 +50,12 @@ func Check(kind Kind, request []byte, limits Limits) Code {
 		return checkRange(request)
 	case KindAlarm:
 		return new(alarmRequest).decode(request)
+	case KindLeaseGrant:
+		return new(leaseGrantRequest).decode(request)
+	case KindLeaseRevoke:
+		return new(leaseRevokeRequest).decode(request)
+	case KindLeaseRenew, KindLeaseExpire:
+		return leaseList(request).check()
 	case KindNone:
 		return CodeOK
 	}

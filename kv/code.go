@@ -32,9 +32,11 @@ const (
 	CodeNoSpace Code = 15
 	CodeCorrupt Code = 16
 	// CodeTooManyAlarms: for members that cannot all exist.
-	CodeTooManyAlarms Code = 17
+	CodeTooManyAlarms    Code = 17
+	CodeLeaseExists      Code = 18
+	CodeLeaseTTLTooLarge Code = 19
 
-	maxCode = CodeTooManyAlarms
+	maxCode = CodeLeaseTTLTooLarge
 
 	// codeStop ends a walk over a request early. It never leaves the package.
 	codeStop Code = 255
@@ -79,6 +81,10 @@ func (c Code) Error() string {
 		return "etcdserver: corrupt cluster"
 	case CodeTooManyAlarms:
 		return "quorate: too many alarms are on"
+	case CodeLeaseExists:
+		return "etcdserver: lease already exists"
+	case CodeLeaseTTLTooLarge:
+		return "etcdserver: too large lease TTL"
 	}
 	return fmt.Sprintf("quorate: code %d", uint8(c))
 }

@@ -12,7 +12,7 @@
 // # Units
 //
 // Index: place in the Raft log. Revision: etcd's main revision; 1 in an empty store, and one more
-// for each command that changed something. Sub revision: counts the changes within one revision
+// for each command that changed something (for each lease, where one command ends several). Sub revision: counts the changes within one revision
 // from 0. Bytes where a name says so.
 //
 // # Shape
@@ -38,8 +38,10 @@
 //	02 'c'                                    how far removal after compaction is; this server's own
 //	10 escaped key  00 01  ^main(8) ^sub(4)   one version of a key
 //	11 main(8) sub(4)                         what the change of a revision was
+//	20 id(8)                                  a lease
+//	21 id(8) key                              that a key has this lease; nothing is stored under it
 //	38 member(8) type(1)                      an alarm that is on
-//	20 21 leases   30 auth   40 sessions   48 configuration: reserved, not written yet
+//	30 auth   40 sessions   48 configuration: reserved, not written yet
 //
 // In an escaped key 00 is written 00 ff. With the end mark 00 01 the order of the bytes is the order
 // of the keys ("a" before "a\x00" before "aa"), and no key's versions are among another's. Main and
@@ -51,7 +53,8 @@
 //	                    02  (a tombstone)
 //	revision's change   01 key...  (put)     02 key...  (tombstone)
 //	format              "qkv\x00"  format number(4)  cluster(8)
-//	applied             applied index(8)  revision(8)  compaction revision(8)  digest(16)
+//	applied             applied index(8)  revision(8)  compaction revision(8)  digest(16)  log time(8)
+//	lease               01  time to live in seconds(uvarint)  deadline(uvarint), a log time
 //	removal             target(8)  next main(8)  next sub(4)  done(1)
 //	alarm               01
 //

@@ -22,10 +22,10 @@ type digester struct {
 
 // fold returns the digest after d. What is hashed, integers big-endian:
 //
-//	16  the digest before        n  the request       8  the answer's revision
-//	 8  the command's index      1  the answer's code 8  its body's size
-//	 1  its kind                                      n  the body
-//	 8  its request's size
+//	16  the digest before        8  its request's size    8  the answer's revision
+//	 8  the command's index      n  the request           8  its body's size
+//	 8  its log time             1  the answer's code     n  the body
+//	 1  its kind
 func (h *digester) fold(d Digest, c *Command, a *Answer) Digest {
 	if h.hash == nil {
 		h.hash = sha256.New()
@@ -33,6 +33,7 @@ func (h *digester) fold(d Digest, c *Command, a *Answer) Digest {
 	h.hash.Reset()
 	b := append(h.scratch[:0], d[:]...)
 	b = binary.BigEndian.AppendUint64(b, c.Index)
+	b = binary.BigEndian.AppendUint64(b, c.Time)
 	b = append(b, byte(c.Kind))
 	b = binary.BigEndian.AppendUint64(b, uint64(len(c.Request)))
 	h.hash.Write(b)

@@ -41,14 +41,17 @@ func TestLayoutIsPinned(t *testing.T) {
 	line(`key: version of "a" at 5.1`, appendVersionKey(nil, []byte("a"), revision{5, 1}))
 	line(`key: version of "a\x00b\xff" at 258.65536`, appendVersionKey(nil, []byte("a\x00b\xff"), revision{258, 65536}))
 	line("key: alarm NOSPACE of 0x0102030405060708", appendAlarmKey(nil, Alarm{0x0102030405060708, AlarmNoSpace}))
+	line("key: lease below zero", appendLeaseKey(nil, -2))
+	line(`key: "a\x00" of that lease`, appendLeasedKey(nil, -2, []byte("a\x00")))
 	line("key: revision 258.65536", appendRevisionKey(nil, revision{258, 65536}))
 	line("version: put", appendVersion(nil, &version{create: 3, version: 2, lease: 300, value: []byte("value")}))
 	line("version: put, lease below zero", appendVersion(nil, &version{create: 3, version: 1, lease: -1}))
 	line("version: tombstone", appendVersion(nil, &version{tombstone: true}))
+	line("lease", appendLease(nil, &lease{ttl: 300, deadline: 1<<63 + 1}))
 	line("change: put", appendRevisionEntry(nil, false, []byte("a\x00b")))
 	line("change: tombstone", appendRevisionEntry(nil, true, []byte("a\x00b")))
 	line("format of cluster 0x0102030405060708", appendFormat(nil, 0x0102030405060708))
-	s := state{applied: 9, revision: 7, compact: -1, digest: Digest{1, 2, 15: 16}}
+	s := state{applied: 9, revision: 7, compact: -1, digest: Digest{1, 2, 15: 16}, time: 0x0102030405060708}
 	line("applied", appendState(nil, &s))
 	line("removal", appendProgress(nil, &progress{target: 6, next: revision{5, 4}}))
 	line("removal, done", appendProgress(nil, &progress{target: 6, next: revision{6, 0}, done: true}))
@@ -64,6 +67,18 @@ func TestLayoutIsPinned(t *testing.T) {
 		fmt.Fprintf(&b, "code %2d: %s\n", code, code.Error())
 	}
 	golden(t, "layout.golden", b.String())
+}
+
+func TestAppliedRecordWithoutTimeIsRead(t *testing.T) {
+	s := state{applied: 9, revision: 7, compact: -1, digest: Digest{1, 15: 16}}
+	b := appendState(nil, &s)
+	old, err := parseState(b[:len(b)-8])
+	if err != nil || fmt.Sprint(old) != fmt.Sprint(s) {
+		t.Errorf("got %v, %v, want %v", old, err, s)
+	}
+	if _, err := parseState(b[:len(b)-1]); err == nil {
+		t.Error("a record that is cut short is read")
+	}
 }
 
 func TestSpacesAreDistinct(t *testing.T) {

@@ -81,7 +81,7 @@ func parseRevisionEntry(b []byte) (tombstone bool, key []byte, err error) {
 const (
 	formatMagic   = "qkv\x00"
 	formatBytes   = 4 + 4 + 8
-	appliedBytes  = 8 + 8 + 8 + 16
+	appliedBytes  = 8 + 8 + 8 + 16 + 8
 	progressBytes = 8 + 8 + 4 + 1
 )
 
@@ -114,6 +114,7 @@ type state struct {
 	revision int64  // main revision of the last change; 1 in an empty store
 	compact  int64  // compaction revision; -1 before the first compaction, as etcd has it
 	digest   Digest
+	time     uint64 // log time of the last command
 	alarms   alarms // in records of their own
 }
 
@@ -123,10 +124,14 @@ func appendState(b []byte, s *state) []byte {
 	b = binary.BigEndian.AppendUint64(b, s.applied)
 	b = binary.BigEndian.AppendUint64(b, uint64(s.revision))
 	b = binary.BigEndian.AppendUint64(b, uint64(s.compact))
-	return append(b, s.digest[:]...)
+	b = append(b, s.digest[:]...)
+	return binary.BigEndian.AppendUint64(b, s.time)
 }
 
 func parseState(b []byte) (state, error) {
+	if len(b) == appliedBytes-8 {
+		b = append(b[:len(b):len(b)], make([]byte, 8)...) // from before there was a time
+	}
 	if len(b) != appliedBytes {
 		return state{}, fmt.Errorf("applied record %x: %w", b, ErrCorrupt)
 	}
@@ -134,7 +139,8 @@ func parseState(b []byte) (state, error) {
 		applied:  binary.BigEndian.Uint64(b),
 		revision: int64(binary.BigEndian.Uint64(b[8:])),
 		compact:  int64(binary.BigEndian.Uint64(b[16:])),
-		digest:   Digest(b[24:]),
+		digest:   Digest(b[24:40]),
+		time:     binary.BigEndian.Uint64(b[40:]),
 	}, nil
 }
 

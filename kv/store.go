@@ -17,6 +17,7 @@ type Store struct {
 	options Options
 	current atomic.Pointer[state] // as of the last commit
 	pins    sync.Pool             // of *pinned that are not in use
+	leases  leases                // the writer's; others may look
 
 	// The writer's.
 	write    writer
@@ -51,7 +52,7 @@ func open(engine Engine, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.fresh, err = loadRecords(it, o.Cluster, &now, &removed)
+	s.fresh, err = loadRecords(it, o.Cluster, &now, &s.leases, &removed)
 	if err = joinClose(err, it.Close); err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func open(engine Engine, o Options) (*Store, error) {
 
 // loadRecords reads the records of the meta and local spaces; those that are not there are left as
 // they are. It reports whether the engine is fresh.
-func loadRecords(it Iterator, cluster uint64, now *state, removed *progress) (fresh bool, err error) {
+func loadRecords(it Iterator, cluster uint64, now *state, leases *leases, removed *progress) (fresh bool, err error) {
 	value, ok := find(it, formatKey())
 	if !ok {
 		// Empty, or crashed before its first flush. Keys without a format are somebody else's.
@@ -80,6 +81,9 @@ func loadRecords(it Iterator, cluster uint64, now *state, removed *progress) (fr
 		}
 	}
 	if now.alarms, err = loadAlarms(it); err != nil {
+		return false, err
+	}
+	if err = leases.load(it); err != nil {
 		return false, err
 	}
 	if value, ok := find(it, progressKey()); ok {
@@ -133,6 +137,9 @@ func (s *Store) Revision() int64 { return s.current.Load().revision }
 // CompactRevision returns the revision of the last compaction: reads below it are refused. It is -1
 // before the first compaction.
 func (s *Store) CompactRevision() int64 { return s.current.Load().compact }
+
+// Time returns the log time of the last command, in nanoseconds.
+func (s *Store) Time() uint64 { return s.current.Load().time }
 
 // Digest returns the digest after the last command, together with that command's index.
 func (s *Store) Digest() (Digest, uint64) {

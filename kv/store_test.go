@@ -192,7 +192,7 @@ func TestMalformedCommandsChangeNothingButTheIndex(t *testing.T) {
 // No command may stop the servers one after the other. A later version's kinds come with a feature
 // level, which package replica checks.
 func TestCommandOfAnUnknownKindIsRefusedLikeAnyOther(t *testing.T) {
-	for _, kind := range []kv.Kind{kv.KindRange, 6, 255} {
+	for _, kind := range []kv.Kind{kv.KindRange, 10, 255} {
 		c := newClient(t)
 		put := func(index uint64, key string) kv.Command {
 			return kv.Command{Index: index, Kind: kv.KindPut, Request: marshal(t, &pb.PutRequest{Key: []byte(key)})}

@@ -196,8 +196,8 @@ func (r *txnRun) check(t txnRequest) Code {
 func (r *txnRun) checkPut(body []byte) Code {
 	var p putRequest
 	p.decode(body)
-	if p.lease != 0 {
-		return CodeLeaseNotFound // there are no leases yet
+	if p.lease != 0 && !r.write.store.leases.has(p.lease) {
+		return CodeLeaseNotFound
 	}
 	if !p.ignoreValue && !p.ignoreLease {
 		return CodeOK

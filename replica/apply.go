@@ -103,7 +103,6 @@ func (r *Replica) appliedBatch(answers []Answered) {
 			r.commands.termApplied(e.Term)
 		}
 		a.applied = e.Index
-		r.logTime = max(r.logTime, e.Command.Time)
 		if o := &e.Command.Origin; o.Server == r.options.Member.ID && o.Boot == r.options.Boot && e.Command.Kind != 0 {
 			r.commands.applied(r, o.Sequence, e.Index, answers[i])
 		}

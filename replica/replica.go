@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/quorate/quorate/raft"
@@ -155,7 +156,7 @@ func (r *Replica) Step(inputs []Input) Work {
 func (r *Replica) take(input Input) {
 	switch in := input.(type) {
 	case Tick:
-		r.tick(in.Random)
+		r.tick(in)
 	case Receive:
 		r.receive(in.From, &in.Message)
 	case Persisted:
@@ -177,9 +178,9 @@ func (r *Replica) take(input Input) {
 	}
 }
 
-func (r *Replica) tick(random uint64) {
-	r.logTime += r.options.TickNanoseconds
-	r.batch = append(r.batch, raft.Tick{Random: random})
+func (r *Replica) tick(in Tick) {
+	r.logTime += cmp.Or(in.Elapsed, r.options.TickNanoseconds)
+	r.batch = append(r.batch, raft.Tick{Random: in.Random})
 	r.commands.tick(r)
 	r.reads.tick(r)
 	r.claims.tick(r)
@@ -304,10 +305,12 @@ func (r *Replica) seal(e *raft.Entry, index raft.Index, previous wire.Hash) wire
 	return record
 }
 
-// noteTime keeps the log time from falling behind that of an entry of the log.
+// noteTime sets the log time to that of a leader's entry. Since the entry before, it has gone on here by
+// this server's own clock; if that was kept when it is ahead, time would jump by the drift of all the
+// days since this server started when it comes to lead, and leases would end early.
 func (r *Replica) noteTime(record wire.Raw) {
 	if time, ok := EntryTime(record); ok {
-		r.logTime = max(r.logTime, time)
+		r.logTime = time
 	}
 }
 

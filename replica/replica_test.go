@@ -452,3 +452,43 @@ func TestLaggingPeerIsBroughtUpToDateInOrder(t *testing.T) {
 		t.Errorf("refused %d appends, want one for the first probe", s.refusals)
 	}
 }
+
+// Time is that of the leader's entries. What a follower's own clock has made of it since the last one
+// must not add up: it would jump when the follower comes to lead.
+func TestLogTimeDoesNotJumpWhenTheLeaderChanges(t *testing.T) {
+	c := newCluster(t, 3, 3)
+	c.settle(40)
+	old := c.leader()
+	fast := c.follower() // its clock is twice as fast as the others'
+	for range 100 {
+		c.propose(old, "a")
+		c.settle(5)
+		fast.replica.logTime += 5 * fast.replica.options.TickNanoseconds
+	}
+	tick := old.replica.options.TickNanoseconds
+	if ahead := int64(fast.replica.logTime - old.replica.logTime); ahead < 0 || ahead > 10*int64(tick) {
+		t.Errorf("after a hundred entries of its leader the follower is %d ticks ahead", ahead/int64(tick))
+	}
+	before := old.replica.logTime
+	c.crash(old)
+	c.settle(60)
+	h := c.propose(c.leader(), "b")
+	c.settle(5)
+	c.wantDone(c.leader(), h)
+	record := wire.Raw(c.leader().records[len(c.leader().records)-1])
+	after, _ := EntryTime(record)
+	if passed := int64(after-before) / int64(tick); passed < 20 || passed > 80 {
+		t.Errorf("%d ticks of log time have passed in 65 ticks", passed)
+	}
+}
+
+func TestTickBringsWhatHasElapsed(t *testing.T) {
+	c := newCluster(t, 3, 1)
+	s := c.servers[0]
+	before := s.replica.Status().LogTime
+	s.inputs = append(s.inputs, Tick{Elapsed: 123}, Tick{})
+	c.step(s)
+	if passed := s.replica.Status().LogTime - before; passed != 123+s.replica.options.TickNanoseconds {
+		t.Errorf("%d ns have passed", passed)
+	}
+}

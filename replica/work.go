@@ -14,6 +14,9 @@ type Input interface{ isInput() }
 type Tick struct {
 	// Random is a fresh random number, for the election timeouts.
 	Random uint64
+	// Elapsed is how much time has passed since the last tick, in nanoseconds of a clock that only goes
+	// forward; 0: as long as a tick is. The group's log time is made of it, and nothing else.
+	Elapsed uint64
 }
 
 // Receive hands in a message of a peer, which the link has authenticated.

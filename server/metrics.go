@@ -95,7 +95,7 @@ func (c *collector) collectRaft(gauge, counter emit) {
 	gauge(float64(r.CurrentTerm), "quorate_term", "The current term.")
 }
 
-func (c *collector) collectStore(gauge, _ emit) {
+func (c *collector) collectStore(gauge, counter emit) {
 	s := c.server
 	total, inUse := s.disk.bytes()
 	gauge(float64(total), "etcd_mvcc_db_total_size_in_bytes", "What the state takes up on the disk.")
@@ -103,6 +103,8 @@ func (c *collector) collectStore(gauge, _ emit) {
 	gauge(float64(s.options.QuotaBackendBytes), "etcd_server_quota_backend_bytes", "Up to which size the state may grow; 0: there is no quota.")
 	gauge(float64(s.store.Revision()), "etcd_debugging_mvcc_current_revision", "The revision of the last change.")
 	gauge(float64(s.store.CompactRevision()), "etcd_debugging_mvcc_compact_revision", "The revision of the last compaction; -1 before the first.")
+	gauge(float64(s.store.LeaseCount()), "quorate_leases", "Leases that live.")
+	counter(float64(s.leasesEnded.Load()), "etcd_debugging_server_lease_expired_total", "Leases that this server, as the leader, has ended because they were due.")
 	watch := s.api.Stats().Watch
 	gauge(float64(watch.Streams), "etcd_debugging_mvcc_watch_stream_total", "Streams of those who watch.")
 	gauge(float64(watch.Watchers), "etcd_debugging_mvcc_watcher_total", "Watchers.")

@@ -149,6 +149,12 @@ func orElseList(list *[]string, otherwise []string) {
 // requestTimeout bounds how long a request waits for the group: etcd's rule.
 func (o *Options) requestTimeout() time.Duration { return maxWaitBeyondLeader + 2*o.ElectionTimeout }
 
+// minLeaseTTL is the shortest time in seconds for which a lease is granted: etcd's rule, and not less than
+// what etcd has by default.
+func (o *Options) minLeaseTTL() int64 {
+	return max(2, int64((o.ElectionTimeout*3/2+time.Second-1)/time.Second))
+}
+
 // Validate reports everything that is wrong with the options at once, or nil.
 func (o Options) Validate() error {
 	d := o.withDefaults()

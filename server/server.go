@@ -38,6 +38,8 @@ type Server struct {
 	api     *etcdapi.Server
 	disk    *diskUsage
 
+	leasesEnded atomic.Uint64 // by this server, because they were due
+
 	clients, metrics []net.Listener
 
 	failed    sync.Once
@@ -45,7 +47,7 @@ type Server struct {
 	done      chan struct{} // closed when nothing is served any more
 	ended     sync.Once     // closes done
 	cancel    context.CancelFunc
-	context   context.Context // ends the flusher, the remover and the compactor
+	context   context.Context // ends the flusher, the remover, the compactor and the lessor
 	running   sync.WaitGroup
 
 	closing  sync.Once
@@ -171,6 +173,7 @@ func (s *Server) startGroup() (err error) {
 		return explain(err, &s.options)
 	}
 	s.leaders.Group = s.group
+	s.running.Go(func() { s.endLeases(s.context) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
 	if keep.interval() > 0 {
 		s.running.Go(func() { s.compactByItself(s.context, keep) })
@@ -183,7 +186,8 @@ func (s *Server) serve() (err error) {
 	s.api, err = etcdapi.New(etcdapi.Options{
 		Group: &s.leaders, Store: s.store, ClusterID: s.host.ClusterID(), MemberID: uint64(s.host.ID()),
 		MaxRequestBytes: o.MaxRequestBytes, RequestTimeout: o.requestTimeout(),
-		Size: s.disk.bytes, QuotaBytes: o.QuotaBackendBytes,
+		MinLeaseTTL: o.minLeaseTTL(),
+		Size:        s.disk.bytes, QuotaBytes: o.QuotaBackendBytes,
 		Feed:                  s.machine.feed,
 		WatchProgressInterval: o.WatchProgressNotifyInterval, LeaderTimeout: leaderTimeouts * o.ElectionTimeout,
 		Compacted: func(ctx context.Context, revision int64) error {

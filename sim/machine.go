@@ -42,7 +42,7 @@ func (m *machine) apply(entries []replica.Entry) ([][]byte, error) {
 	commands := make([]kv.Command, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		commands[i] = kv.Command{Index: uint64(e.Index), Kind: kv.Kind(e.Command.Kind), Request: e.Command.Request}
+		commands[i] = kv.Command{Index: uint64(e.Index), Time: e.Command.Time, Kind: kv.Kind(e.Command.Kind), Request: e.Command.Request}
 	}
 	answers, err := m.store.Apply(commands)
 	if err != nil {
