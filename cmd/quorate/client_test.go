@@ -20,6 +20,7 @@ type fakeServer struct {
 	pb.UnimplementedMaintenanceServer
 	pb.UnimplementedClusterServer
 	pb.UnimplementedWatchServer
+	pb.UnimplementedLeaseServer
 
 	address string
 
@@ -74,6 +75,7 @@ func startFake(t *testing.T) *fakeServer {
 	pb.RegisterMaintenanceServer(server, f)
 	pb.RegisterClusterServer(server, f)
 	pb.RegisterWatchServer(server, f)
+	pb.RegisterLeaseServer(server, f)
 	served := make(chan error)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -168,6 +170,12 @@ func TestAnswersArePrinted(t *testing.T) {
 		{"\nget a --count-only\n", "txn", "SUCCESS\n\n5\n"},
 		{"", "compact 7", "compacted revision 7\n"},
 		{"", "compaction 7", "compacted revision 7\n"},
+		{"", "lease grant 60", "lease 00000000000000ff granted with TTL(60s)\n"},
+		{"", "lease revoke ff", "lease 00000000000000ff revoked\n"},
+		{"", "lease timetolive ff", "lease 00000000000000ff granted with TTL(60s), remaining(7s)\n"},
+		{"", "lease timetolive ff --keys", "lease 00000000000000ff granted with TTL(60s), remaining(7s), attached keys([a])\n"},
+		{"", "lease list", "found 1 leases\n00000000000000ff\n"},
+		{"", "lease keep-alive ff --once", "lease 00000000000000ff keepalived with TTL(60)\n"},
 		{"", "member list -w simple", "a, started, s1, , http://" + f.address + ", false\n"},
 	} {
 		if r := f.ask(test.input, test.line); r != (result{exitDone, test.want, ""}) {
@@ -201,7 +209,7 @@ func TestPromptsDoNotDisturbTheAnswer(t *testing.T) {
 }
 
 // writes are commands that change something.
-var writes = []string{"put a 1", "del a", "txn", "compact 7"}
+var writes = []string{"put a 1", "del a", "txn", "compact 7", "lease grant 60", "lease revoke ff"}
 
 func TestAWriteWithoutAnAnswerIsUnknown(t *testing.T) {
 	f := startFake(t)
@@ -240,7 +248,7 @@ func TestARefusedWriteIsKnown(t *testing.T) {
 func TestAReadWithoutAnAnswerFails(t *testing.T) {
 	f := startFake(t)
 	f.set(behaviour{silent: true})
-	for _, line := range []string{"get a", "member list"} {
+	for _, line := range []string{"get a", "member list", "lease list", "lease timetolive ff"} {
 		r := f.ask("", line)
 		r.expect(t, line, exitFailed, "no answer within 50ms")
 		r.expect(t, line, exitFailed, "Is there a leader?")

@@ -58,6 +58,22 @@ var answers = []struct {
 			{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: []byte("b"), ModRevision: 5}}}})
 	}},
 	{"watch-progress", func(p *Printer) error { return p.Watch(&pb.WatchResponse{Header: header()}) }},
+	{"lease-granted", func(p *Printer) error {
+		return p.Granted(&pb.LeaseGrantResponse{Header: header(), ID: 0x1234, TTL: 60})
+	}},
+	{"lease-revoked", func(p *Printer) error { return p.Revoked(-1, &pb.LeaseRevokeResponse{Header: header()}) }},
+	{"lease-kept", func(p *Printer) error {
+		return p.KeptAlive(&pb.LeaseKeepAliveResponse{Header: header(), ID: 0x1234, TTL: 60})
+	}},
+	{"lease-left", func(p *Printer) error {
+		return p.TimeToLive(&pb.LeaseTimeToLiveResponse{Header: header(), ID: 0x1234, GrantedTTL: 60, TTL: 7, Keys: [][]byte{[]byte("a"), []byte("b\n")}}, true)
+	}},
+	{"lease-ended", func(p *Printer) error {
+		return p.TimeToLive(&pb.LeaseTimeToLiveResponse{Header: header(), ID: 0x1234, TTL: -1}, false)
+	}},
+	{"leases", func(p *Printer) error {
+		return p.Leases(&pb.LeaseLeasesResponse{Header: header(), Leases: []*pb.LeaseStatus{{ID: 0x1234}, {ID: -1}}})
+	}},
 	{"compact", func(p *Printer) error { return p.Compact(4, &pb.CompactionResponse{Header: header()}) }},
 	{"txn", func(p *Printer) error {
 		return p.Txn(&pb.TxnResponse{Header: header(), Succeeded: true, Responses: []*pb.ResponseOp{
