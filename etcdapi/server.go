@@ -31,6 +31,7 @@ type Server struct {
 	methods []*method
 	hub     *hub // nil without a feed
 	renewer renewer
+	recipes recipes
 
 	failedWrites, failedReads atomic.Uint64
 	complained                atomic.Int64 // when the store's failing was logged last; nanoseconds of the clock
@@ -75,7 +76,7 @@ func New(o Options) (*Server, error) {
 		closing: make(chan struct{}),
 	}
 	s.context, s.cancel = context.WithCancel(context.Background())
-	s.renewer.server = s
+	s.renewer.server, s.recipes.server = s, s
 	s.pages = s.newPages()
 	if o.Feed != nil {
 		s.hub = newHub(s)
@@ -113,6 +114,8 @@ func (s *Server) newGRPC() *grpc.Server {
 	}
 	if s.hub != nil {
 		g.RegisterService(s.watchService(), nil)
+		g.RegisterService(s.lockService(), nil) // which watch
+		g.RegisterService(s.electionService(), nil)
 	}
 	return g
 }
@@ -183,6 +186,7 @@ func (s *Server) close() {
 	})
 	<-grace.Done()
 	s.grpc.Stop()
+	s.recipes.close()
 	s.http.Close()
 	s.running.Wait()
 }

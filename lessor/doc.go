@@ -10,7 +10,7 @@
 // # Units
 //
 // Times are log time in nanoseconds: it goes on by the leader's monotonic clock, and stands still while
-// no server runs. Durations are time.Duration.
+// no server runs.
 //
 // # Shape
 //
@@ -24,6 +24,10 @@
 // after that request was carried out; and each new leader may add Options.Grace, and the time between its
 // last entry and when that reached it. The leader writes an empty command every Options.Mark while there
 // are leases and nothing else is written, so that this last part is small.
+//
+// # Errors
+//
+// None.
 //
 // # Concurrency
 //

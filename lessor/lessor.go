@@ -1,30 +1,29 @@
 package lessor
 
-import (
-	"cmp"
-	"time"
-)
+import "cmp"
 
-// Options tune a Lessor. The zero value of a field means its default.
+// Options tune a Lessor. The zero value of a field means its default. Times are in nanoseconds.
 type Options struct {
 	// Grace is for how long a new leader ends nothing: clients that could not reach anybody meanwhile
 	// shall have the time to renew. Default 3 s.
-	Grace time.Duration
+	Grace uint64
 	// Slack is for how long a lease is left alone after its deadline: a client counts from when it was
 	// answered, which is a little later than what the log says. Default 500 ms.
-	Slack time.Duration
+	Slack uint64
 	// Mark is after how long without a command the leader writes an empty one, while there are leases, so
 	// that the next leader knows how late it is. Default 5 s.
-	Mark time.Duration
+	Mark uint64
 	// Batch is how many leases a step ends at most. With the time between steps it is how fast a storm
 	// of them is. Default 100.
 	Batch int
 }
 
+const second = 1_000_000_000
+
 func (o Options) withDefaults() Options {
-	o.Grace = cmp.Or(o.Grace, 3*time.Second)
-	o.Slack = cmp.Or(o.Slack, 500*time.Millisecond)
-	o.Mark = cmp.Or(o.Mark, 5*time.Second)
+	o.Grace = cmp.Or(o.Grace, 3*second)
+	o.Slack = cmp.Or(o.Slack, second/2)
+	o.Mark = cmp.Or(o.Mark, 5*second)
 	o.Batch = cmp.Or(o.Batch, 100)
 	return o
 }
@@ -60,11 +59,11 @@ func (l *Lessor) Step(now Now, due Due) (end []int64, propose bool) {
 		return nil, false
 	}
 	if now.Term != l.term {
-		l.term, l.calm = now.Term, now.Time+uint64(l.options.Grace)
+		l.term, l.calm = now.Term, now.Time+l.options.Grace
 	}
-	if slack := uint64(l.options.Slack); now.Time >= l.calm && now.Time >= slack {
-		end = due(now.Time-slack, l.options.Batch)
+	if now.Time >= max(l.calm, l.options.Slack) {
+		end = due(now.Time-l.options.Slack, l.options.Batch)
 	}
-	silent := now.Leases > 0 && now.Time > now.Written && now.Time-now.Written >= uint64(l.options.Mark)
+	silent := now.Leases > 0 && now.Time > now.Written && now.Time-now.Written >= l.options.Mark
 	return end, len(end) > 0 || silent
 }

@@ -3,12 +3,11 @@ package lessor_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/quorate/quorate/lessor"
 )
 
-const second = uint64(time.Second)
+const second = uint64(1_000_000_000)
 
 // due has one lease, which is due from a time on.
 func due(from uint64) lessor.Due {
@@ -21,7 +20,7 @@ func due(from uint64) lessor.Due {
 }
 
 func TestWhenLeasesAreEnded(t *testing.T) {
-	o := lessor.Options{Grace: 3 * time.Second, Slack: time.Second, Mark: 5 * time.Second}
+	o := lessor.Options{Grace: 3 * second, Slack: second, Mark: 5 * second}
 	for _, test := range []struct {
 		name string
 		now  []lessor.Now

@@ -50,7 +50,7 @@ var layers = []layer{
 	{row: 6, dir: "ops", kind: kindPlanned},
 	{row: 6, dir: "scenario", kind: kindProof, never: []string{".", "transport"}},
 
-	{row: 5, dir: "etcdapi", kind: kindProduct, never: []string{"wal", "transport"}, modules: []string{grpcModule, protobufModule, etcdAPIModule}, tests: []string{etcdClientModule}},
+	{row: 5, dir: "etcdapi", kind: kindProduct, never: []string{"wal", "transport"}, modules: []string{grpcModule, protobufModule, etcdAPIModule, etcdClientModule}},
 	{row: 5, dir: "client", kind: kindPlanned, modules: []string{etcdClientModule}},
 	{row: 5, dir: "sim", kind: kindProof, beside: []string{"check"}, never: []string{".", "transport"}},
 	{row: 5, dir: "check", kind: kindProof, never: []string{".", "transport"}, modules: []string{porcupineModule}},
@@ -64,6 +64,7 @@ var layers = []layer{
 	{row: 2, dir: "snapshot", kind: kindPlanned},
 	{row: 2, dir: "transport", kind: kindProduct},
 	{row: 2, dir: "session", kind: kindPlanned},
+	{row: 2, dir: "lessor", kind: kindPure, never: []string{"internal/vfs"}},
 	{row: 2, dir: "watch", kind: kindPure, never: []string{"internal/vfs"}},
 	{row: 2, dir: "kv", kind: kindPure, beside: []string{"kv/internal/ordered"}, never: []string{"internal/vfs"}, modules: []string{protobufModule}, tests: []string{etcdAPIModule, pebbleModule}},
 	{row: 2, dir: "kv/pebblekv", kind: kindProduct, beside: []string{"kv"}, modules: []string{pebbleModule}, tests: []string{etcdAPIModule, protobufModule}},
