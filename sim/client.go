@@ -134,7 +134,7 @@ func (w *world) answer(s *server, a *replica.Answer) {
 		return
 	}
 	delete(w.requests, a.Handle)
-	s.watchAnswer(r, a)
+	s.witnessAnswer(r, a)
 	w.trace.add(a.Handle<<8 | uint64(a.Outcome))
 	switch a.Outcome {
 	case replica.Done:

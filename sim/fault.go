@@ -201,7 +201,7 @@ func (s *server) resume() {
 	s.world.tell(s, "goes on")
 	s.paused = false
 	s.strikes++
-	s.watch.woke = s.seen.role == raft.Leader
+	s.witness.woke = s.seen.role == raft.Leader
 	held := s.held
 	s.held = nil
 	life := s.life

@@ -136,7 +136,7 @@ func (s *server) checkSent(m *replica.Outgoing) {
 	case *wire.Forward:
 		s.noteForward(decoded.Term, body)
 	case *raft.RequestVoteReply:
-		s.watch.sent = s.watch.sent || body.Granted && decoded.Term == s.watch.voteTerm
+		s.witness.sent = s.witness.sent || body.Granted && decoded.Term == s.witness.voteTerm
 	}
 }
 

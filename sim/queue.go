@@ -43,14 +43,14 @@ const (
 	evRelief                        // a fault ends; data: *fault
 	evEnd                           // the ending is looked at
 	evLoad                          // a closed loop of the ending writes again; number: which loop
-	evWatch                         // somebody looks whether terms grow
+	evTerms                         // somebody looks whether terms grow
 )
 
 var eventNames = [...]string{
 	evTick: "tick", evTurn: "turn", evDeliver: "deliver", evSynced: "synced", evSeal: "seal", evPrepare: "prepare",
 	evApplied: "applied", evFetched: "fetched", evFlush: "flush", evRemove: "remove", evKeyKnown: "key known",
 	evSample: "sample", evRestart: "restart", evResume: "resume", evClient: "client", evDeadline: "deadline",
-	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evWatch: "watch",
+	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evTerms: "terms",
 }
 
 func (k eventKind) String() string { return eventNames[k] }

@@ -51,8 +51,8 @@ type server struct {
 	// failing: an operation of its disk was made to fail, or to be its last.
 	failing bool
 
-	seen  seen
-	watch watch
+	seen    seen
+	witness witness
 	// moments counts what has happened after which a crash is worth its while.
 	moments int
 }
@@ -142,7 +142,7 @@ func (s *server) open() error {
 	}
 	s.checks.Restored(imageOf(&found), check.ViewOf(s.replica.Core()), s.machine.durable())
 	s.checks.Reopened(s.machine.digest())
-	s.watchStart(&found, recovered.TornTail != nil)
+	s.witnessStart(&found, recovered.TornTail != nil)
 	return nil
 }
 
@@ -268,7 +268,7 @@ func (s *server) mayTurn() {
 func (s *server) crash(processOnly bool) {
 	w := s.world
 	w.counts.Crashes++
-	s.watchCrash(processOnly)
+	s.witnessCrash(processOnly)
 	if w.dice.scope == "" {
 		defer w.within(fmt.Sprintf(" of life %d", s.life))()
 	}

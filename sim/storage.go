@@ -90,7 +90,7 @@ func (s *server) prepare() {
 	}
 	if s.disk.Operation() > before {
 		s.world.counts.Segments++
-		s.watch.segmentAt = s.replica.Core().LastIndex()
+		s.witness.segmentAt = s.replica.Core().LastIndex()
 	}
 }
 
@@ -132,7 +132,7 @@ func (s *server) applied() {
 		return
 	}
 	w.counts.Applies += len(a.Entries)
-	s.watchApplied(a.Entries)
+	s.witnessApplied(a.Entries)
 	digest := s.machine.digest()
 	w.trace.addBytes(digest[:])
 	s.checks.Applied(a.Entries, answers, digest)

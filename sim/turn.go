@@ -23,7 +23,7 @@ func (s *server) turn() {
 		s.checks.Believes(s.peers)
 	}
 	s.gotReply = false
-	s.watchTurn(inputs, &work)
+	s.witnessTurn(inputs, &work)
 	s.note(&work)
 	clear(inputs)
 	if work.Fatal != nil {

@@ -88,16 +88,16 @@ const (
 	spellLoss = 20_000
 )
 
-func (w *world) watchLater() {
-	w.queue.add(event{at: w.now + w.plan.electionTimeout()/2, kind: evWatch, server: none, life: anyLife})
+func (w *world) termsLater() {
+	w.queue.add(event{at: w.now + w.plan.electionTimeout()/2, kind: evTerms, server: none, life: anyLife})
 }
 
-// watchTerms sees whether terms grow though a majority is well, no matter what the others suffer.
-func (w *world) watchTerms() {
+// lookAtTerms sees whether terms grow though a majority is well, no matter what the others suffer.
+func (w *world) lookAtTerms() {
 	if w.ending {
 		return
 	}
-	w.watchLater()
+	w.termsLater()
 	g := &w.wedges
 	settles := spellSettles * w.plan.electionTimeout()
 	switch spell := w.wellMajority(g.spell.members); {

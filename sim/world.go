@@ -174,7 +174,7 @@ func (w *world) begin() {
 		w.clientLater(c)
 	}
 	w.planFaults()
-	w.watchLater()
+	w.termsLater()
 	w.queue.add(event{at: int64(w.options.Simulated), kind: evEnd, server: none, life: anyLife})
 }
 
@@ -210,8 +210,8 @@ func (w *world) happen(e *event) {
 		w.lookAtEnd()
 	case evLoad:
 		w.loadNext(int(e.number))
-	case evWatch:
-		w.watchTerms()
+	case evTerms:
+		w.lookAtTerms()
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/quorate/quorate/wire"
 )
 
-// watch is what the world remembers of a server in order to set marks. It outlives the server.
-type watch struct {
+// witness is what the world remembers of a server in order to set marks. It outlives the server.
+type witness struct {
 	// The latest vote for another server: whether its reply has left, and has arrived.
 	voteTerm      raft.Term
 	sent, arrived bool
@@ -35,34 +35,34 @@ type deposed struct {
 // maxDeposed bounds how many of them are remembered.
 const maxDeposed = 64
 
-// watchTurn looks at a turn of a replica: s.seen is what it was before.
-func (s *server) watchTurn(inputs []replica.Input, work *replica.Work) {
+// witnessTurn looks at a turn of a replica: s.seen is what it was before.
+func (s *server) witnessTurn(inputs []replica.Input, work *replica.Work) {
 	w, core := s.world, s.replica.Core()
 	for _, in := range inputs {
 		if r, ok := in.(replica.Receive); ok {
-			s.watchMessage(&r)
+			s.witnessMessage(&r)
 		}
 	}
 	if core.CurrentTerm() != s.seen.term {
-		s.watchTerm()
+		s.witnessTerm()
 	}
 	role := s.seen.role
 	for _, e := range work.Events {
-		role = s.watchEvent(e, role, work.Events)
+		role = s.witnessEvent(e, role, work.Events)
 	}
 	last, commit := core.LastIndex(), core.CommitIndex()
 	if commit > core.Durable() && commit > s.seen.commit && role == raft.Follower {
 		w.mark(commitAheadOfDisk)
 	}
-	if s.watch.lostTo > 0 && last >= s.watch.lostTo {
-		s.watch.lostTo = 0
+	if s.witness.lostTo > 0 && last >= s.witness.lostTo {
+		s.witness.lostTo = 0
 		w.mark(tornTailFetchedAgain)
 	}
-	s.watch.last, s.watch.woke = last, false
+	s.witness.last, s.witness.woke = last, false
 }
 
-// watchMessage looks at a message that a replica has taken in.
-func (s *server) watchMessage(r *replica.Receive) {
+// witnessMessage looks at a message that a replica has taken in.
+func (s *server) witnessMessage(r *replica.Receive) {
 	w, core := s.world, s.replica.Core()
 	old := r.Message.Term < s.seen.term
 	switch m := r.Message.Body.(type) {
@@ -74,14 +74,14 @@ func (s *server) watchMessage(r *replica.Receive) {
 		case s.seen.role == raft.Leader:
 			w.mark(voteAfterVictory)
 		}
-		if from := w.servers[r.From-1]; m.Granted && from.watch.voteTerm == r.Message.Term {
-			from.watch.arrived = true
+		if from := w.servers[r.From-1]; m.Granted && from.witness.voteTerm == r.Message.Term {
+			from.witness.arrived = true
 		}
 	case *raft.AppendEntries:
 		switch {
 		case old:
 			w.mark(appendOfOldTerm)
-		case len(m.Entries) > 0 && m.Last < s.watch.last && core.LastIndex() >= s.watch.last && r.Message.Term == s.seen.term:
+		case len(m.Entries) > 0 && m.Last < s.witness.last && core.LastIndex() >= s.witness.last && r.Message.Term == s.seen.term:
 			w.mark(appendOvertaken)
 		}
 		if !old && m.LeaderCommit > m.Last {
@@ -92,37 +92,37 @@ func (s *server) watchMessage(r *replica.Receive) {
 			w.mark(refusalOfManyTerms)
 		}
 	case *wire.ForwardReply:
-		s.watchBoot(m.Boot)
+		s.witnessBoot(m.Boot)
 	case *wire.ReadReply:
-		s.watchBoot(m.Boot)
+		s.witnessBoot(m.Boot)
 	}
 }
 
-func (s *server) watchBoot(boot uint64) {
+func (s *server) witnessBoot(boot uint64) {
 	if boot < s.boot {
 		s.world.mark(answerForEarlierLife)
 	}
 }
 
-// watchTerm looks at a server that has come into another term.
-func (s *server) watchTerm() {
-	v := &s.watch
+// witnessTerm looks at a server that has come into another term.
+func (s *server) witnessTerm() {
+	v := &s.witness
 	if v.voteTerm == s.seen.term && v.voteTerm > 0 && !v.sent {
 		s.world.mark(voteDroppedWhileHeld)
 	}
 	v.read = false
 }
 
-// watchEvent looks at an event of the core, which had that role before it, and returns the role after it.
-func (s *server) watchEvent(event any, role raft.Role, all []fmt.Stringer) raft.Role {
+// witnessEvent looks at an event of the core, which had that role before it, and returns the role after it.
+func (s *server) witnessEvent(event any, role raft.Role, all []fmt.Stringer) raft.Role {
 	w := s.world
 	switch e := event.(type) {
 	case raft.RoleChanged:
-		s.watchRole(&e, role)
+		s.witnessRole(&e, role)
 		return e.Role
 	case raft.VoteGranted:
 		if !e.Pre {
-			s.watch.voteTerm, s.watch.sent, s.watch.arrived = e.Term, false, false
+			s.witness.voteTerm, s.witness.sent, s.witness.arrived = e.Term, false, false
 		}
 	case raft.VoteRefused:
 		switch {
@@ -134,29 +134,29 @@ func (s *server) watchEvent(event any, role raft.Role, all []fmt.Stringer) raft.
 			w.mark(voteRefusedGiven)
 		}
 	case raft.Truncated:
-		s.watchTruncated(&e, all)
+		s.witnessTruncated(&e, all)
 	case raft.Committed:
-		s.watchCommitted(e.Index)
+		s.witnessCommitted(e.Index)
 	}
 	return role
 }
 
-// watchRole looks at a change of role, or of the term in it.
-func (s *server) watchRole(e *raft.RoleChanged, before raft.Role) {
+// witnessRole looks at a change of role, or of the term in it.
+func (s *server) witnessRole(e *raft.RoleChanged, before raft.Role) {
 	w := s.world
 	switch {
 	case e.Role == raft.Leader:
-		s.watchElected(e.Term)
+		s.witnessElected(e.Term)
 	case before == raft.Leader && e.Role == raft.Follower:
 		if e.Why == "no answer from a majority" {
 			w.mark(leaderWithoutMajority)
 		} else {
 			w.mark(leaderDeposed)
 		}
-		if s.watch.woke {
+		if s.witness.woke {
 			w.mark(pausedLeaderDeposed)
 		}
-		s.watchDeposed()
+		s.witnessDeposed()
 	case before == raft.Candidate && e.Role == raft.PreCandidate:
 		w.mark(electionWithoutWinner)
 	case before == raft.Candidate && e.Role == raft.Follower && e.Leader != 0 && e.Term == s.seen.term:
@@ -164,8 +164,8 @@ func (s *server) watchRole(e *raft.RoleChanged, before raft.Role) {
 	}
 }
 
-// watchElected looks at a new leader, which has its term's first entry already.
-func (s *server) watchElected(term raft.Term) {
+// witnessElected looks at a new leader, which has its term's first entry already.
+func (s *server) witnessElected(term raft.Term) {
 	w, core := s.world, s.replica.Core()
 	if s.seen.commit < w.check.Committed() {
 		w.mark(electedBehindCommit)
@@ -191,10 +191,10 @@ func (s *server) watchElected(term raft.Term) {
 	}
 }
 
-// watchDeposed looks at a leader that steps down: what it leaves behind will be overwritten, or survive.
-func (s *server) watchDeposed() {
+// witnessDeposed looks at a leader that steps down: what it leaves behind will be overwritten, or survive.
+func (s *server) witnessDeposed() {
 	w, core := s.world, s.replica.Core()
-	for index := max(core.CommitIndex(), w.check.Committed()) + 1; index <= s.watch.last && len(w.deposed) < maxDeposed; index++ {
+	for index := max(core.CommitIndex(), w.check.Committed()) + 1; index <= s.witness.last && len(w.deposed) < maxDeposed; index++ {
 		if t, ok := core.TermAt(index); ok && t == s.seen.term {
 			w.deposed = append(w.deposed, deposed{index, t})
 		}
@@ -207,11 +207,11 @@ func (s *server) watchDeposed() {
 	}
 }
 
-// watchTruncated looks at entries that were dropped.
-func (s *server) watchTruncated(e *raft.Truncated, all []fmt.Stringer) {
+// witnessTruncated looks at entries that were dropped.
+func (s *server) witnessTruncated(e *raft.Truncated, all []fmt.Stringer) {
 	w := s.world
 	w.mark(aheadOfNewLeader)
-	if e.From <= s.watch.segmentAt && s.watch.segmentAt < e.Last {
+	if e.From <= s.witness.segmentAt && s.witness.segmentAt < e.Last {
 		w.mark(truncationOverSegments)
 	}
 	for _, other := range all {
@@ -221,8 +221,8 @@ func (s *server) watchTruncated(e *raft.Truncated, all []fmt.Stringer) {
 	}
 }
 
-// watchCommitted looks at a leader that commits up to index.
-func (s *server) watchCommitted(index raft.Index) {
+// witnessCommitted looks at a leader that commits up to index.
+func (s *server) witnessCommitted(index raft.Index) {
 	w, core := s.world, s.replica.Core()
 	if core.Durable() < index {
 		w.mark(commitWithoutOwnDisk)

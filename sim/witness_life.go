@@ -7,9 +7,9 @@ import (
 	"github.com/quorate/quorate/wal"
 )
 
-// watchStart looks at a server that has started from what a crash has left. It has not run yet.
-func (s *server) watchStart(found *wal.Group, torn bool) {
-	w, v := s.world, &s.watch
+// witnessStart looks at a server that has started from what a crash has left. It has not run yet.
+func (s *server) witnessStart(found *wal.Group, torn bool) {
+	w, v := s.world, &s.witness
 	if v.voteTerm > 0 && v.voteTerm == found.HardState.CurrentTerm && !v.arrived {
 		w.mark(voteOutlivesCrash)
 	}
@@ -25,9 +25,9 @@ func (s *server) watchStart(found *wal.Group, torn bool) {
 	v.segmentAt = found.Last
 }
 
-// watchCrash looks at a server that is about to crash: the machine, or the process only.
-func (s *server) watchCrash(processOnly bool) {
-	w, v := s.world, &s.watch
+// witnessCrash looks at a server that is about to crash: the machine, or the process only.
+func (s *server) witnessCrash(processOnly bool) {
+	w, v := s.world, &s.witness
 	if !s.up {
 		w.mark(crashInRecovery)
 		return
@@ -46,7 +46,7 @@ func (s *server) watchCrash(processOnly bool) {
 		if other != s && !other.up {
 			down++
 		}
-		ahead = ahead && (other == s || other.watch.last < v.last)
+		ahead = ahead && (other == s || other.witness.last < v.last)
 	}
 	if ahead && s.seen.role == raft.Leader {
 		w.mark(leaderCrashesWithOwnEntries)
@@ -59,8 +59,8 @@ func (s *server) watchCrash(processOnly bool) {
 	}
 }
 
-// watchAnswer looks at a replica's answer to a request that has waited.
-func (s *server) watchAnswer(r *request, a *replica.Answer) {
+// witnessAnswer looks at a replica's answer to a request that has waited.
+func (s *server) witnessAnswer(r *request, a *replica.Answer) {
 	w := s.world
 	outlived := r.leaderTerm > 0 && r.leaderTerm < w.leaderTerm
 	switch {
@@ -85,15 +85,15 @@ func (s *server) watchAnswer(r *request, a *replica.Answer) {
 		if s.lastApplied() > a.Index {
 			w.mark(readOfLaterState)
 		}
-		if s.seen.role == raft.Leader && !s.watch.read && s.seen.term > 1 {
-			s.watch.read = true
+		if s.seen.role == raft.Leader && !s.witness.read && s.seen.term > 1 {
+			s.witness.read = true
 			w.mark(firstReadOfReign)
 		}
 	}
 }
 
-// watchApplied looks at entries that a store has applied.
-func (s *server) watchApplied(entries []replica.Entry) {
+// witnessApplied looks at entries that a store has applied.
+func (s *server) witnessApplied(entries []replica.Entry) {
 	w := s.world
 	if len(w.abandoned) == 0 {
 		return
