@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/watch/feed"
 )
 
 // Feed is where whoever applies commands to the store leaves what they have changed, for those who
@@ -14,27 +15,16 @@ type Feed struct {
 	wanted atomic.Bool
 	news   chan struct{} // holds one: there is something to fetch
 
-	mu      sync.Mutex // guards pending
-	pending batch
-}
-
-// batch is what has happened since the last one was fetched.
-type batch struct {
-	changes           []kv.Change
-	bytes             int
-	missing           bool // changes are; the store has them
-	revision, compact int64
+	mu      sync.Mutex // guards backlog
+	backlog feed.Backlog
 }
 
 // feedBytes is how much may lie in a feed, beside what one apply has changed.
 const feedBytes = 4 << 20
 
-// changeBytes is what a change takes up beside its bytes.
-const changeBytes = 128
-
 // NewFeed returns a feed for a store at a revision, and what it has compacted.
 func NewFeed(revision, compact int64) *Feed {
-	return &Feed{news: make(chan struct{}, 1), pending: batch{revision: revision, compact: compact}}
+	return &Feed{news: make(chan struct{}, 1), backlog: feed.NewBacklog(feedBytes, revision, compact)}
 }
 
 // Wanted tells whether anybody watches. If nobody does, an apply need not collect its changes.
@@ -44,28 +34,11 @@ func (f *Feed) Wanted() bool { return f.wanted.Load() }
 // come about by commands. Only one goroutine may add.
 func (f *Feed) Add(changes *kv.Changes, revision, compact int64) {
 	f.mu.Lock()
-	p := &f.pending
-	if revision > p.revision {
-		p.add(changes)
-	}
-	p.revision, p.compact = revision, compact
+	f.backlog.Add(changes, revision, compact)
 	f.mu.Unlock()
 	if f.Wanted() {
 		f.tell()
 	}
-}
-
-func (p *batch) add(changes *kv.Changes) {
-	if changes == nil || p.missing || p.bytes > feedBytes {
-		p.missing, p.changes, p.bytes = true, nil, 0
-		return
-	}
-	if p.changes == nil {
-		p.changes = changes.List
-	} else {
-		p.changes = append(p.changes, changes.List...)
-	}
-	p.bytes += changes.Bytes + changeBytes*len(changes.List)
 }
 
 func (f *Feed) tell() {
@@ -76,10 +49,8 @@ func (f *Feed) tell() {
 }
 
 // fetch takes what is there.
-func (f *Feed) fetch() batch {
+func (f *Feed) fetch() feed.Batch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fetched := f.pending
-	f.pending = batch{revision: fetched.revision, compact: fetched.compact}
-	return fetched
+	return f.backlog.Take()
 }

@@ -6,8 +6,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/watch"
+	"github.com/quorate/quorate/watch/feed"
 )
 
 // hub drives a watch.Hub: it is the goroutine that the hub belongs to. Streams send it what their
@@ -42,7 +42,7 @@ const windowChanges = 2000
 func newHub(s *Server) *hub {
 	first := s.options.Feed.fetch()
 	l := &hub{
-		server: s, feed: s.options.Feed, watch: watch.New(s.options.Watch, first.revision, first.compact),
+		server: s, feed: s.options.Feed, watch: watch.New(s.options.Watch, first.Revision, first.Compact),
 		asked: make(chan question), streams: make(map[*watchStream]struct{}),
 	}
 	l.counts.Store(new(watch.Stats))
@@ -175,36 +175,15 @@ func (l *hub) want() {
 
 // fetch tells the hub what is new.
 func (l *hub) fetch() {
-	b := l.feed.fetch()
-	if !b.missing && l.watch.WantsAnyPrevious() {
-		err := l.server.store.AddPrevious(b.changes, func(c *kv.Change) bool { return l.watch.WantsPrevious(c.Key) })
-		if err != nil {
-			l.fail(err)
-			b.missing = true
-		}
+	if err := feed.Tell(l.watch, l.server.store, l.feed.fetch()); err != nil {
+		l.fail(err)
 	}
-	if b.missing {
-		l.watch.Jump(b.revision)
-	} else {
-		l.watch.Apply(eventsOf(b.changes), b.revision)
-	}
-	l.watch.Compact(b.compact)
 }
 
 // read reads what the hub asks for.
 func (l *hub) read(r watch.Read) {
-	changes, through, code, err := l.server.store.Changes(kv.ChangesQuery{
-		From: r.From, To: r.To, MaxChanges: windowChanges, MaxBytes: l.watch.WindowBytes(), Wants: l.watch.Wants,
-	})
-	switch {
-	case err != nil:
-		l.watch.Fed(nil, r.From-1)
+	if err := feed.Read(l.watch, l.server.store, r, windowChanges); err != nil {
 		l.fail(err)
-	case code != kv.CodeOK: // compacted, and the feed has not told yet
-		l.watch.Fed(nil, r.From-1)
-		l.watch.Compact(l.server.store.CompactRevision())
-	default:
-		l.watch.Fed(eventsOf(changes.List), through)
 	}
 }
 
@@ -215,13 +194,4 @@ func (l *hub) fail(err error) {
 		close(s.failed)
 		l.close(s)
 	}
-}
-
-func eventsOf(changes []kv.Change) []watch.Event {
-	events := make([]watch.Event, len(changes))
-	for i := range changes {
-		c := &changes[i]
-		events[i] = watch.Event{Revision: c.Revision, Key: c.Key, Deleted: c.Deleted, Body: c.Event, Previous: c.Previous}
-	}
-	return events
 }

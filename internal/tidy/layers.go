@@ -58,6 +58,7 @@ var layers = []layer{
 	{row: 4, dir: ".", kind: kindProduct, never: []string{"kv"}},
 
 	{row: 3, dir: "replica", kind: kindPure, never: []string{"internal/vfs", "kv", "transport"}},
+	{row: 3, dir: "watch/feed", kind: kindPure, never: []string{"internal/vfs"}},
 
 	{row: 2, dir: "check/spec", kind: kindProof},
 	{row: 2, dir: "wal", kind: kindProduct},
