@@ -65,6 +65,9 @@ func (h *history) start() {
 	h.states = append(h.states, h.model.now())
 }
 
+// Model returns the sequential store, which has applied what any server has. The caller only reads it.
+func (c *Checker) Model() *Model { return &c.model }
+
 // UserOf returns what the command of an operation carries as its user, so that it is found again.
 func UserOf(id uint64) []byte { return binary.LittleEndian.AppendUint64(nil, id) }
 

@@ -333,3 +333,38 @@ func (m *Model) add(v modelVersion) {
 	}
 	m.keys[i].versions = append(m.keys[i].versions, v)
 }
+
+// Change is one change of a key.
+type Change struct {
+	// KeyValue is what the key has become; of a deletion, key and Mod only.
+	KeyValue
+	Deleted bool
+	// Before is what was there at the revision before; nil if nothing was.
+	Before *KeyValue
+}
+
+// Revision is that of the newest change.
+func (m *Model) Revision() int64 { return m.revision }
+
+// Compacted is the revision of the last compaction; -1 before the first.
+func (m *Model) Compacted() int64 { return m.compacted }
+
+// Changes returns what has changed at a revision, in the order of keys. It is quick for the latest.
+func (m *Model) Changes(revision int64) []Change {
+	var changes []Change
+	for i := range m.keys {
+		versions := m.keys[i].versions
+		for at := len(versions) - 1; at >= 0 && versions[at].Mod >= revision; at-- {
+			v := &versions[at]
+			if v.Mod > revision {
+				continue
+			}
+			c := Change{KeyValue: v.KeyValue, Deleted: v.deleted}
+			if before := m.keys[i].at(revision - 1); before != nil {
+				c.Before = &before.KeyValue
+			}
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}

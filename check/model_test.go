@@ -112,3 +112,26 @@ func TestResponsesThatDifferAreNotEqual(t *testing.T) {
 		t.Error("a response does not equal itself")
 	}
 }
+
+func TestModelTellsWhatHasChanged(t *testing.T) {
+	a1, a2, b := kvOf("a", "1", 2, 2, 1), kvOf("a", "2", 2, 3, 2), kvOf("b", "x", 4, 4, 1)
+	m := NewModel()
+	for _, r := range []Request{
+		Put{Key: "a", Value: "1"}, Put{Key: "a", Value: "2"}, Put{Key: "b", Value: "x"}, Delete{Key: "a", End: "\x00"},
+		Delete{Key: "a"}, Put{Key: "a", Value: "3"}, Compact{Revision: 4},
+	} {
+		m.Apply(r)
+	}
+	for i, want := range [][]Change{
+		nil, {{KeyValue: a1}}, {{KeyValue: a2, Before: &a1}}, {{KeyValue: b}},
+		{{KeyValue: kvOf("a", "", 0, 5, 0), Deleted: true, Before: &a2}, {KeyValue: kvOf("b", "", 0, 5, 0), Deleted: true, Before: &b}},
+		{{KeyValue: kvOf("a", "3", 6, 6, 1)}}, nil,
+	} {
+		if got := m.Changes(int64(i + 1)); !reflect.DeepEqual(got, want) {
+			t.Errorf("revision %d: got %+v, want %+v", i+1, got, want)
+		}
+	}
+	if m.Revision() != 6 || m.Compacted() != 4 {
+		t.Errorf("revision %d, compacted %d", m.Revision(), m.Compacted())
+	}
+}

@@ -61,6 +61,8 @@ const (
 	serve
 	// agree: all servers have the same log, and have applied all of it.
 	agree
+	// inform: whoever watches is told of all of it.
+	inform
 	// idle: nothing is asked for, and nothing happens but heartbeats.
 	idle
 )
@@ -93,10 +95,15 @@ func (w *world) tooLate(wanting string) {
 	if w.plan.ending == someLinksRemain && !w.end.settled && w.nobodyCanBeElected() {
 		w.counts.Constrained++
 		w.tell(nil, "nobody can be elected over these links, which is a published exception: the end")
+		w.endWatching()
 		w.over = true
 		return
 	}
-	w.check.Fail(w.plan.ending.check(), "%s, but after %v %s", w.end.staying, time.Duration(w.now-int64(w.options.Simulated)), wanting)
+	name := w.plan.ending.check()
+	if w.end.phases[0] == inform {
+		name = "E3"
+	}
+	w.check.Fail(name, "%s, but after %v %s", w.end.staying, time.Duration(w.now-int64(w.options.Simulated)), wanting)
 }
 
 // beginEnding ends the faults that end, and lets the others begin for ever.
@@ -104,7 +111,7 @@ func (w *world) beginEnding() {
 	w.ending = true
 	w.calmDown()
 	w.end.excused = make([]bool, len(w.servers))
-	w.end.phases = []endPhase{drain, serve, agree, idle}
+	w.end.phases = []endPhase{drain, serve, agree, inform, idle}
 	w.end.staying = "everything has healed"
 	switch w.plan.ending {
 	case coreRemains:
@@ -119,7 +126,7 @@ func (w *world) beginEnding() {
 		w.leaveLinks(w.plan.links)
 	case oneStaysGray:
 		w.counts.Grays++
-		w.end.phases = []endPhase{drain, reference, grayed, drain, serve, agree, idle}
+		w.end.phases = []endPhase{drain, reference, grayed, drain, serve, agree, inform, idle}
 		w.tell(nil, "everything heals, at first")
 		w.healServers()
 	default:
@@ -133,6 +140,7 @@ func (w *world) beginEnding() {
 func (w *world) calmDown() {
 	p := &w.plan
 	p.drop, p.duplicate, p.repeat, p.reorder, p.flip, p.drift = 0, 0, 0, 0, 0, 0
+	p.watch.calmDown()
 	ms := int64(time.Millisecond)
 	p.meanDelay, p.syncTime, p.applyTime, p.readTime = min(p.meanDelay, ms), min(p.syncTime, ms), min(p.applyTime, ms), min(p.readTime, ms)
 	for _, l := range w.links {
@@ -184,6 +192,8 @@ func (w *world) wanting() string {
 		return w.wantingServe()
 	case agree:
 		return w.wantingAgree()
+	case inform:
+		return w.wantingInform()
 	}
 	return w.wantingIdle()
 }
@@ -285,7 +295,10 @@ func (w *world) nextPhase() {
 		w.endLoad()
 	case agree:
 		w.compareStores()
+	case inform:
+		w.endInform()
 	case idle:
+		w.endWatching()
 		w.tell(nil, "all servers agree: the end")
 		w.counts.Terms = int(w.wedges.highestTerm)
 		w.over = true
@@ -302,6 +315,8 @@ func (w *world) beginPhase() {
 		w.beginLoad()
 	case serve:
 		w.beginServe()
+	case inform:
+		w.beginInform()
 	case idle:
 		w.beginIdle()
 	}

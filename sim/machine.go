@@ -37,14 +37,15 @@ func (m *machine) durable() raft.Index {
 	return raft.Index(index)
 }
 
-// apply applies entries, all of them: those that are no commands only advance the index.
-func (m *machine) apply(entries []replica.Entry) ([][]byte, error) {
+// apply applies entries, all of them: those that are no commands only advance the index. What they change
+// is added to told, if that is not nil.
+func (m *machine) apply(entries []replica.Entry, told *kv.Changes) ([][]byte, error) {
 	commands := make([]kv.Command, len(entries))
 	for i := range entries {
 		e := &entries[i]
 		commands[i] = kv.Command{Index: uint64(e.Index), Time: e.Command.Time, Kind: kv.Kind(e.Command.Kind), Request: e.Command.Request}
 	}
-	answers, err := m.store.Apply(commands)
+	answers, err := m.store.ApplyAndTell(commands, told)
 	if err != nil {
 		return nil, err
 	}

@@ -69,6 +69,19 @@ const (
 	canceledBeforeItLeft
 	busyAtLeader
 	readOfCompacted
+	// Watching.
+	watcherFellBehind
+	watcherCaughtUp
+	watcherCompacted
+	watcherElsewhere
+	watcherAhead
+	watcherFromBookmark
+	futureReached
+	feedDropped
+	progressTold
+	progressNotified
+	progressWhileLagging
+	toldOfManyAtOnce
 	marks // how many there are
 )
 
@@ -136,6 +149,19 @@ var markTable = [marks]aMark{
 	canceledBeforeItLeft: {"request is canceled before it has left", "witnessAnswer", 8000},
 	busyAtLeader:         {"leader refuses a command because too much waits", "witnessAnswer", 100},
 	readOfCompacted:      {"read asks for what is compacted", "done", 5000},
+
+	watcherFellBehind:    {"watcher lags, because its stream is full", "fetch", 800},
+	watcherCaughtUp:      {"watcher that has lagged is up to date again", "read", 6000},
+	watcherCompacted:     {"watcher is canceled, because what it lacks is compacted", "canceled", 600},
+	watcherElsewhere:     {"watcher goes on at another server", "resumed", 4000},
+	watcherAhead:         {"watcher goes on at a server that is behind it", "resumed", 800},
+	watcherFromBookmark:  {"watcher goes on behind a revision that it had no event of", "resumed", 1000},
+	futureReached:        {"watcher from a future revision on is told of it", "sees", 400},
+	feedDropped:          {"changes are dropped, and watchers lag until they are read", "fetch", 1500},
+	progressTold:         {"stream is told how far it is, as it has asked", "progressed", 4000},
+	progressNotified:     {"watcher is told how far it is by itself", "receive", 2500},
+	progressWhileLagging: {"stream asks how far it is while watchers lag", "request", 150},
+	toldOfManyAtOnce:     {"watcher is told of several changes of one revision", "sees", 1500},
 }
 
 // Marks says how often each mark was set.

@@ -77,6 +77,8 @@ type Counts struct {
 	Calm, Struck, Worlds                                 int
 	Cores, SomeLinks, Grays, GrayLeaders, Constrained    int
 	LateLeaders, QuietSpells                             int
+	Watched, Streams, Watchers                           int
+	WatchResponses, WatchEvents, WatchReads              int
 	Marks                                                Marks
 }
 
@@ -122,6 +124,8 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders},
 		{"leader changes after the first success of an ending", &c.LateLeaders},
 		{"spells of a well majority, terms watched", &c.QuietSpells},
+		{"worlds with watchers", &c.Watched}, {"streams opened for watching", &c.Streams}, {"watchers created, or resumed", &c.Watchers},
+		{"responses to watchers", &c.WatchResponses}, {"events in them", &c.WatchEvents}, {"reads for watchers that lag", &c.WatchReads},
 	} {
 		visit(f.name, f.value)
 	}

@@ -53,6 +53,8 @@ type plan struct {
 	personality                                                                    crashdisk.Personality
 	drift                                                                          int // clocks are wrong by up to that much, per million
 
+	watch watchPlan
+
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
 }
@@ -75,6 +77,7 @@ func drawPlan(d dice) plan {
 		p.drawServerFaults(d)
 		p.drawEnding(d)
 	}
+	p.drawWatches(d)
 	return p
 }
 
@@ -221,6 +224,9 @@ func (p *plan) String() string {
 	text := fmt.Sprintf("%d servers, %d clients, election timeout %v, messages take %v, syncs %v, segments of %d KiB",
 		p.servers, p.clients, time.Duration(int64(p.replica.Raft.ElectionTicks)*p.tick),
 		time.Duration(p.minDelay+p.meanDelay).Round(time.Microsecond), time.Duration(p.syncTime).Round(time.Microsecond), p.segmentBytes>>10)
+	if p.watch.clients > 0 {
+		text += ", " + p.watch.String()
+	}
 	var faults []string
 	for _, f := range []struct {
 		on   bool

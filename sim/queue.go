@@ -23,27 +23,36 @@ type eventKind uint8
 
 // The kinds of events, and what number and data are.
 const (
-	evTick     eventKind = iota + 1 // a server's clock ticks
-	evTurn                          // a server's replica takes in what has gathered
-	evDeliver                       // a message arrives; number: from, data: nil, bytes: the message
-	evSynced                        // the disk has finished a sync
-	evSeal                          // the log has been idle for a while; number: which write was the last
-	evPrepare                       // the log's next segment is made
-	evApplied                       // the state machine applies what it was given
-	evFetched                       // records are read from the log; data: replica.Fetch
-	evFlush                         // the state machine becomes durable
-	evRemove                        // the state machine removes what is compacted
-	evKeyKnown                      // a server has learned another's key; number: whose
-	evSample                        // the disk is looked at as it would be after a crash
-	evRestart                       // a server that is down starts
-	evResume                        // a server that was paused goes on
-	evClient                        // a client makes a request; number: which client
-	evDeadline                      // a client waits no longer; number: the request
-	evFault                         // a fault begins; data: *fault
-	evRelief                        // a fault ends; data: *fault
-	evEnd                           // the ending is looked at
-	evLoad                          // a closed loop of the ending writes again; number: which loop
-	evTerms                         // somebody looks whether terms grow
+	evTick        eventKind = iota + 1 // a server's clock ticks
+	evTurn                             // a server's replica takes in what has gathered
+	evDeliver                          // a message arrives; number: from, data: nil, bytes: the message
+	evSynced                           // the disk has finished a sync
+	evSeal                             // the log has been idle for a while; number: which write was the last
+	evPrepare                          // the log's next segment is made
+	evApplied                          // the state machine applies what it was given
+	evFetched                          // records are read from the log; data: replica.Fetch
+	evFlush                            // the state machine becomes durable
+	evRemove                           // the state machine removes what is compacted
+	evKeyKnown                         // a server has learned another's key; number: whose
+	evSample                           // the disk is looked at as it would be after a crash
+	evRestart                          // a server that is down starts
+	evResume                           // a server that was paused goes on
+	evClient                           // a client makes a request; number: which client
+	evDeadline                         // a client waits no longer; number: the request
+	evFault                            // a fault begins; data: *fault
+	evRelief                           // a fault ends; data: *fault
+	evEnd                              // the ending is looked at
+	evLoad                             // a closed loop of the ending writes again; number: which loop
+	evTerms                            // somebody looks whether terms grow
+	evWatchOpen                        // a client opens a stream to watch; number: which client
+	evWatchAct                         // a client that watches does something; number: which client
+	evNews                             // a hub is told of what was applied
+	evRead                             // a hub reads for those who lag
+	evStreamOpens                      // of these, number is the stream, and data an *ofStream: it reaches the server
+	evStreamAsks                       // something that the client asks for does
+	evStreamTold                       // the client has read what it was sent: []watch.Response
+	evStreamTick                       // it is time to tell of progress
+	evStreamEnds                       // the server learns that the client has left
 )
 
 var eventNames = [...]string{
@@ -51,6 +60,8 @@ var eventNames = [...]string{
 	evApplied: "applied", evFetched: "fetched", evFlush: "flush", evRemove: "remove", evKeyKnown: "key known",
 	evSample: "sample", evRestart: "restart", evResume: "resume", evClient: "client", evDeadline: "deadline",
 	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evTerms: "terms",
+	evWatchOpen: "watch open", evWatchAct: "watch act", evNews: "news", evRead: "read", evStreamOpens: "stream opens",
+	evStreamAsks: "stream asks", evStreamTold: "stream told", evStreamTick: "stream tick", evStreamEnds: "stream ends",
 }
 
 func (k eventKind) String() string { return eventNames[k] }

@@ -37,6 +37,8 @@ type server struct {
 	turning bool              // a turn is planned
 	hasTick bool              // a tick is in the inbox
 	storage storage
+	// informer tells those who watch; nil in a world without them.
+	informer *informer
 	// gotReply: the replica is about to see an acknowledgement.
 	gotReply bool
 
@@ -58,7 +60,7 @@ type server struct {
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, mistaken, atOnce string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, mistaken, atOnce, news, feed string
 }
 
 func newServer(w *world, index int) *server {
@@ -69,6 +71,7 @@ func newServer(w *world, index int) *server {
 		apply: label("apply"), read: label("read"), flush: label("flush"), remove: label("remove"), known: label("known"),
 		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
 		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), mistaken: label("mistaken"), atOnce: label("atOnce"),
+		news: label("news"), feed: label("feed"),
 	}
 	s.checks = w.check.Server(s.id)
 	s.disk = crashdisk.New(w.plan.disk)
@@ -101,6 +104,7 @@ func (s *server) start() {
 	}
 	s.up = true
 	s.storage = storage{}
+	s.startWatching()
 	w.tell(s, "starts: boot %d, term %d, log to %d, state to %d", s.boot, s.replica.Core().CurrentTerm(),
 		s.replica.Core().LastIndex(), s.machine.durable())
 	s.planLife()
@@ -231,6 +235,8 @@ func (s *server) handle(e *event) {
 		s.sample()
 	case evDeadline:
 		s.put(replica.Cancel{Handle: e.number})
+	default:
+		s.handleWatch(e)
 	}
 	s.mayTurn()
 }
@@ -296,6 +302,7 @@ func (s *server) end() {
 	s.machine.crash(func(batches int) int { return w.dice.below(s.labels.keep, batches+1) })
 	s.checks.Stopped()
 	w.endRequests(s)
+	s.endWatching()
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
 	s.replica, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil

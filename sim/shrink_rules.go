@@ -28,6 +28,8 @@ var classes = []class{
 	{"server.crashNow", "crashes at a moment", func(p *plan) int { return p.crashAtEvent }},
 	{"server.recovery", "crashes in recovery", func(p *plan) int { return p.crashInRecovery }},
 	{"client.asks", "requests", func(*plan) int { return askShare }},
+	{"watch.loss", "streams that break", func(p *plan) int { return p.watch.loss }},
+	{"watch.slow", "slow reading of what is watched", func(p *plan) int { return p.watch.slow }},
 }
 
 // happenings are the choices of the classes that said yes, in their order in time.
@@ -84,7 +86,16 @@ var simplifications = slices.Concat(
 		{"three servers", choice.Rule{Label: "plan.servers", Result: 2}, 3},
 		{"four servers", choice.Rule{Label: "plan.servers", Result: 7}, 4},
 	},
+	toZero("nobody watches", "plan.watch"),
 	toZero("one client", "plan.clients"),
+	toZero("one client watches", "plan.watch.clients"),
+	toZero("one thing is watched by each", "plan.watch.watchers"),
+	toZero("bounds of watching as usual", "plan.watch.small.*"),
+	toZero("clients that watch read at once", "plan.has.watch.slow"),
+	toZero("streams that lose nothing", "plan.has.watch.loss"),
+	toZero("even latencies of watching", "watch.delay *", "watch.retry *", "watch.act *", "watch.tick *", "watch.slowness *",
+		"server.news *", "server.feed *"),
+	toZero("clients that watch only ask for progress", "watch.what *"),
 	toZero("bounds as usual", "plan.small.*"),
 	toZero("even latencies", "net.delay *", "server.sync *", "server.apply *", "server.read *", "server.turn *", "server.prepare *",
 		"server.flush *", "server.remove *", "server.known *", "server.sample *", "client.think *"),

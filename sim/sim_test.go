@@ -112,6 +112,11 @@ func wantEverythingSometimes(t *testing.T, c *sim.Counts) {
 		{"endings with a gray server", c.Grays, 80},
 		{"gray leaders", c.GrayLeaders, 20},
 		{"spells of a well majority", c.QuietSpells, 1_000},
+		{"worlds with watchers", c.Watched, 350},
+		{"streams opened for watching", c.Streams, 3_000},
+		{"watchers created, or resumed", c.Watchers, 10_000},
+		{"events told to watchers", c.WatchEvents, 70_000},
+		{"reads for watchers that lag", c.WatchReads, 20_000},
 	} {
 		if some.got < some.least {
 			t.Errorf("%s: %d, want at least %d", some.name, some.got, some.least)

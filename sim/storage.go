@@ -118,6 +118,7 @@ func (s *server) apply(a *replica.Apply) {
 		return
 	}
 	s.machine.underWay = a
+	s.informer.applies()
 	s.after(evApplied, w.dice.spread(s.labels.apply, w.plan.applyTime))
 }
 
@@ -126,7 +127,8 @@ func (s *server) applied() {
 	w := s.world
 	a := s.machine.underWay
 	s.machine.underWay = nil
-	answers, err := s.machine.apply(a.Entries)
+	told := s.informer.collects()
+	answers, err := s.machine.apply(a.Entries, told)
 	if err != nil {
 		w.check.Fail("K1", "server %d cannot apply entries from %d on: %v", s.id, a.Entries[0].Index, err)
 		return
@@ -136,6 +138,8 @@ func (s *server) applied() {
 	digest := s.machine.digest()
 	w.trace.addBytes(digest[:])
 	s.checks.Applied(a.Entries, answers, digest)
+	w.watching.learn(w.check.Model())
+	s.informer.applied(told)
 	s.put(replica.Applied{Answers: answers})
 }
 

@@ -56,6 +56,8 @@ type world struct {
 	end    ending
 	over   bool
 	wedges wedges
+
+	watching watching
 }
 
 // Run runs the world of a seed, until its end or the first thing that is wrong: then the error is a
@@ -175,6 +177,7 @@ func (w *world) begin() {
 	}
 	w.planFaults()
 	w.termsLater()
+	w.beginWatching()
 	w.queue.add(event{at: int64(w.options.Simulated), kind: evEnd, server: none, life: anyLife})
 }
 
@@ -212,6 +215,10 @@ func (w *world) happen(e *event) {
 		w.loadNext(int(e.number))
 	case evTerms:
 		w.lookAtTerms()
+	case evWatchOpen:
+		w.watching.clients[e.number].openStream()
+	case evWatchAct:
+		w.watching.clients[e.number].act()
 	}
 }
 

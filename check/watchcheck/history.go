@@ -82,6 +82,19 @@ func (h *History) Step(pairs []Pair) {
 	h.Add(events...)
 }
 
+// LastFor returns the newest revision that a watch is to be told of, from its start on; 0 if there is none.
+func (h *History) LastFor(w *Watch) int64 {
+	for revision := h.last; revision >= max(w.Start, h.first); revision-- {
+		events := h.events[revision]
+		for i := range events {
+			if w.wants(&events[i]) {
+				return revision
+			}
+		}
+	}
+	return 0
+}
+
 // told returns what a watch is to be told of a revision, in an order in which it can be compared.
 func (h *History) told(w *Watch, revision int64) []Event {
 	var events []Event
