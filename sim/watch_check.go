@@ -66,11 +66,14 @@ func (x *watcher) checked() {
 	x.told.Start, x.told.Responses = max(x.told.Start, x.through+1), x.told.Responses[:0]
 }
 
+// unknownRevision: it is still to be found out.
+const unknownRevision = -1
+
 // beginInform forgets what everybody must have been told of: now nothing more is going to change.
 func (w *world) beginInform() {
 	for _, c := range w.watching.clients {
 		for _, x := range c.watchers {
-			x.last = 0
+			x.last = unknownRevision
 		}
 	}
 }
@@ -99,8 +102,8 @@ func (x *watcher) wanting() string {
 	if x.state != openWatcher {
 		return fmt.Sprintf("%s is not open", x)
 	}
-	if x.last == 0 {
-		x.last = max(1, x.client.world.watching.history.LastFor(&x.told))
+	if x.last == unknownRevision {
+		x.last = x.client.world.watching.history.LastFor(&x.told)
 	}
 	if told := max(x.seen, x.through); told < x.last {
 		return fmt.Sprintf("%s has been told up to revision %d, and not of %d", x, told, x.last)

@@ -40,7 +40,7 @@ type watcher struct {
 	// through: everything up to there has been told, according to the headers; seen is the revision of the
 	// last event, or where it begins.
 	through, seen int64
-	// last is the newest revision that it must be told of in the end; 0: not known yet.
+	// last is the newest revision that it must be told of in the end; 0: there is none.
 	last int64
 
 	// For marks.
@@ -129,7 +129,7 @@ func (c *watchClient) makeUp(x *watcher) {
 	case 2:
 		ask.Start = 1 + int64(d.below(l.later, int(now)))
 	}
-	*x = watcher{client: c, number: x.number, create: ask, future: ask.Start > now}
+	*x = watcher{client: c, number: x.number, create: ask, future: ask.Start > now, last: unknownRevision}
 }
 
 // openStream opens a stream at some server, and asks for everything.
