@@ -56,7 +56,7 @@
 //	B1  in a calm world, an election or an unknown outcome without a cause
 //	E1  what a watcher is told breaks a promise of etcd's watch
 //	E2  a stream answers something else than what was asked
-//	E3  all is well, and a watcher is not told of everything in time
+//	E3  a watcher waits for what will never come, or all is well and it is not told of everything in time
 //	I1  an invariant of the code under test is broken
 //	I2  it panics
 //	K3  stores with the same log do not hold the same

@@ -15,7 +15,8 @@ type informer struct {
 	server  *server
 	hub     *watch.Hub
 	backlog feed.Backlog
-	wanted  bool // somebody watches
+	compact int64 // what the hub knows to be compacted
+	wanted  bool  // somebody watches
 	// collect: an apply is under way that collects its changes, because somebody watched when it began.
 	collect bool
 	streams []*watchStream
@@ -82,6 +83,7 @@ func (n *informer) news() {
 func (n *informer) fetch() {
 	w, lagging := n.server.world, n.hub.Stats().Lagging
 	batch := n.backlog.Take()
+	n.compact = batch.Compact
 	if err := feed.Tell(n.hub, n.server.machine.store, batch); err != nil {
 		w.check.Fail("K1", "server %d cannot read what was before revision %d: %v", n.server.id, batch.Revision, err)
 	}
@@ -99,7 +101,7 @@ func (n *informer) read() {
 	n.reads = false
 	w := n.server.world
 	r, ok := n.hub.NextRead()
-	if !ok {
+	if n.waitsInVain(r, ok); !ok {
 		return
 	}
 	lagging := n.hub.Stats().Lagging
@@ -111,6 +113,24 @@ func (n *informer) read() {
 		w.mark(watcherCaughtUp)
 	}
 	n.settleReady()
+}
+
+// waitsInVain checks that those who lag wait for something that will come: a read of what is still there,
+// or a client that reads.
+func (n *informer) waitsInVain(r watch.Read, some bool) {
+	w := n.server.world
+	if some && r.From < n.compact {
+		w.check.Fail("E3", "a watcher waits for revision %d, though everything below %d is known to be compacted: %s", r.From, n.compact, n.describe())
+	}
+	if some || n.hub.Stats().Lagging == 0 {
+		return
+	}
+	for _, s := range n.streams {
+		if s.sending || n.hub.HasResponses(s.hub) {
+			return
+		}
+	}
+	w.check.Fail("E3", "watchers lag, and nothing is read for them, or on its way to anybody: %s", n.describe())
 }
 
 // settleReady settles all streams for which there is something new, and plans the next read.
