@@ -81,7 +81,7 @@ func (c *Checker) applied(s *Server, a *replica.Entry, e *entry, answer []byte) 
 		}
 		c.origins[origin] = a.Index
 	}
-	c.history.applied(c, a.Index, e)
+	c.history.applied(c, a.Index, a.Command.Time, e)
 }
 
 // digested checks the digest after the last applied entry.

@@ -29,6 +29,8 @@ type Options struct {
 	// Decode turns the answer of the state machine to a request into a response. Nil: answers are not
 	// compared with those of the model, only with each other.
 	Decode func(Request, []byte) (Response, error)
+	// Applied is told of every request that takes effect, once, in order, with what the model says to it.
+	Applied func(Request, *Response)
 	// Model compares each step of each server with the model of package spec, M1. For that the checker
 	// must be told of every step and message: histories in pieces have no explanation.
 	Model bool

@@ -103,19 +103,19 @@ func (c *Checker) Called(op *Op) {
 
 // applied lets the model apply an entry, and compares the answers. Entries come in order: none is
 // applied anywhere before the one before it was.
-func (h *history) applied(c *Checker, index raft.Index, e *entry) {
+func (h *history) applied(c *Checker, index raft.Index, time uint64, e *entry) {
 	if index != h.modelled+1 {
 		c.fail("C10", "entry %d is applied, and %d was not", index, h.modelled+1)
 		return
 	}
 	h.modelled = index
 	if e.op != nil {
-		h.appliedOp(c, index, e)
+		h.appliedOp(c, index, time, e)
 	}
 	h.states = append(h.states, h.model.now())
 }
 
-func (h *history) appliedOp(c *Checker, index raft.Index, e *entry) {
+func (h *history) appliedOp(c *Checker, index raft.Index, time uint64, e *entry) {
 	op := e.op
 	if op.index != 0 {
 		c.fail("S1", "request %d is applied at %d and at %d", op.ID, op.index, index)
@@ -124,7 +124,13 @@ func (h *history) appliedOp(c *Checker, index raft.Index, e *entry) {
 		c.fail("S2", "request %d is applied at %d, but server %d had said that it never happens", op.ID, index, op.Server)
 	}
 	op.index = index
-	want := h.model.Apply(op.Request)
+	if time < h.model.time {
+		c.fail("F1", "entry %d is of log time %d, one before it of %d", index, time, h.model.time)
+	}
+	want := h.model.Apply(time, op.Request)
+	if c.options.Applied != nil {
+		c.options.Applied(op.Request, &want)
+	}
 	if c.options.Decode == nil {
 		return
 	}

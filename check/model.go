@@ -10,10 +10,11 @@ import (
 // Request is what a client asks of the store, apart from its encoding: one of the structs below.
 type Request interface{ isRequest() }
 
-// Put sets a key.
+// Put sets a key. Lease is the one that it goes with; 0 for none.
 type Put struct {
 	Key, Value string
 	PrevKV     bool
+	Lease      int64
 }
 
 // Delete deletes the keys from Key up to End; only Key if End is empty.
@@ -53,6 +54,7 @@ const (
 	TargetCreate
 	TargetMod
 	TargetValue
+	TargetLease
 )
 
 // Relation is how. The numbers are etcd's.
@@ -69,16 +71,33 @@ const (
 // Compact makes everything below Revision unreadable.
 type Compact struct{ Revision int64 }
 
+// Grant begins a lease that lives for TTL seconds.
+type Grant struct{ ID, TTL int64 }
+
+// Revoke ends a lease.
+type Revoke struct{ ID int64 }
+
+// Renew gives leases their whole time again.
+type Renew struct{ IDs []int64 }
+
+// Expire ends those of the leases whose time is over.
+type Expire struct{ IDs []int64 }
+
 func (Put) isRequest()     {}
 func (Delete) isRequest()  {}
 func (Range) isRequest()   {}
 func (Txn) isRequest()     {}
 func (Compact) isRequest() {}
+func (Grant) isRequest()   {}
+func (Revoke) isRequest()  {}
+func (Renew) isRequest()   {}
+func (Expire) isRequest()  {}
 
 // KeyValue is a key as a response shows it.
 type KeyValue struct {
 	Key, Value           string
 	Create, Mod, Version int64
+	Lease                int64
 }
 
 // Response is what a request is answered with, apart from its encoding.
@@ -90,6 +109,8 @@ type Response struct {
 	// Count is how many keys were found, or deleted; More says that not all are in KVs.
 	Count int64
 	More  bool
+	// TTLs are the times to live of leases that were granted or renewed; 0 where there is none.
+	TTLs []int64
 	// Of a transaction:
 	Succeeded bool
 	Responses []Response
@@ -98,7 +119,7 @@ type Response struct {
 // Equal reports whether two responses say the same.
 func (r *Response) Equal(other *Response) bool {
 	return r.Code == other.Code && r.Revision == other.Revision && r.Count == other.Count && r.More == other.More &&
-		r.Succeeded == other.Succeeded && slices.Equal(r.KVs, other.KVs) &&
+		r.Succeeded == other.Succeeded && slices.Equal(r.KVs, other.KVs) && slices.Equal(r.TTLs, other.TTLs) &&
 		slices.EqualFunc(r.Responses, other.Responses, func(a, b Response) bool { return a.Equal(&b) })
 }
 
@@ -109,6 +130,9 @@ type Model struct {
 	keys []modelKey // sorted
 	// writing is set while a request has changed something: its revision is one more then.
 	writing bool
+	// time is the log time, in nanoseconds, of the latest request.
+	time   uint64
+	leases map[int64]modelLease
 }
 
 type modelKey struct {
@@ -122,19 +146,26 @@ type modelVersion struct {
 }
 
 // NewModel returns an empty store. Its revision is 1, and nothing is compacted.
-func NewModel() Model { return Model{point: point{revision: 1, compacted: -1}} }
+func NewModel() Model {
+	return Model{point: point{revision: 1, compacted: -1}, leases: map[int64]modelLease{}}
+}
 
 func (m *Model) now() point { return m.point }
 
-// Apply executes a request and returns the response.
-func (m *Model) Apply(request Request) Response {
+// Apply executes a request that was made at a log time, and returns the response.
+func (m *Model) Apply(time uint64, request Request) Response {
+	m.time = max(m.time, time)
 	r := m.execute(request)
+	m.endRevision()
+	r.Revision = m.revision
+	return r
+}
+
+func (m *Model) endRevision() {
 	if m.writing {
 		m.revision++
 		m.writing = false
 	}
-	r.Revision = m.revision
-	return r
 }
 
 func (m *Model) execute(request Request) Response {
@@ -149,6 +180,14 @@ func (m *Model) execute(request Request) Response {
 		return m.txn(q)
 	case Compact:
 		return m.compact(q)
+	case Grant:
+		return m.grant(q)
+	case Revoke:
+		return m.revoke(q)
+	case Renew:
+		return m.renew(q)
+	case Expire:
+		return m.expire(q)
 	}
 	return Response{}
 }
@@ -162,7 +201,12 @@ func (m *Model) readRevision() int64 {
 }
 
 func (m *Model) put(q Put) (r Response) {
-	v := modelVersion{KeyValue: KeyValue{Key: q.Key, Value: q.Value, Create: m.revision + 1, Mod: m.revision + 1, Version: 1}}
+	if !m.HasLease(q.Lease) {
+		return Response{Code: kv.CodeLeaseNotFound}
+	}
+	v := modelVersion{KeyValue: KeyValue{
+		Key: q.Key, Value: q.Value, Create: m.revision + 1, Mod: m.revision + 1, Version: 1, Lease: q.Lease,
+	}}
 	if old := m.latest(q.Key, m.readRevision()); old != nil {
 		v.Create, v.Version = old.Create, old.Version+1
 		if q.PrevKV {
@@ -221,11 +265,18 @@ func (m *Model) txn(q Txn) Response {
 	if !r.Succeeded {
 		ops = q.Failure
 	}
-	for _, op := range ops {
-		if read, ok := op.(Range); ok { // one that fails makes the whole transaction fail, with nothing done
-			if code := m.readNow(read, m.point).Code; code != kv.CodeOK {
-				return Response{Code: code}
+	for _, op := range ops { // one that fails makes the whole transaction fail, with nothing done
+		code := kv.CodeOK
+		switch q := op.(type) {
+		case Range:
+			code = m.readNow(q, m.point).Code
+		case Put:
+			if !m.HasLease(q.Lease) {
+				code = kv.CodeLeaseNotFound
 			}
+		}
+		if code != kv.CodeOK {
+			return Response{Code: code}
 		}
 	}
 	for _, op := range ops {
@@ -253,6 +304,8 @@ func (m *Model) holds(c *Compare) bool {
 		order = compareInts(found.Mod, c.Number)
 	case TargetValue:
 		order = strings.Compare(found.Value, c.Value)
+	case TargetLease:
+		order = compareInts(found.Lease, c.Number)
 	}
 	switch c.Result {
 	case Equal:

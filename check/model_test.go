@@ -64,7 +64,7 @@ func TestModelAnswersAsEtcdDoes(t *testing.T) {
 		},
 		{Range{Key: "d"}, Response{Revision: 7}},
 	} {
-		if got := m.Apply(s.request); !got.Equal(&s.want) {
+		if got := m.Apply(0, s.request); !got.Equal(&s.want) {
 			t.Errorf("step %d, %+v: got %+v, want %+v", i, s.request, got, s.want)
 		}
 	}
@@ -73,10 +73,10 @@ func TestModelAnswersAsEtcdDoes(t *testing.T) {
 func TestModelReadsThePast(t *testing.T) {
 	m := NewModel()
 	before := m.now()
-	m.Apply(Put{Key: "a", Value: "1"})
+	m.Apply(0, Put{Key: "a", Value: "1"})
 	after := m.now()
-	m.Apply(Put{Key: "a", Value: "2"})
-	m.Apply(Compact{Revision: 3})
+	m.Apply(0, Put{Key: "a", Value: "2"})
+	m.Apply(0, Compact{Revision: 3})
 	if got := m.readAt(Range{Key: "a"}, before); got.Count != 0 || got.Revision != 1 {
 		t.Errorf("at the beginning: %+v", got)
 	}
@@ -120,7 +120,7 @@ func TestModelTellsWhatHasChanged(t *testing.T) {
 		Put{Key: "a", Value: "1"}, Put{Key: "a", Value: "2"}, Put{Key: "b", Value: "x"}, Delete{Key: "a", End: "\x00"},
 		Delete{Key: "a"}, Put{Key: "a", Value: "3"}, Compact{Revision: 4},
 	} {
-		m.Apply(r)
+		m.Apply(0, r)
 	}
 	for i, want := range [][]Change{
 		nil, {{KeyValue: a1}}, {{KeyValue: a2, Before: &a1}}, {{KeyValue: b}},

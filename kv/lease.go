@@ -232,7 +232,7 @@ func (w *writer) executeExpire(b []byte, list leaseList) ([]byte, Code, error) {
 // ParseExpired decodes the answer's body to a command that ends leases: how many have ended.
 func ParseExpired(body []byte) (ended int, err error) {
 	n, size := binary.Uvarint(body)
-	if size <= 0 || n > MaxLeasesPerCommand {
+	if size <= 0 || size != len(body) || n > MaxLeasesPerCommand {
 		return 0, errAnswer
 	}
 	return int(n), nil

@@ -20,7 +20,7 @@ type client struct {
 }
 
 type clientLabels struct {
-	think, asks, server, read, stale, past, kind, key, end, prev, limit, target, relation, patience, compact, large string
+	think, asks, server, read, stale, past, kind, key, end, prev, limit, target, relation, patience, compact, large, lease string
 }
 
 func newClient(index int) *client {
@@ -29,7 +29,7 @@ func newClient(index int) *client {
 		think: label("think"), asks: label("asks"), server: label("server"), read: label("read"), stale: label("stale"), past: label("past"),
 		kind: label("kind"), key: label("key"), end: label("end"), prev: label("prev"), limit: label("limit"),
 		target: label("target"), relation: label("relation"), patience: label("patience"), compact: label("compact"),
-		large: label("large"),
+		large: label("large"), lease: label("lease"),
 	}}
 }
 
@@ -37,6 +37,8 @@ func newClient(index int) *client {
 type request struct {
 	check.Op
 	client *client // nil: the world's own
+	holder *holder // whose it is, if it is about a lease
+	lessor bool    // it is the server's own, to end leases
 	server int
 	bytes  []byte
 	read   bool
@@ -46,8 +48,9 @@ type request struct {
 	// handedIn is the term in which it was forwarded last.
 	handedIn raft.Term
 	handedOn bool // and was forwarded in an earlier one before
-	// leaderTerm is that of the latest leader when the request was made.
+	// leaderTerm is that of the latest leader when the request was made, and called when that was.
 	leaderTerm raft.Term
+	called     int64
 }
 
 // askShare is how many of a million requests are made. Nearly all: it is asked so that whoever shrinks a
@@ -86,7 +89,7 @@ func (w *world) chooseServer(c *client) int {
 // ask brings a request to a server.
 func (w *world) ask(s *server, r *request) {
 	w.lastID++
-	r.ID, r.Server, r.server, r.leaderTerm = w.lastID, s.id, s.index, w.leaderTerm
+	r.ID, r.Server, r.server, r.leaderTerm, r.called = w.lastID, s.id, s.index, w.leaderTerm, w.now
 	w.counts.Requests++
 	w.wedges.busy(w.now)
 	w.check.Called(&r.Op)
@@ -163,7 +166,14 @@ func (w *world) done(r *request, answer []byte) {
 	if w.options.Detailed {
 		w.tell(w.servers[r.server], "answers request %d", r.ID)
 	}
-	if r.client == nil {
+	switch {
+	case r.holder != nil:
+		r.holder.done(r, answer)
+		return
+	case r.lessor:
+		w.servers[r.server].endsLeases = false
+		return
+	case r.client == nil:
 		w.loadDone(r)
 		return
 	}
@@ -188,7 +198,14 @@ func (w *world) ended(r *request, outcome check.Outcome) {
 	if w.plan.calm && outcome == check.Unknown {
 		w.check.Fail("B1", "the outcome of request %d is unknown, though nothing had happened", r.ID)
 	}
-	if r.client == nil {
+	switch {
+	case r.holder != nil:
+		r.holder.ended(r, outcome)
+		return
+	case r.lessor:
+		w.servers[r.server].endsLeases = false
+		return
+	case r.client == nil:
 		w.loadEnded(r)
 		return
 	}
@@ -273,7 +290,9 @@ func (w *world) drawRange(c *client) check.Range {
 
 func (w *world) drawPut(c *client) check.Put {
 	c.serial++
-	return check.Put{Key: w.drawKey(c), Value: fmt.Sprintf("%d.%d", c.index+1, c.serial), PrevKV: w.dice.either(c.labels.prev)}
+	put := check.Put{Key: w.drawKey(c), Value: fmt.Sprintf("%d.%d", c.index+1, c.serial), PrevKV: w.dice.either(c.labels.prev)}
+	put.Lease = w.drawLease(c.labels.lease)
+	return put
 }
 
 func (w *world) drawDelete(c *client) check.Delete {

@@ -59,6 +59,8 @@ const (
 	grayed
 	// serve: every server takes a write and a read.
 	serve
+	// expire: nobody renews leases any more, and all end.
+	expire
 	// agree: all servers have the same log, and have applied all of it.
 	agree
 	// inform: whoever watches is told of all of it.
@@ -100,7 +102,10 @@ func (w *world) tooLate(wanting string) {
 		return
 	}
 	name := w.plan.ending.check()
-	if w.end.phases[0] == inform {
+	switch w.end.phases[0] {
+	case expire:
+		name = "F3"
+	case inform:
 		name = "E3"
 	}
 	w.check.Fail(name, "%s, but after %v %s", w.end.staying, time.Duration(w.now-int64(w.options.Simulated)), wanting)
@@ -111,7 +116,7 @@ func (w *world) beginEnding() {
 	w.ending = true
 	w.calmDown()
 	w.end.excused = make([]bool, len(w.servers))
-	w.end.phases = []endPhase{drain, serve, agree, inform, idle}
+	w.end.phases = []endPhase{drain, serve, expire, agree, inform, idle}
 	w.end.staying = "everything has healed"
 	switch w.plan.ending {
 	case coreRemains:
@@ -126,7 +131,7 @@ func (w *world) beginEnding() {
 		w.leaveLinks(w.plan.links)
 	case oneStaysGray:
 		w.counts.Grays++
-		w.end.phases = []endPhase{drain, reference, grayed, drain, serve, agree, inform, idle}
+		w.end.phases = []endPhase{drain, reference, grayed, drain, serve, expire, agree, inform, idle}
 		w.tell(nil, "everything heals, at first")
 		w.healServers()
 	default:
@@ -190,6 +195,8 @@ func (w *world) wanting() string {
 		return w.wantingLoad()
 	case serve:
 		return w.wantingServe()
+	case expire:
+		return w.wantingExpire()
 	case agree:
 		return w.wantingAgree()
 	case inform:
@@ -315,6 +322,8 @@ func (w *world) beginPhase() {
 		w.beginLoad()
 	case serve:
 		w.beginServe()
+	case expire:
+		w.beginExpire()
 	case inform:
 		w.beginInform()
 	case idle:

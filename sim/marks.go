@@ -82,6 +82,12 @@ const (
 	progressNotified
 	progressWhileLagging
 	toldOfManyAtOnce
+	// Leases.
+	leaseRenewedInTime
+	leaseOutlivesLeader
+	leaseOutlivesRestart
+	leaseEndsAtNextLeader
+	leaseLost
 	marks // how many there are
 )
 
@@ -162,6 +168,12 @@ var markTable = [marks]aMark{
 	progressNotified:     {"watcher is told how far it is by itself", "receive", 2500},
 	progressWhileLagging: {"stream asks how far it is while watchers lag", "request", 150},
 	toldOfManyAtOnce:     {"watcher is told of several changes of one revision", "sees", 1500},
+
+	leaseRenewedInTime:    {"lease renewed, and lives for longer than it was granted for", "done", 1},
+	leaseOutlivesLeader:   {"lease renewed under a leader and under another", "leaseExpired", 1},
+	leaseOutlivesRestart:  {"lease ends by its time after a server has crashed", "leaseExpired", 1},
+	leaseEndsAtNextLeader: {"lease renewed under one leader is ended by a later one", "leaseExpired", 1},
+	leaseLost:             {"holder finds that its lease has ended", "done", 1},
 }
 
 // Marks says how often each mark was set.

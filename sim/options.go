@@ -79,6 +79,7 @@ type Counts struct {
 	LateLeaders, QuietSpells                             int
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
+	Leased, Grants, Renewals, LeasesEnded, LeasesExpired int
 	Marks                                                Marks
 }
 
@@ -126,6 +127,8 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"spells of a well majority, terms watched", &c.QuietSpells},
 		{"worlds with watchers", &c.Watched}, {"streams opened for watching", &c.Streams}, {"watchers created, or resumed", &c.Watchers},
 		{"responses to watchers", &c.WatchResponses}, {"events in them", &c.WatchEvents}, {"reads for watchers that lag", &c.WatchReads},
+		{"worlds with leases", &c.Leased}, {"leases granted", &c.Grants}, {"leases renewed", &c.Renewals}, {"leases ended", &c.LeasesEnded},
+		{"of them because their time was over", &c.LeasesExpired},
 	} {
 		visit(f.name, f.value)
 	}

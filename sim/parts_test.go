@@ -106,7 +106,8 @@ func TestTraceTellsEverythingApart(t *testing.T) {
 // TestStoreAndModelAgreeInTheSimulatorsWords holds the encoding of requests and the decoding of
 // responses against the real store, and both against the model.
 func TestStoreAndModelAgreeInTheSimulatorsWords(t *testing.T) {
-	w := &world{dice: dice{source: choice.FromSeed(5)}, plan: plan{keys: 5}}
+	w := &world{dice: dice{source: choice.FromSeed(5)}, plan: plan{keys: 5, lease: leasePlan{holders: 1, ttl: 3, attach: 500_000}}}
+	w.leasing.known = []int64{1, 2, 3, -4}
 	store, err := kv.Open(treekv.New(), kv.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -114,8 +115,13 @@ func TestStoreAndModelAgreeInTheSimulatorsWords(t *testing.T) {
 	model := check.NewModel()
 	c := newClient(0)
 	codes := map[kv.Code]int{}
+	at := uint64(0)
 	for i := range 3000 {
 		r := w.draw(c)
+		if i%4 == 0 {
+			r = &request{Op: check.Op{Request: w.drawLeaseRequest()}}
+		}
+		at += uint64(w.dice.below("time", int(second/2)))
 		kind, bytes := encode(r.Request)
 		if code := kv.Check(kind, bytes, kv.Limits{}); code != kv.CodeOK {
 			t.Fatalf("%+v is refused: %v", r.Request, code)
@@ -125,25 +131,39 @@ func TestStoreAndModelAgreeInTheSimulatorsWords(t *testing.T) {
 			answer, err = store.Range(bytes)
 		} else {
 			var answers []kv.Answer
-			answers, err = store.Apply([]kv.Command{{Index: store.AppliedIndex() + 1, Kind: kind, Request: bytes}})
+			answers, err = store.Apply([]kv.Command{{Index: store.AppliedIndex() + 1, Time: at, Kind: kind, Request: bytes}})
 			answer = answers[0]
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := decode(r.Request, answer.Append(nil))
-		want := model.Apply(r.Request)
+		want := model.Apply(at, r.Request)
 		if err != nil || !got.Equal(&want) {
 			t.Fatalf("request %d, %+v: got %+v (%v), want %+v", i, r.Request, got, err, want)
 		}
 		c.revision = got.Revision
 		codes[got.Code]++
 	}
-	for _, code := range []kv.Code{kv.CodeOK, kv.CodeCompacted} {
+	for _, code := range []kv.Code{kv.CodeOK, kv.CodeCompacted, kv.CodeLeaseNotFound, kv.CodeLeaseExists} {
 		if codes[code] < 10 {
 			t.Errorf("%v came up %d times", code, codes[code])
 		}
 	}
+}
+
+// drawLeaseRequest makes up what holders and lessors ask for.
+func (w *world) drawLeaseRequest() check.Request {
+	id := func() int64 { return w.leasing.known[w.dice.below("id", len(w.leasing.known))] }
+	switch w.dice.below("kind", 5) {
+	case 0:
+		return check.Revoke{ID: id()}
+	case 1:
+		return check.Renew{IDs: []int64{id(), id()}}
+	case 2:
+		return check.Expire{IDs: []int64{id(), id(), id()}}
+	}
+	return check.Grant{ID: id(), TTL: 1 + int64(w.dice.below("ttl", 4))}
 }
 
 func TestDamagedResponsesAreRefused(t *testing.T) {
@@ -154,7 +174,7 @@ func TestDamagedResponsesAreRefused(t *testing.T) {
 		"strange type":  {0x15, 0, 0, 0, 0},
 		"unknown field": {0x78, 1},
 	} {
-		for _, request := range []check.Request{check.Put{}, check.Delete{}, check.Range{}, check.Txn{}, check.Compact{}} {
+		for _, request := range []check.Request{check.Put{}, check.Delete{}, check.Range{}, check.Txn{}, check.Compact{}, check.Grant{}, check.Revoke{}, check.Renew{}} {
 			answer := kv.Answer{Revision: 3, Body: body}
 			if _, err := decode(request, answer.Append(nil)); err == nil {
 				t.Errorf("%s: a %T takes it", name, request)

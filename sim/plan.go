@@ -54,6 +54,7 @@ type plan struct {
 	drift                                                                          int // clocks are wrong by up to that much, per million
 
 	watch watchPlan
+	lease leasePlan
 
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
@@ -78,6 +79,7 @@ func drawPlan(d dice) plan {
 		p.drawEnding(d)
 	}
 	p.drawWatches(d)
+	p.drawLeases(d)
 	return p
 }
 

@@ -53,6 +53,8 @@ const (
 	evStreamTold                       // the client has read what it was sent: []watch.Response
 	evStreamTick                       // it is time to tell of progress
 	evStreamEnds                       // the server learns that the client has left
+	evLessor                           // a server looks whether leases are due
+	evLease                            // a client that holds leases does something; number: which client
 )
 
 var eventNames = [...]string{
@@ -62,6 +64,7 @@ var eventNames = [...]string{
 	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evTerms: "terms",
 	evWatchOpen: "watch open", evWatchAct: "watch act", evNews: "news", evRead: "read", evStreamOpens: "stream opens",
 	evStreamAsks: "stream asks", evStreamTold: "stream told", evStreamTick: "stream tick", evStreamEnds: "stream ends",
+	evLessor: "lessor", evLease: "lease",
 }
 
 func (k eventKind) String() string { return eventNames[k] }

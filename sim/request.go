@@ -24,6 +24,14 @@ func encode(request check.Request) (kv.Kind, []byte) {
 		return kv.KindTxn, appendTxn(nil, q)
 	case check.Compact:
 		return kv.KindCompact, appendInt(nil, 1, q.Revision)
+	case check.Grant:
+		return kv.KindLeaseGrant, appendInt(appendInt(nil, 1, q.TTL), 2, q.ID)
+	case check.Revoke:
+		return kv.KindLeaseRevoke, appendInt(nil, 1, q.ID)
+	case check.Renew:
+		return kv.KindLeaseRenew, kv.LeaseList(q.IDs)
+	case check.Expire:
+		return kv.KindLeaseExpire, kv.LeaseList(q.IDs)
 	}
 	panic(fmt.Sprintf("sim: no encoding for %T", request))
 }
@@ -57,7 +65,7 @@ func appendMessage(b []byte, field int, message []byte) []byte {
 }
 
 func appendPut(b []byte, q check.Put) []byte {
-	return appendBool(appendString(appendString(b, 1, q.Key), 2, q.Value), 4, q.PrevKV)
+	return appendBool(appendInt(appendString(appendString(b, 1, q.Key), 2, q.Value), 3, q.Lease), 4, q.PrevKV)
 }
 
 func appendDelete(b []byte, q check.Delete) []byte {
@@ -87,8 +95,9 @@ func appendCompare(b []byte, c *check.Compare) []byte {
 	if c.Target == check.TargetValue {
 		return appendMessage(b, 7, []byte(c.Value))
 	}
-	// version 4, create revision 5, mod revision 6: of a union, and so there also if it is zero.
-	b = binary.AppendUvarint(b, uint64(4+c.Target)<<3)
+	// version 4, create revision 5, mod revision 6, lease 8: of a union, and so there also if it is zero.
+	field := uint64(4 + c.Target)
+	b = binary.AppendUvarint(b, field<<3)
 	return binary.AppendUvarint(b, uint64(c.Number))
 }
 

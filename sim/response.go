@@ -55,10 +55,40 @@ func decodeBody(request check.Request, body []byte) (r check.Response, err error
 		})
 	case check.Txn:
 		err = decodeTxn(q, body, &r)
+	case check.Grant:
+		err = decodeGrant(q, body, &r)
+	case check.Renew:
+		r.TTLs, err = kv.ParseRenewed(body, len(q.IDs))
+		if len(q.IDs) == 0 {
+			r.TTLs = nil
+		}
+	case check.Expire:
+		var ended int
+		ended, err = kv.ParseExpired(body)
+		r.Count = int64(ended)
 	default:
 		err = eachField(body, func(*field) error { return errResponse })
 	}
 	return r, err
+}
+
+func decodeGrant(q check.Grant, body []byte, r *check.Response) error {
+	id := int64(0)
+	err := eachField(body, func(f *field) error {
+		switch {
+		case f.is(2, false):
+			id = int64(f.number)
+		case f.is(3, false):
+			r.TTLs = append(r.TTLs, int64(f.number))
+		default:
+			return errResponse
+		}
+		return nil
+	})
+	if err == nil && id != q.ID {
+		err = errResponse
+	}
+	return err
 }
 
 func decodeTxn(q check.Txn, body []byte, r *check.Response) error {
@@ -187,6 +217,8 @@ func (f *field) keyValue(num int, r *check.Response) error {
 			k.Version = int64(f.number)
 		case f.is(5, true):
 			k.Value = string(f.bytes)
+		case f.is(6, false):
+			k.Lease = int64(f.number)
 		default:
 			return errResponse
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/internal/crashdisk"
+	"github.com/quorate/quorate/lessor"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
@@ -37,6 +38,9 @@ type server struct {
 	turning bool              // a turn is planned
 	hasTick bool              // a tick is in the inbox
 	storage storage
+	// lessor ends leases while the server leads; nil in a world without them.
+	lessor     *lessor.Lessor
+	endsLeases bool // it has proposed to end some, and waits
 	// informer tells those who watch; nil in a world without them.
 	informer *informer
 	// gotReply: the replica is about to see an acknowledgement.
@@ -60,7 +64,7 @@ type server struct {
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, mistaken, atOnce, news, feed string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, mistaken, atOnce, news, feed, lessor string
 }
 
 func newServer(w *world, index int) *server {
@@ -71,7 +75,7 @@ func newServer(w *world, index int) *server {
 		apply: label("apply"), read: label("read"), flush: label("flush"), remove: label("remove"), known: label("known"),
 		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
 		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), mistaken: label("mistaken"), atOnce: label("atOnce"),
-		news: label("news"), feed: label("feed"),
+		news: label("news"), feed: label("feed"), lessor: label("lessor"),
 	}
 	s.checks = w.check.Server(s.id)
 	s.disk = crashdisk.New(w.plan.disk)
@@ -105,6 +109,7 @@ func (s *server) start() {
 	s.up = true
 	s.storage = storage{}
 	s.startWatching()
+	s.startLessor()
 	w.tell(s, "starts: boot %d, term %d, log to %d, state to %d", s.boot, s.replica.Core().CurrentTerm(),
 		s.replica.Core().LastIndex(), s.machine.durable())
 	s.planLife()
@@ -235,6 +240,8 @@ func (s *server) handle(e *event) {
 		s.sample()
 	case evDeadline:
 		s.put(replica.Cancel{Handle: e.number})
+	case evLessor:
+		s.lookAtLeases()
 	default:
 		s.handleWatch(e)
 	}
@@ -306,7 +313,8 @@ func (s *server) end() {
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
 	s.replica, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil
-	s.paused = false
+	s.paused, s.endsLeases = false, false
+	s.lessor = nil
 	s.storage = storage{}
 	s.seen = seen{}
 }

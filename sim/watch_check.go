@@ -50,7 +50,7 @@ func (g *watching) learn(model *check.Model) {
 }
 
 func pairOf(k *check.KeyValue) watchcheck.Pair {
-	return watchcheck.Pair{Key: k.Key, Value: k.Value, Create: k.Create, Mod: k.Mod, Version: k.Version}
+	return watchcheck.Pair{Key: k.Key, Value: k.Value, Create: k.Create, Mod: k.Mod, Version: k.Version, Lease: k.Lease}
 }
 
 // checkedAtOnce is after how many responses they are checked, and forgotten: nobody needs them any more.

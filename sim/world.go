@@ -58,6 +58,7 @@ type world struct {
 	wedges wedges
 
 	watching watching
+	leasing  leasing
 }
 
 // Run runs the world of a seed, until its end or the first thing that is wrong: then the error is a
@@ -116,7 +117,7 @@ func newPlannedWorld(options Options, d dice, p plan) *world {
 		voters = append(voters, raft.ServerID(i+1))
 		w.initial.Members = append(w.initial.Members, wire.Member{ID: raft.ServerID(i + 1), Roles: wire.RoleVoter})
 	}
-	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode, Model: true})
+	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode, Applied: w.leaseApplied, Model: true})
 	for i := range w.plan.servers {
 		w.servers = append(w.servers, newServer(w, i))
 	}
@@ -178,6 +179,7 @@ func (w *world) begin() {
 	w.planFaults()
 	w.termsLater()
 	w.beginWatching()
+	w.beginLeasing()
 	w.queue.add(event{at: int64(w.options.Simulated), kind: evEnd, server: none, life: anyLife})
 }
 
@@ -219,6 +221,8 @@ func (w *world) happen(e *event) {
 		w.watching.clients[e.number].openStream()
 	case evWatchAct:
 		w.watching.clients[e.number].act()
+	case evLease:
+		w.leasing.clients[e.number].act()
 	}
 }
 

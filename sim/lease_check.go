@@ -1,0 +1,114 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/check"
+	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/lessor"
+	"github.com/quorate/quorate/raft"
+)
+
+// startLessor lets a server that has started look after leases.
+func (s *server) startLessor() {
+	if s.world.plan.lease.holders == 0 {
+		return
+	}
+	s.lessor = lessor.New(s.world.plan.lease.lessor)
+	s.lookLater()
+}
+
+func (s *server) lookLater() {
+	s.after(evLessor, s.world.dice.spread(s.labels.lessor, s.world.plan.lease.interval))
+}
+
+// lookAtLeases does what the server's loop does: it asks the lessor, and proposes what that says. One
+// proposal is under way at a time.
+func (s *server) lookAtLeases() {
+	s.lookLater()
+	if s.endsLeases {
+		return
+	}
+	core, store := s.replica.Core(), s.machine.store
+	end, propose := s.lessor.Step(lessor.Now{
+		Leads: core.Role() == raft.Leader, Term: uint64(core.CurrentTerm()),
+		Time: s.replica.Status().LogTime, Written: store.Time(), Leases: store.LeaseCount(),
+	}, store.DueLeases)
+	if propose {
+		s.endsLeases = true
+		s.world.ask(s, &request{Op: check.Op{Request: check.Expire{IDs: end}}, lessor: true})
+	}
+}
+
+// leaseApplied looks at every request that takes effect, for what it does to leases.
+func (w *world) leaseApplied(q check.Request, response *check.Response) {
+	switch q := q.(type) {
+	case check.Renew:
+		for _, id := range q.IDs {
+			if held := w.leasing.held[id]; held != nil {
+				held.applied = w.now
+			}
+		}
+	case check.Revoke:
+		if response.Code == kv.CodeOK {
+			w.counts.LeasesEnded++
+			delete(w.leasing.held, q.ID)
+		}
+	case check.Expire:
+		w.counts.LeasesEnded += int(response.Count)
+		w.counts.LeasesExpired += int(response.Count)
+		for _, id := range q.IDs {
+			if held := w.leasing.held[id]; held != nil && !w.check.Model().HasLease(id) {
+				delete(w.leasing.held, id)
+				w.leaseExpired(id, held)
+			}
+		}
+	}
+}
+
+// leaseExpired checks that a lease has lived for its time: since its holder made the last request that was
+// answered well, by a clock that is right. The leaders' may be faster, by as much as the plan says; each
+// leader counts in ticks, and so may be one ahead of the other.
+func (w *world) leaseExpired(id int64, held *heldLease) {
+	lived := w.now - held.sent
+	changes := w.counts.LeaderChanges - held.changes
+	owed := held.ttl*second/million*int64(million-w.plan.lease.drift) - int64(changes+2)*w.plan.tick
+	if lived < owed {
+		w.check.Fail("F2", "lease %x of %d s has ended %v after its last renewal was asked for, though clocks are wrong by %.1f %% at most",
+			id, held.ttl, time.Duration(lived), float64(w.plan.lease.drift)/10_000)
+	}
+	if over := w.now - held.applied - held.ttl*second; w.plan.calm && over > w.longestOver() {
+		w.check.Fail("F3", "lease %x of %d s lives %v too long, though nothing had happened", id, held.ttl, time.Duration(over))
+	}
+	if w.counts.LeaderChanges > held.granted && held.changes > held.granted {
+		w.mark(leaseOutlivesLeader)
+	}
+	if w.counts.Crashes > held.crashes {
+		w.mark(leaseOutlivesRestart)
+	}
+	if changes > 0 {
+		w.mark(leaseEndsAtNextLeader)
+	}
+}
+
+// longestOver is how much longer than its time a lease may live when nothing happens.
+func (w *world) longestOver() int64 {
+	p := &w.plan.lease
+	looks := 4 + int64(2*w.check.Model().Leases()/max(p.lessor.Batch, 1))
+	return int64(p.lessor.Slack+p.lessor.Grace) + 3*looks*p.interval + 2*second
+}
+
+// beginExpire begins the part of an ending in which all leases end: nobody renews them any more.
+func (w *world) beginExpire() {
+	p := &w.plan.lease
+	looks := 10 + int64(2*w.check.Model().Leases()/max(p.lessor.Batch, 1))
+	w.end.deadline += int64(p.ttl+2)*second + int64(p.lessor.Slack+p.lessor.Grace+p.lessor.Mark) + 3*looks*p.interval
+}
+
+func (w *world) wantingExpire() string {
+	if n := w.check.Model().Leases(); n > 0 {
+		return fmt.Sprintf("%d leases live: %s", n, w.describeServers())
+	}
+	return ""
+}
