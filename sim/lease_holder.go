@@ -170,6 +170,9 @@ func (h *holder) done(r *request, answer []byte) {
 			h.lease = 0
 		}
 		pace = h.ttl * second / 3
+		if w.dice.below(h.labels.pace, 10) == 0 {
+			pace *= 6 // it is busy with something else
+		}
 	}
 	h.later(pace)
 }

@@ -169,11 +169,11 @@ var markTable = [marks]aMark{
 	progressWhileLagging: {"stream asks how far it is while watchers lag", "request", 150},
 	toldOfManyAtOnce:     {"watcher is told of several changes of one revision", "sees", 1500},
 
-	leaseRenewedInTime:    {"lease renewed, and lives for longer than it was granted for", "done", 1},
-	leaseOutlivesLeader:   {"lease renewed under a leader and under another", "leaseExpired", 1},
-	leaseOutlivesRestart:  {"lease ends by its time after a server has crashed", "leaseExpired", 1},
-	leaseEndsAtNextLeader: {"lease renewed under one leader is ended by a later one", "leaseExpired", 1},
-	leaseLost:             {"holder finds that its lease has ended", "done", 1},
+	leaseRenewedInTime:    {"lease renewed, and lives for longer than it was granted for", "done", 200},
+	leaseOutlivesLeader:   {"lease renewed under a leader and under another", "leaseExpired", 300},
+	leaseOutlivesRestart:  {"lease ends by its time after a server has crashed", "leaseExpired", 800},
+	leaseEndsAtNextLeader: {"lease renewed under one leader is ended by a later one", "leaseExpired", 800},
+	leaseLost:             {"holder finds that its lease has ended", "done", 50},
 }
 
 // Marks says how often each mark was set.

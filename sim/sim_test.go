@@ -117,6 +117,10 @@ func wantEverythingSometimes(t *testing.T, c *sim.Counts) {
 		{"watchers created, or resumed", c.Watchers, 10_000},
 		{"events told to watchers", c.WatchEvents, 70_000},
 		{"reads for watchers that lag", c.WatchReads, 20_000},
+		{"worlds with leases", c.Leased, 300},
+		{"leases granted", c.Grants, 2_000},
+		{"leases renewed", c.Renewals, 5_000},
+		{"leases that ended by their time", c.LeasesExpired, 2_000},
 	} {
 		if some.got < some.least {
 			t.Errorf("%s: %d, want at least %d", some.name, some.got, some.least)
