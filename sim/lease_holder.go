@@ -167,6 +167,7 @@ func (h *holder) done(r *request, answer []byte) {
 			held.sent, held.changes = r.called, w.counts.LeaderChanges
 		}
 		if response.TTLs[0] == 0 {
+			w.mark(leaseLost)
 			h.lease = 0
 		}
 		pace = h.ttl * second / 3

@@ -229,6 +229,9 @@ func (p *plan) String() string {
 	if p.watch.clients > 0 {
 		text += ", " + p.watch.String()
 	}
+	if p.lease.holders > 0 {
+		text += ", " + p.lease.String()
+	}
 	var faults []string
 	for _, f := range []struct {
 		on   bool
