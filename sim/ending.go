@@ -230,7 +230,7 @@ func (w *world) wantingDrain() string {
 func (w *world) theLeader() *server {
 	var leader *server
 	for _, s := range w.servers {
-		if w.reachesMajority(s) && s.replica.Core().Role() == raft.Leader &&
+		if w.reachesMajority(s) && s.replica.Core().Role() == raft.Leader && w.acceptedByMajority(s) &&
 			(leader == nil || s.replica.Core().CurrentTerm() > leader.replica.Core().CurrentTerm()) {
 			leader = s
 		}
@@ -246,6 +246,18 @@ func (w *world) reachesMajority(s *server) bool {
 	count := 1
 	for _, other := range w.servers {
 		if other != s && other.up && !other.paused && w.linked(s, other) {
+			count++
+		}
+	}
+	return count > len(w.servers)/2
+}
+
+// acceptedByMajority reports whether a leader's term is not over for a majority of those it is linked with,
+// itself included. A leader that was deposed may not know it yet.
+func (w *world) acceptedByMajority(s *server) bool {
+	count := 1
+	for _, other := range w.servers {
+		if other != s && other.up && w.linked(s, other) && other.replica.Core().CurrentTerm() <= s.replica.Core().CurrentTerm() {
 			count++
 		}
 	}
