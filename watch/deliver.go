@@ -38,7 +38,7 @@ func (h *Hub) Apply(events []Event, revision int64) {
 		}
 	}
 	h.end()
-	h.revision = revision
+	h.comeTo(revision)
 }
 
 // WantsAnyPrevious tells whether WantsPrevious is worth asking.
@@ -66,7 +66,7 @@ func (h *Hub) Jump(revision int64) {
 			}
 		}
 	}
-	h.revision = revision
+	h.comeTo(revision)
 }
 
 // begin hands events to the groups that they concern.

@@ -286,6 +286,21 @@ func (h *Hub) Compact(revision int64) {
 		return
 	}
 	h.compact = revision
+	h.cancelCompactedAll()
+}
+
+// comeTo notes that the hub has come to a revision. It may have learned of a compaction before of what was
+// compacted, from a read: whoever lags since just now may need that.
+func (h *Hub) comeTo(revision int64) {
+	before := h.revision
+	h.revision = revision
+	if h.compact > before+1 {
+		h.cancelCompactedAll()
+	}
+}
+
+// cancelCompactedAll cancels those who lag and need what is compacted.
+func (h *Hub) cancelCompactedAll() {
 	h.lagging.each(h.cancelIfCompacted)
 	for _, s := range h.streams {
 		s.parked.each(h.cancelIfCompacted)

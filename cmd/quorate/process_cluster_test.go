@@ -96,6 +96,7 @@ type serverProcess struct {
 	dir        string
 	clientPort int
 	peerPort   int
+	host       string // its address, if it is not this machine's
 
 	wrapper []string // a command that runs the program in its own place, or none
 	command *exec.Cmd
@@ -133,6 +134,14 @@ func newServers(t *testing.T, count int, more ...string) []*serverProcess {
 			"--initial-cluster", strings.Join(cluster, ",")}, more...)
 	}
 	return servers
+}
+
+// clientAddress is where clients find the server.
+func (s *serverProcess) clientAddress() string {
+	if s.host != "" {
+		return fmt.Sprintf("%s:%d", s.host, s.clientPort)
+	}
+	return localAddress(s.clientPort)
 }
 
 // with gives a flag another value.
@@ -219,7 +228,7 @@ func (s *serverProcess) waitServing(t *testing.T) {
 // or until its process has ended.
 func (s *serverProcess) waitServingOrGone(t *testing.T) (conn *grpc.ClientConn, ok bool) {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+localAddress(s.clientPort), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+s.clientAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
