@@ -24,6 +24,12 @@
 //   - Everything heals, and then one server becomes gray: it has a slow disk, or loses messages. If it
 //     does not lead, the others must acknowledge nearly as many writes as just before.
 //
+// Half of the worlds are watched: clients that ask for keys, from now on or from revisions of the past
+// or the future, over streams that break, and are opened again at any server; that read slowly, are told
+// of progress, and are canceled by compactions. They only look on: the rest of the world is the same
+// without them. Hub and backlog are the code that ships (packages watch and watch/feed); what package
+// etcdapi does around them with goroutines is done here by events (watch_server.go).
+//
 // # Units
 //
 // Time in the world is nanoseconds since its beginning; probabilities are per million; servers and

@@ -38,6 +38,14 @@ func TestWhatIsPromisedPasses(t *testing.T) {
 	if h.Last() != 6 {
 		t.Errorf("last is %d", h.Last())
 	}
+	for want, watch := range map[int64]*Watch{
+		6: {Key: "a", End: "\x00"}, 5: {Key: "a", NoDelete: true}, 4: {Key: "a", NoPut: true}, 3: {Key: "b", Start: 3, NoDelete: true},
+		0: {Key: "b", Start: 4, NoDelete: true},
+	} {
+		if got := h.LastFor(watch); got != want {
+			t.Errorf("the last of %+v is %d, want %d", watch, got, want)
+		}
+	}
 }
 
 func TestEachBrokenPromiseIsFound(t *testing.T) {
