@@ -21,16 +21,37 @@ const inHosts = "QUORATE_TEST_IN_HOSTS"
 // more slowly. The relays of the other tests cannot show that.
 //
 // It needs root, and the programs unshare, nsenter and ip. Whatever it makes is gone with its processes.
+// Without them the same is done to relays.
 func TestProcessHostsThatAreCutOffLoseNothing(t *testing.T) {
-	if os.Getenv(inHosts) == "" {
-		inNamespace(t)
+	if os.Getenv(inHosts) != "" {
+		n, servers := startHosts(t, 3)
+		cutOff(t, n, servers)
 		return
 	}
+	if err := canMakeHosts(); err != nil {
+		t.Logf("no hosts can be made here, so relays stand for them: %v", err)
+		n, servers := startNetwork(t, 3)
+		cutOff(t, &relayWires{n}, servers)
+		return
+	}
+	inNamespace(t)
+}
+
+// wires are what servers are tied together by.
+type wires interface {
+	// isolate cuts a server off from all others.
+	isolate(t *testing.T, s *serverProcess)
+	// silence lets nothing that a server sends to another arrive there.
+	silence(t *testing.T, from, to *serverProcess)
+	mend(t *testing.T)
+}
+
+// cutOff cuts off one server after the other, in several ways, while clients write and read.
+func cutOff(t *testing.T, n wires, servers []*serverProcess) {
 	rounds := 1
 	if askedForByName() {
 		rounds = 3
 	}
-	n, servers := startHosts(t, 3)
 	seed := mathrand.Uint64()
 	t.Logf("seed %d", seed)
 	l := startPinnedLoad(t, servers, seed, mixedOperation)
@@ -44,7 +65,7 @@ func TestProcessHostsThatAreCutOffLoseNothing(t *testing.T) {
 			}
 			switch cut {
 			case "cable of the leader":
-				n.cable(t, leader, "down")
+				n.isolate(t, leader)
 				waitLeader(t, rest)
 			case "leader to one":
 				n.silence(t, leader, rest[0])
@@ -69,16 +90,32 @@ func TestProcessHostsThatAreCutOffLoseNothing(t *testing.T) {
 	l.expectLinearizable(t)
 }
 
-// inNamespace runs the test again, in a network namespace that is gone with the process.
-func inNamespace(t *testing.T) {
+// relayWires are relays, seen as wires.
+type relayWires struct{ n *network }
+
+func (r *relayWires) isolate(_ *testing.T, s *serverProcess) {
+	r.n.separate([]*serverProcess{s}, others(r.n.servers, s))
+}
+
+func (r *relayWires) silence(_ *testing.T, from, to *serverProcess) { r.n.cut(from, to) }
+
+func (r *relayWires) mend(*testing.T) { r.n.mend() }
+
+// canMakeHosts says what is missing for it.
+func canMakeHosts() error {
 	for _, program := range []string{"unshare", "nsenter", "ip"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%v: this test runs where namespaces can be made", err)
+			return err
 		}
 	}
 	if out, err := exec.Command("unshare", "--net", "ip", "link", "add", "br0", "type", "bridge").CombinedOutput(); err != nil {
-		t.Skipf("no namespace can be made here (%v: %s): this test runs as root", err, out)
+		return fmt.Errorf("%w: %s", err, out)
 	}
+	return nil
+}
+
+// inNamespace runs the test again, in a network namespace that is gone with the process.
+func inNamespace(t *testing.T) {
 	words := []string{"--net", "--", os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-process.overlay=" + *processOverlay}
 	if !askedForByName() {
 		words[3] = "-test.run=" + strings.Replace(t.Name(), "TestProcess", "^Test[P]rocess", 1) + "$"
@@ -187,13 +224,17 @@ func (n *lan) on(t *testing.T, s *serverProcess, words ...string) {
 	runProgram(t, append(n.enter(s), words...)...)
 }
 
-// cable pulls or plugs the cable of a host.
+// isolate pulls the cable of a host.
+func (n *lan) isolate(t *testing.T, s *serverProcess) {
+	t.Helper()
+	n.cable(t, s, "down")
+	n.down = append(n.down, s)
+}
+
+// cable pulls or plugs a cable.
 func (n *lan) cable(t *testing.T, s *serverProcess, state string) {
 	t.Helper()
 	runProgram(t, "ip", "link", "set", cableOf(s), state)
-	if state == "down" {
-		n.down = append(n.down, s)
-	}
 }
 
 // silence lets nothing that a host sends to another arrive there, without anybody being told.
