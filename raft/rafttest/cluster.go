@@ -32,7 +32,7 @@ type Cluster struct {
 // Letter is a message on the network.
 type Letter struct {
 	raft.Envelope
-	Prints []uint64 // fingerprints, for whoever explores
+	Print uint64 // a fingerprint, for whoever explores; 0: none yet
 }
 
 // Server is one member: its core, its disk, and what the replica around the core keeps.
