@@ -114,7 +114,8 @@ func TestExplore(t *testing.T) {
 	tell, limit := stories, 1<<30
 	if *exploreDeep > 0 {
 		tell, limit = slices.Concat(stories, deepStories), *exploreDeep
-		debug.SetMemoryLimit(6 << 30) // most of it is the set of states, and no garbage
+		debug.SetGCPercent(400) // the set of states has no pointers, and what else lives is little
+		debug.SetMemoryLimit(6 << 30)
 	}
 	for _, story := range tell {
 		if raft.RaceEnabled && story.servers > 2 && story.logs == nil {

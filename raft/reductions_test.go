@@ -21,7 +21,7 @@ func TestReductionsLoseNoState(t *testing.T) {
 		{"proposals, repetitions", bounds{led: true, servers: 3, proposals: 2, duplicates: 2}},
 		{"proposals, a crash", bounds{led: true, servers: 3, proposals: 2, slowWrites: 1, crashes: 1}},
 		{"a proposal, a loss", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, losses: 1}},
-		{"a proposal, disorder", bounds{led: true, servers: 3, proposals: 1, overtakes: 1, merges: 1}},
+		{"proposals, disorder", bounds{led: true, servers: 3, proposals: 2, overtakes: 1, merges: 1}},
 		{"heartbeats", bounds{led: true, servers: 3, proposals: 1, heartbeats: 2}},
 		{"a read", bounds{led: true, servers: 3, campaigns: 1, reads: 1}},
 		{"one has other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 1, overtakes: 1, slowWrites: 2}},
