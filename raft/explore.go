@@ -111,7 +111,7 @@ func (c *Core) AppendStateAbout(b []byte, id ServerID, ahead Future) []byte {
 	}
 	if c.leadState != nil {
 		if p := c.leadState.peer(id); p != nil {
-			e.peer(p, c.leadState, &c.options)
+			e.peer(p, c.leadState, c.commitIndex, &c.options)
 		}
 	}
 	return e.bytes
@@ -169,8 +169,9 @@ func (e *stateEncoder) log(l *termLog) {
 	}
 }
 
-func (e *stateEncoder) peer(p *peer, l *leadState, o *Options) {
-	e.put(uint64(p.nextIndex), uint64(p.matchIndex), uint64(p.sentCommit))
+func (e *stateEncoder) peer(p *peer, l *leadState, commitIndex Index, o *Options) {
+	e.put(uint64(p.nextIndex), uint64(p.matchIndex))
+	e.flag(p.sentCommit < commitIndex) // then it still must be told, and else it need not
 	e.flag(p.probing)
 	e.flag(p.waiting)
 	e.flag(p.stranded)

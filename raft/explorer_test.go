@@ -134,31 +134,40 @@ type worker struct {
 // What costs nothing of the bounds comes first: then most states are met with as much left of the
 // bounds as there can be, and those that are met once more with less need not be gone through again.
 func (w *worker) visit(p *place) {
-	list := w.choices(p.cluster, &p.left)
-	for _, costs := range []bool{false, true} {
-		for _, next := range list {
-			if next.costs() == costs && !w.stopped.Load() {
-				w.try(p, next)
+	var costly []outcome
+	for _, next := range w.choices(p.cluster, &p.left) {
+		for _, o := range next.outcomes(p.cluster, p.left) {
+			if o.choice.costs() {
+				costly = append(costly, o)
+			} else {
+				w.meet(p, o)
 			}
 		}
 	}
+	for _, o := range costly {
+		w.meet(p, o)
+	}
 }
 
-func (w *worker) try(p *place, next choice) {
+// meet looks at one outcome of what happened in a state.
+func (w *worker) meet(p *place, o outcome) {
+	if w.stopped.Load() {
+		return
+	}
 	w.steps++
-	d, left := next.happen(p.cluster, p.left)
+	d, left := o.cluster, o.left
 	w.forget(d, &left)
 	if left.inFlight > 0 && len(d.Network) > left.inFlight && d.Broken == "" {
 		return
 	}
 	if d.Broken != "" {
-		w.failed(p.way.and(next), d.Broken)
+		w.failed(p.way.and(o.choice), d.Broken)
 		return
 	}
 	if !w.isNew(d, &left) {
 		return
 	}
-	q := &place{d, left, p.way.and(next)}
+	q := &place{d, left, p.way.and(o.choice)}
 	w.deepest = max(w.deepest, q.way.length)
 	if w.each != nil {
 		w.each(w, q)

@@ -68,6 +68,7 @@ func (e *eye) print(c *rafttest.Cluster, left *bounds) uint64 {
 		prints := e.ofServer(c, s)
 		m.own[i] = prints[0]
 		copy(m.about[i][:], prints[1:])
+		addCommit(&m, s, left)
 		e.addVotes(&m, c, s, left)
 		e.addRounds(&m, c, s)
 		e.addHeld(&m, c, s)
@@ -139,11 +140,11 @@ func (e *eye) ofServer(c *rafttest.Cluster, s *rafttest.Server) []uint64 {
 	}
 	s.Prints = make([]uint64, 0, 1+len(c.Servers))
 	b := s.Core.AppendNamelessState(e.buffer[:0], e.ahead)
-	b = e.appendHardState(b, &s.Disk.Hard)
+	b = binary.AppendUvarint(b, uint64(s.Disk.Hard.CurrentTerm))
 	b = appendEntries(b, s.Disk.Log)
 	b = binary.AppendUvarint(b, uint64(len(s.Writes)))
 	for i := range s.Writes {
-		b = e.appendHardState(b, s.Writes[i].HardState)
+		b = binary.AppendUvarint(b, uint64(s.Writes[i].HardState.CurrentTerm))
 		b = binary.AppendUvarint(b, uint64(s.Writes[i].TruncateFrom))
 		b = appendEntries(b, s.Writes[i].Entries)
 	}
@@ -154,13 +155,16 @@ func (e *eye) ofServer(c *rafttest.Cluster, s *rafttest.Server) []uint64 {
 	return s.Prints
 }
 
-// appendHardState leaves out the commit index if nobody will crash: it is read by a restart only.
-func (e *eye) appendHardState(b []byte, h *raft.HardState) []byte {
-	b = binary.AppendUvarint(b, uint64(h.CurrentTerm))
-	if e.bounds.crashes > 0 {
-		b = binary.AppendUvarint(b, uint64(h.Commit))
+// addCommit adds the commit indexes on disk and in writes under way, while somebody may still crash:
+// they are read by a restart only.
+func addCommit(m *matrix, s *rafttest.Server, left *bounds) {
+	if left.crashes == 0 {
+		return
 	}
-	return b
+	m.own[s.ID-1] = mix(m.own[s.ID-1], uint64(s.Disk.Hard.Commit))
+	for i := range s.Writes {
+		m.own[s.ID-1] = mix(m.own[s.ID-1], uint64(s.Writes[i].HardState.Commit))
+	}
 }
 
 // addHeld adds the messages that wait for the server's disk. Only those to one server have an order.

@@ -36,16 +36,11 @@ func (h happening) String() string {
 	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "persists", "crashes"}[h]
 }
 
-// choices lists what can happen, the undisturbed course first.
+// choices lists what can happen, the undisturbed course first, apart from slow disks and messages that
+// stay, which outcomes adds.
 func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
-	var list []choice
-	add := func(next choice) {
-		list = append(list, next)
-		if b.slowWrites > 0 && next.what != persists && next.what != crashes {
-			next.slow = true
-			list = append(list, next)
-		}
-	}
+	list := make([]choice, 0, 16)
+	add := func(next choice) { list = append(list, next) }
 	for i := range c.Network {
 		if w.eye.sameBefore(c, i) {
 			continue
@@ -55,15 +50,12 @@ func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
 		case inOrder || b.overtakes == unlimited:
 			add(choice{what: arrives, server: to, message: i})
 			if b.losses > 0 {
-				list = append(list, choice{what: isLost, message: i})
+				add(choice{what: isLost, message: i})
 			}
 		case b.overtakes > 0:
 			add(choice{what: overtakes, server: to, message: i})
 		default:
 			continue
-		}
-		if b.duplicates > 0 {
-			add(choice{what: arrivesAndStays, server: to, message: i})
 		}
 		for j := range c.Network {
 			if b.merges > 0 && j != i && c.Network[j].To == to && isNextWith(c.Network, i, j, b) {
@@ -112,8 +104,58 @@ func (next choice) costs() bool {
 	return next.slow || next.what != arrives && next.what != persists
 }
 
-// happen returns the state after the choice, and the bounds that are left.
+// outcome is the state after a choice, and the bounds that are left.
+type outcome struct {
+	choice  choice
+	cluster *rafttest.Cluster
+	left    bounds
+}
+
+// outcomes returns the state after the choice and, where the bounds allow, those in which its write is
+// slow, if there is one, and in which its message stays on its way. They have most of the work in common.
+func (next choice) outcomes(c *rafttest.Cluster, b bounds) []outcome {
+	d, left := next.begin(c, b)
+	all := []outcome{{next, d, left}}
+	if next.what == isLost || next.what == persists || next.what == crashes || d.Broken != "" {
+		return all
+	}
+	if s := d.Server(next.server); len(s.Writes) > 0 {
+		if left.slowWrites > 0 {
+			slow := outcome{next, d, left}
+			slow.choice.slow = true
+			slow.left.slowWrites--
+			d = d.Fork(s.ID)
+			all = []outcome{{next, d, left}, slow}
+		}
+		d.PersistAll(d.Server(s.ID))
+	}
+	if b.duplicates > 0 && (next.what == arrives || next.what == overtakes) {
+		for _, o := range all {
+			o.choice.what = arrivesAndStays
+			o.left.overtakes = b.overtakes
+			o.left.duplicates--
+			o.cluster = o.cluster.Fork()
+			o.cluster.Network = slices.Insert(o.cluster.Network, next.message, c.Network[next.message])
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// happen returns the state after one of the outcomes.
 func (next choice) happen(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, bounds) {
+	d, b := next.begin(c, b)
+	switch {
+	case next.slow:
+		b.slowWrites--
+	case next.what != isLost && next.what != persists && next.what != crashes && d.Broken == "":
+		d.PersistAll(d.Server(next.server))
+	}
+	return d, b
+}
+
+// begin lets the choice happen, but for the writes that it brings about.
+func (next choice) begin(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, bounds) {
 	touched := []raft.ServerID{next.server}
 	if next.what == isLost {
 		touched = nil
@@ -132,7 +174,6 @@ func (next choice) happen(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, bou
 	case isLost:
 		b.losses--
 		d.Take(next.message)
-		return d, b
 	case arrivesAndStays:
 		b.duplicates--
 		d.Deliver(d.Network[next.message].Envelope)
@@ -156,17 +197,10 @@ func (next choice) happen(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, bou
 		d.Step(s, raft.ReadIndex{ID: uint64(100 + b.reads)})
 	case persists:
 		d.Persist(s, s.Writes[0].Ticket)
-		return d, b
 	case crashes:
 		b.crashes--
 		d.Crash(s, 0)
 		d.Restart(s)
-		return d, b
-	}
-	if next.slow {
-		b.slowWrites--
-	} else if d.Broken == "" {
-		d.PersistAll(s)
 	}
 	return d, b
 }
