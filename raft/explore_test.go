@@ -125,11 +125,11 @@ func TestExplore(t *testing.T) {
 			x := newExplorer(story.bounds)
 			x.limit, x.tell = limit, t.Logf
 			x.run()
-			t.Log(x)
-			x.keep(t, story.name)
 			if x.broken != "" {
 				t.Errorf("%s\nafter\n%s", x.broken, strings.Join(x.path, "\n"))
 			}
+			t.Log(x)
+			x.keep(t, story.name)
 			if x.cut && *exploreDeep == 0 {
 				t.Error("the exploration was cut short")
 			}
