@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	exploreDeep   = flag.Int("explore.deep", 0, "explore within larger bounds too, at most this many states of each (0: only what every change must pass)")
+	exploreDeep   = flag.Int("explore.deep", 0, "explore within larger bounds too, at most this many visits of states in each (0: only what every change must pass)")
 	exploreLedger = flag.String("explore.ledger", "", "append a line of JSON about each story to this file")
 )
 
