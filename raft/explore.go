@@ -1,7 +1,6 @@
 package raft
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
 )
@@ -41,26 +40,79 @@ func (l *leadState) clone() *leadState {
 	return &d
 }
 
+// Future says what will not come any more, so that a state need not tell what only that would bring
+// to light. The zero value rules out nothing.
+type Future struct {
+	// NoTicks and NoReads: neither will come, and no read waits.
+	NoTicks, NoReads bool
+}
+
 // AppendState appends a canonical encoding of everything that decides what the core will do, and of
-// nothing else: cores with the same options and equal encodings behave alike. Tickets count back
-// from the next one and times back from now, because only their distances matter; the ids of reads
-// and how far the state machine is do not matter at all. rename maps server ids, so that states
-// that differ only in who is who can be made equal; nil leaves them.
-func (c *Core) AppendState(b []byte, rename func(ServerID) ServerID) []byte {
-	e := stateEncoder{bytes: b, rename: rename, nextTicket: c.nextTicket}
-	e.id(c.id)
-	e.put(uint64(c.currentTerm))
-	e.id(c.votedFor)
-	e.put(uint64(c.role))
-	e.id(c.leader)
-	e.put(uint64(c.commitIndex), uint64(c.handedOut))
-	e.put(uint64(c.electionElapsed), uint64(c.electionTimeout), uint64(c.sinceLeader))
+// nothing else: cores with the same options and equal encodings behave alike. It is the state apart
+// from names, and then what the core holds about each member; votes and rounds come on top of these.
+func (c *Core) AppendState(b []byte) []byte {
+	e := stateEncoder{bytes: c.AppendNamelessState(b, Future{})}
+	e.put(uint64(c.votedFor))
+	if l := c.leadState; l != nil {
+		e.put(uint64(l.round), uint64(l.reads.since))
+	}
+	for _, id := range c.configuration().Members() {
+		e.put(uint64(id))
+		e.bytes = c.AppendStateAbout(e.bytes, id, Future{})
+		if l := c.leadState; l != nil && id != c.id {
+			p := l.peer(id)
+			e.put(uint64(p.probeRound), uint64(p.reconciledAt), uint64(p.answered))
+		}
+	}
+	return e.bytes
+}
+
+// AppendNamelessState appends the part of the state that names no server. Tickets count back from the
+// next one and times back from now, because only their distances matter; the ids of reads and how far
+// the state machine is do not matter at all. Votes and the rounds of messages are not in it: whoever
+// sees the whole group can tell whether these can still show.
+//
+// Who leads is left out, and whether the server still hears its leader is not: a follower compares the
+// name with that of whoever sends AppendEntries in the same term, to notice a second leader there.
+func (c *Core) AppendNamelessState(b []byte, ahead Future) []byte {
+	e := stateEncoder{bytes: b, nextTicket: c.nextTicket, ahead: ahead}
+	e.put(uint64(c.currentTerm), uint64(c.role), uint64(c.commitIndex), uint64(c.handedOut))
+	silence := c.options.ElectionTicks // it has a meaning while another leads, and then begins anew
+	if c.role == Follower && c.leader != 0 {
+		silence = c.sinceLeader
+	}
+	e.put(uint64(c.electionElapsed), uint64(c.electionTimeout), uint64(silence))
 	e.ticket(c.termTicket)
 	e.log(&c.log)
-	e.votes(c.votes)
-	e.flag(c.leadState != nil)
+	if l := c.leadState; l != nil {
+		e.put(uint64(l.firstOfTerm))
+		if !ahead.NoTicks {
+			e.put(uint64(l.sinceHeartbeat))
+		}
+		r := &l.reads
+		e.put(uint64(len(r.waiting)), uint64(len(r.confirming)))
+		if len(r.confirming) > 0 {
+			e.put(uint64(r.index))
+		}
+	}
+	return e.bytes
+}
+
+// AppendStateAbout appends what the core holds about one server, itself included, without its name.
+// That a server has refused its vote is left out: it counts like silence.
+func (c *Core) AppendStateAbout(b []byte, id ServerID, ahead Future) []byte {
+	e := stateEncoder{bytes: b, ahead: ahead}
+	e.flag(id == c.id)
+	e.flag(slices.Contains(c.votes, vote{id, true}))
+	for _, at := range c.log.configurations {
+		e.flag(contains(at.Configuration.Voters, id))
+		e.flag(contains(at.Configuration.OldVoters, id))
+		e.flag(contains(at.Configuration.Learners, id))
+	}
 	if c.leadState != nil {
-		e.leadState(c.leadState, &c.options)
+		if p := c.leadState.peer(id); p != nil {
+			e.peer(p, c.leadState, c.commitIndex, &c.options)
+		}
 	}
 	return e.bytes
 }
@@ -68,8 +120,8 @@ func (c *Core) AppendState(b []byte, rename func(ServerID) ServerID) []byte {
 // stateEncoder appends numbers, one after the other.
 type stateEncoder struct {
 	bytes      []byte
-	rename     func(ServerID) ServerID
 	nextTicket Ticket
+	ahead      Future
 }
 
 func (e *stateEncoder) put(values ...uint64) {
@@ -83,28 +135,6 @@ func (e *stateEncoder) flag(b bool) {
 		e.put(1)
 	} else {
 		e.put(0)
-	}
-}
-
-func (e *stateEncoder) renamed(id ServerID) ServerID {
-	if id == 0 || e.rename == nil {
-		return id
-	}
-	return e.rename(id)
-}
-
-func (e *stateEncoder) id(id ServerID) { e.put(uint64(e.renamed(id))) }
-
-// ids writes a list in the order of the new names.
-func (e *stateEncoder) ids(ids []ServerID) {
-	renamed := make([]ServerID, len(ids))
-	for i, id := range ids {
-		renamed[i] = e.renamed(id)
-	}
-	slices.Sort(renamed)
-	e.put(uint64(len(renamed)))
-	for _, id := range renamed {
-		e.put(uint64(id))
 	}
 }
 
@@ -125,9 +155,6 @@ func (e *stateEncoder) log(l *termLog) {
 	e.put(uint64(len(l.configurations)))
 	for _, at := range l.configurations {
 		e.put(uint64(at.Index))
-		e.ids(at.Configuration.Voters)
-		e.ids(at.Configuration.OldVoters)
-		e.ids(at.Configuration.Learners)
 	}
 	e.put(uint64(len(l.writes)))
 	for _, w := range l.writes {
@@ -142,35 +169,19 @@ func (e *stateEncoder) log(l *termLog) {
 	}
 }
 
-func (e *stateEncoder) votes(votes []vote) {
-	votes = slices.Clone(votes)
-	slices.SortFunc(votes, func(x, y vote) int { return cmp.Compare(e.renamed(x.from), e.renamed(y.from)) })
-	e.put(uint64(len(votes)))
-	for _, v := range votes {
-		e.id(v.from)
-		e.flag(v.granted)
-	}
-}
-
-func (e *stateEncoder) leadState(l *leadState, o *Options) {
-	e.put(uint64(l.round), uint64(l.firstOfTerm), uint64(l.sinceHeartbeat))
-	peers := slices.Clone(l.peers)
-	slices.SortFunc(peers, func(x, y *peer) int { return cmp.Compare(e.renamed(x.id), e.renamed(y.id)) })
-	for _, p := range peers {
-		e.id(p.id)
-		e.put(uint64(p.nextIndex), uint64(p.matchIndex))
-		e.flag(p.probing)
-		e.flag(p.waiting)
-		e.flag(p.stranded)
-		e.put(uint64(p.probeRound), uint64(p.reconciledAt), uint64(p.answered))
-		e.put(uint64(p.stuckSince), uint64(p.sentCommit))
+func (e *stateEncoder) peer(p *peer, l *leadState, commitIndex Index, o *Options) {
+	e.put(uint64(p.nextIndex), uint64(p.matchIndex))
+	e.flag(p.sentCommit < commitIndex) // then it still must be told, and else it need not
+	e.flag(p.probing)
+	e.flag(p.waiting)
+	e.flag(p.stranded)
+	if !e.ahead.NoTicks {
+		e.put(uint64(p.stuckSince))
 		e.put(uint64(min(l.now-p.contact, o.ElectionTicks+1)))   // beyond, silent is silent
 		e.put(uint64(min(l.now-p.probedAt, o.HeartbeatTicks+1))) // and late is late
-		e.put(uint64(len(p.inflight)))
-		for _, a := range p.inflight {
-			e.put(uint64(a.last), uint64(a.bytes))
-		}
 	}
-	r := &l.reads
-	e.put(uint64(len(r.waiting)), uint64(len(r.confirming)), uint64(r.since), uint64(r.index))
+	e.put(uint64(len(p.inflight)))
+	for _, a := range p.inflight {
+		e.put(uint64(a.last), uint64(a.bytes))
+	}
 }

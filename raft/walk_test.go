@@ -238,13 +238,13 @@ func (w *walk) stepTwice(s *rafttest.Server, batch ...raft.Input) {
 		return
 	}
 	twin := s.Core.Clone()
-	start := twin.AppendState(nil, nil)
+	start := twin.AppendState(nil)
 	will := twin.Step(batch)
-	if !bytes.Equal(s.Core.AppendState(nil, nil), start) {
+	if !bytes.Equal(s.Core.AppendState(nil), start) {
 		w.Fail("server %d: stepping its clone changes it", s.ID)
 	}
 	did := w.Step(s, batch...)
-	if w.Broken == "" && (!reflect.DeepEqual(will, did) || !bytes.Equal(twin.AppendState(nil, nil), s.Core.AppendState(nil, nil))) {
+	if w.Broken == "" && (!reflect.DeepEqual(will, did) || !bytes.Equal(twin.AppendState(nil), s.Core.AppendState(nil))) {
 		w.Fail("server %d: its clone did something else with the same batch", s.ID)
 	}
 }

@@ -49,6 +49,8 @@ const (
 	simulator = "./sim TestThousandSeeds"
 	// crashEnumerator is that of -planted.net=wal, with the few crashes that are drawn.
 	crashEnumerator = "./wal TestNoCrashLosesOrInventsAnything.*"
+	// exploration is that of -planted.net=raft, with the stories that every change must pass.
+	exploration = "./raft TestExplore"
 )
 
 // plantAndRun builds the net with the bug in it, and runs it as often as the flag says, each time with
@@ -58,8 +60,11 @@ func (p *plant) plantAndRun(dir string) (outcomes []outcome, err error) {
 		return nil, err
 	}
 	words := strings.Fields(cmp.Or(p.head["Net"], simulator))
-	if *inNet == "wal" {
+	switch *inNet {
+	case "wal":
 		words = strings.Fields(crashEnumerator)
+	case "raft":
+		words = strings.Fields(exploration)
 	}
 	overlay, err := p.overlay(dir)
 	if err != nil {

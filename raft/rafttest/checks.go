@@ -28,8 +28,9 @@ type Question struct {
 	Least raft.Index
 }
 
+// clone shares the entries with the copy: whoever appends to these slices finds no room in them.
 func (h *History) clone() History {
-	return History{slices.Clone(h.Leaders), slices.Clone(h.Committed), slices.Clone(h.CommittedIn), slices.Clone(h.Questions)}
+	return History{slices.Clone(h.Leaders), slices.Clip(h.Committed), slices.Clip(h.CommittedIn), slices.Clone(h.Questions)}
 }
 
 // asked notes a proposal or a read.

@@ -129,7 +129,7 @@ func TestAForkChangesNothingInItsOrigin(t *testing.T) {
 	state := func() []byte {
 		var b []byte
 		for _, s := range c.Servers {
-			b = s.Core.AppendState(b, nil)
+			b = s.Core.AppendState(b)
 		}
 		return b
 	}

@@ -32,7 +32,7 @@ type Cluster struct {
 // Letter is a message on the network.
 type Letter struct {
 	raft.Envelope
-	Prints []uint64 // fingerprints, for whoever explores
+	Print uint64 // a fingerprint, for whoever explores; 0: none yet
 }
 
 // Server is one member: its core, its disk, and what the replica around the core keeps.
@@ -131,8 +131,6 @@ func (s *Server) clone() *Server {
 	if s.Core != nil {
 		d.Core = s.Core.Clone()
 	}
-	d.Disk.Log = slices.Clone(s.Disk.Log)
-	d.View = slices.Clone(s.View)
 	d.Writes = slices.Clone(s.Writes)
 	d.Held = slices.Clone(s.Held)
 	d.Prints = nil
@@ -190,12 +188,12 @@ func (c *Cluster) takeWrite(s *Server, before moment, p raft.Persist) {
 	s.View = onto(s.View, &p)
 }
 
-// onto returns what a write makes of a log.
+// onto returns what a write makes of a log. That itself stays what it is, for forks share it.
 func onto(log []raft.Entry, p *raft.Persist) []raft.Entry {
 	if p.TruncateFrom != 0 {
 		log = log[:p.TruncateFrom-1]
 	}
-	return append(log, p.Entries...)
+	return append(slices.Clip(log), p.Entries...)
 }
 
 // Persist makes the next writes of a server durable, up to the one with ticket, and says so to it.
