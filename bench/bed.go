@@ -34,6 +34,7 @@ const (
 // bed is what one run has: three servers that hold all keys, and what is asked of them.
 type bed struct {
 	options *options
+	size    int // of the scenario; what it counts is the scenario's business
 	cluster *cluster.Cluster
 	asker   *clientv3.Client // to the leader, for what is not part of the load
 	pool    string           // random bytes; the same in every run

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate/bench/internal/load"
+	"github.com/quorate/quorate/bench/internal/raw"
+	"github.com/quorate/quorate/bench/internal/report"
+)
+
+const (
+	leaseTTL = 30 // seconds
+	// renewal is how often every lease is kept alive, with a pace: three times in its life.
+	renewal = 10 * time.Second
+	// granters grant leases at a time.
+	granters = 64
+)
+
+// runLeases keeps leases alive as fast as the clients can. Each has a stream, on which its share of the
+// leases takes turns.
+func runLeases(ctx context.Context, b *bed, r *report.Run) error { return b.leases(ctx, r, 0) }
+
+// runPacedLeases keeps each lease alive three times in its life.
+func runPacedLeases(ctx context.Context, b *bed, r *report.Run) error {
+	return b.leases(ctx, r, float64(b.size)/renewal.Seconds())
+}
+
+func (b *bed) leases(ctx context.Context, r *report.Run, pace float64) error {
+	if b.size < r.Clients {
+		return fmt.Errorf("%d leases are too few for %d clients", b.size, r.Clients)
+	}
+	connections, err := b.connect(r.Clients)
+	if err != nil {
+		return err
+	}
+	defer closeAll(connections)
+	start := time.Now()
+	ids, err := b.grant(ctx, connections)
+	if err != nil {
+		return err
+	}
+	granted := time.Since(start)
+	operations, closeStreams, err := keepers(ctx, connections, ids, r.Clients)
+	if err != nil {
+		return err
+	}
+	defer closeStreams()
+	if _, err := b.measure(ctx, r, loop{operations: operations, pace: pace}); err != nil {
+		return err
+	}
+	r.Add("leases granted/s", float64(b.size)/granted.Seconds())
+	if err := b.countLeases(ctx); err != nil {
+		return err
+	}
+	return b.inspect(ctx, r)
+}
+
+// grant grants all leases and returns their ids.
+func (b *bed) grant(ctx context.Context, connections []*clientv3.Client) ([]int64, error) {
+	ids, errs := make([]int64, b.size), make([]error, granters)
+	var running sync.WaitGroup
+	for g := range granters {
+		running.Go(func() {
+			for i := g; i < b.size && errs[g] == nil; i += granters {
+				var lease *clientv3.LeaseGrantResponse
+				if lease, errs[g] = connections[g%len(connections)].Grant(ctx, leaseTTL); errs[g] == nil {
+					ids[i] = int64(lease.ID)
+				}
+			}
+		})
+	}
+	running.Wait()
+	for _, err := range errs {
+		if status.Code(err) == codes.Unimplemented {
+			return nil, skip{"there are no leases: " + err.Error()}
+		}
+	}
+	return ids, errors.Join(errs...)
+}
+
+// keepers returns clients that keep alive their share of the leases, each on a stream of its own. The
+// streams end with closeStreams.
+func keepers(ctx context.Context, connections []*clientv3.Client, ids []int64, clients int) (all []load.Operation, closeStreams func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	for i := range clients {
+		stream, err := raw.OpenLeases(ctx, connections[i%len(connections)].ActiveConnection())
+		if err != nil {
+			cancel()
+			return nil, nil, err
+		}
+		next := i
+		all = append(all, func(context.Context, *rand.Rand) error {
+			id := ids[next]
+			if next += clients; next >= len(ids) {
+				next = i
+			}
+			return stream.KeepAlive(id)
+		})
+	}
+	return all, cancel, nil
+}
+
+// countLeases makes sure that no lease was lost.
+func (b *bed) countLeases(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	got, err := b.asker.Leases(ctx)
+	if err != nil {
+		return fmt.Errorf("list the leases: %w", err)
+	}
+	if len(got.Leases) != b.size {
+		return fmt.Errorf("of %d leases there are %d", b.size, len(got.Leases))
+	}
+	return nil
+}
