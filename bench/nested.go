@@ -25,12 +25,13 @@ func (b *bed) nested(connection *clientv3.Client) load.Operation {
 	return func(ctx context.Context, chance *rand.Rand) error {
 		at := chance.IntN(b.options.keys)
 		// No key may be put twice in a transaction, so the second is the one behind the first.
-		first, second, other, from := keyName(at), keyName((at+1)%b.options.keys), b.key(chance), b.key(chance)
+		first, second, other := keyName(at), keyName((at+1)%b.options.keys), b.key(chance)
+		from := chance.IntN(max(1, b.options.keys-nestedKeys))
 		inner := clientv3.OpTxn(
 			[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(second), ">", 0)},
 			[]clientv3.Op{
 				clientv3.OpPut(second, b.value(chance)),
-				clientv3.OpGet(from, clientv3.WithFromKey(), clientv3.WithLimit(nestedKeys)),
+				clientv3.OpGet(keyName(from), clientv3.WithRange(keyName(from+nestedKeys))),
 			},
 			[]clientv3.Op{clientv3.OpDelete(other)})
 		got, err := connection.Txn(ctx).
@@ -41,7 +42,7 @@ func (b *bed) nested(connection *clientv3.Client) load.Operation {
 		if err != nil {
 			return err
 		}
-		return checkNested(got, from)
+		return checkNested(got, keyName(from))
 	}
 }
 

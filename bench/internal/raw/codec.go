@@ -3,6 +3,7 @@ package raw
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
@@ -21,8 +22,8 @@ type answer interface {
 // codec encodes requests as gRPC would, and lets answers parse themselves.
 type codec struct{}
 
-// options go with every call.
-var options = []grpc.CallOption{grpc.ForceCodecV2(codec{})}
+// options go with every call. As etcd's own client does, it takes answers of any size.
+var options = []grpc.CallOption{grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(math.MaxInt32)}
 
 func (codec) Name() string { return "proto" }
 
