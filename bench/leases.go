@@ -23,20 +23,28 @@ const (
 	renewal = 10 * time.Second
 	// granters grant leases at a time.
 	granters = 64
+	// burstLeases are kept alive at once by a client that does not wait for one after the other.
+	burstLeases = 100
 )
 
 // runLeases keeps leases alive as fast as the clients can. Each has a stream, on which its share of the
-// leases takes turns.
-func runLeases(ctx context.Context, b *bed, r *report.Run) error { return b.leases(ctx, r, 0) }
+// leases takes turns, one after the other.
+func runLeases(ctx context.Context, b *bed, r *report.Run) error { return b.leases(ctx, r, 0, 1) }
 
 // runPacedLeases keeps each lease alive three times in its life.
 func runPacedLeases(ctx context.Context, b *bed, r *report.Run) error {
-	return b.leases(ctx, r, float64(b.size)/renewal.Seconds())
+	return b.leases(ctx, r, float64(b.size)/renewal.Seconds(), 1)
 }
 
-func (b *bed) leases(ctx context.Context, r *report.Run, pace float64) error {
-	if b.size < r.Clients {
-		return fmt.Errorf("%d leases are too few for %d clients", b.size, r.Clients)
+// runLeaseBursts keeps leases alive as fast as the clients can, many at once. What is timed is a burst.
+func runLeaseBursts(ctx context.Context, b *bed, r *report.Run) error {
+	return b.leases(ctx, r, 0, burstLeases)
+}
+
+// leases keeps leases alive, so many at once.
+func (b *bed) leases(ctx context.Context, r *report.Run, pace float64, atOnce int) error {
+	if b.size < r.Clients*atOnce {
+		return fmt.Errorf("%d leases are too few for %d clients that keep alive %d at once", b.size, r.Clients, atOnce)
 	}
 	connections, err := b.connect(r.Clients)
 	if err != nil {
@@ -49,7 +57,7 @@ func (b *bed) leases(ctx context.Context, r *report.Run, pace float64) error {
 		return err
 	}
 	granted := time.Since(start)
-	operations, closeStreams, err := keepers(ctx, connections, ids, r.Clients)
+	operations, closeStreams, err := keepers(ctx, connections, ids, r.Clients, atOnce)
 	if err != nil {
 		return err
 	}
@@ -57,6 +65,7 @@ func (b *bed) leases(ctx context.Context, r *report.Run, pace float64) error {
 	if _, err := b.measure(ctx, r, loop{operations: operations, pace: pace}); err != nil {
 		return err
 	}
+	r.Ops *= int64(atOnce)
 	r.Add("leases granted/s", float64(b.size)/granted.Seconds())
 	if err := b.countLeases(ctx); err != nil {
 		return err
@@ -87,9 +96,9 @@ func (b *bed) grant(ctx context.Context, connections []*clientv3.Client) ([]int6
 	return ids, errors.Join(errs...)
 }
 
-// keepers returns clients that keep alive their share of the leases, each on a stream of its own. The
-// streams end with closeStreams.
-func keepers(ctx context.Context, connections []*clientv3.Client, ids []int64, clients int) (all []load.Operation, closeStreams func(), err error) {
+// keepers returns clients that keep alive their share of the leases, so many at once, each on a stream of
+// its own. The streams end with closeStreams.
+func keepers(ctx context.Context, connections []*clientv3.Client, ids []int64, clients, atOnce int) (all []load.Operation, closeStreams func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	for i := range clients {
 		stream, err := raw.OpenLeases(ctx, connections[i%len(connections)].ActiveConnection())
@@ -97,13 +106,13 @@ func keepers(ctx context.Context, connections []*clientv3.Client, ids []int64, c
 			cancel()
 			return nil, nil, err
 		}
-		next := i
+		share, next := ids[i*len(ids)/clients:(i+1)*len(ids)/clients], 0
 		all = append(all, func(context.Context, *rand.Rand) error {
-			id := ids[next]
-			if next += clients; next >= len(ids) {
-				next = i
+			if next+atOnce > len(share) {
+				next = 0
 			}
-			return stream.KeepAlive(id)
+			next += atOnce
+			return stream.KeepAlive(share[next-atOnce : next]...)
 		})
 	}
 	return all, cancel, nil

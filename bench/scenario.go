@@ -29,6 +29,7 @@ func scenarios() []scenario {
 		{name: "watchers", size: 1000, max: maxWatchers, run: runWatchers},
 		{name: "paced", size: 1000, max: maxWatchers, run: runPacedWatchers},
 		{name: "leases", size: 10_000, max: maxLeases, run: runLeases},
+		{name: "leasebursts", size: 10_000, max: maxLeases, run: runLeaseBursts},
 		{name: "pacedleases", size: 10_000, max: maxLeases, run: runPacedLeases},
 		{name: "unread", size: 1000, max: maxWatchers, run: runUnread},
 		{name: "slow", size: 1000, max: maxWatchers, run: runSlow},

@@ -23,17 +23,22 @@ func OpenLeases(ctx context.Context, connection *grpc.ClientConn) (*Leases, erro
 	return &Leases{stream}, nil
 }
 
-// KeepAlive renews a lease and waits until it is renewed. It is an error if the lease is gone.
-func (l *Leases) KeepAlive(id int64) error {
-	if err := l.stream.SendMsg(&pb.LeaseKeepAliveRequest{ID: id}); err != nil {
-		return err
+// KeepAlive asks for leases to be renewed, all at once as etcd's own client does, and waits until all
+// are. It is an error if one is gone.
+func (l *Leases) KeepAlive(ids ...int64) error {
+	for _, id := range ids {
+		if err := l.stream.SendMsg(&pb.LeaseKeepAliveRequest{ID: id}); err != nil {
+			return err
+		}
 	}
-	var k kept
-	if err := l.stream.RecvMsg(&k); err != nil {
-		return err
-	}
-	if k.id != id || k.ttl <= 0 {
-		return fmt.Errorf("lease %x was to be kept alive, got lease %x with a TTL of %d", id, k.id, k.ttl)
+	for _, id := range ids {
+		var k kept
+		if err := l.stream.RecvMsg(&k); err != nil {
+			return err
+		}
+		if k.id != id || k.ttl <= 0 {
+			return fmt.Errorf("lease %x was to be kept alive, got lease %x with a TTL of %d", id, k.id, k.ttl)
+		}
 	}
 	return nil
 }
