@@ -26,6 +26,7 @@ func scenarios() []scenario {
 		{name: "nested", run: runNested},
 		{name: "range", size: 10_000, max: maxKeys, run: runRange},
 		{name: "rangestream", size: 10_000, max: maxKeys, run: runRangeStream},
+		{name: "page", size: 500, max: maxKeys, run: runPage},
 		{name: "watchers", size: 1000, max: maxWatchers, run: runWatchers},
 		{name: "paced", size: 1000, max: maxWatchers, run: runPacedWatchers},
 		{name: "leases", size: 10_000, max: maxLeases, run: runLeases},

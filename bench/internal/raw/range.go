@@ -19,23 +19,23 @@ type Keys struct {
 	Bytes int64 // of the keys and values, with what frames them
 }
 
-// Range reads the keys from key to end, linearizably.
-func Range(ctx context.Context, connection *grpc.ClientConn, key, end string) (Keys, error) {
+// Range reads the keys from key to end, linearizably; the first limit of them, if that is not 0.
+func Range(ctx context.Context, connection *grpc.ClientConn, key, end string, limit int64) (Keys, error) {
 	var k Keys
-	request := &pb.RangeRequest{Key: []byte(key), RangeEnd: []byte(end)}
+	request := &pb.RangeRequest{Key: []byte(key), RangeEnd: []byte(end), Limit: limit}
 	err := connection.Invoke(ctx, "/etcdserverpb.KV/Range", request, &k, options...)
 	return k, err
 }
 
 // RangeStream reads the same in pieces.
-func RangeStream(ctx context.Context, connection *grpc.ClientConn, key, end string) (Keys, error) {
+func RangeStream(ctx context.Context, connection *grpc.ClientConn, key, end string, limit int64) (Keys, error) {
 	var k Keys
 	description := &grpc.StreamDesc{StreamName: "RangeStream", ServerStreams: true}
 	stream, err := connection.NewStream(ctx, description, "/etcdserverpb.KV/RangeStream", options...)
 	if err != nil {
 		return k, err
 	}
-	if err := stream.SendMsg(&pb.RangeRequest{Key: []byte(key), RangeEnd: []byte(end)}); err != nil {
+	if err := stream.SendMsg(&pb.RangeRequest{Key: []byte(key), RangeEnd: []byte(end), Limit: limit}); err != nil {
 		return k, fmt.Errorf("ask for a range in pieces: %w", err)
 	}
 	if err := stream.CloseSend(); err != nil {
