@@ -58,16 +58,27 @@ func (b *bed) measure(ctx context.Context, r *report.Run, l loop) (load.Result, 
 	var sampleErrors error
 	var profiling sync.WaitGroup
 	defer profiling.Wait()
-	edge := func() {
+	sample := func() {
+		now, err := b.sample()
+		samples = append(samples, now)
+		sampleErrors = errors.Join(sampleErrors, err)
+	}
+	tell := func() {
 		if l.edge != nil {
 			l.edge()
 		}
-		sample, err := b.sample()
-		samples = append(samples, sample)
-		sampleErrors = errors.Join(sampleErrors, err)
-		if len(samples) == 1 && b.profile != "" {
+	}
+	edge := func() {
+		if len(samples) > 0 {
+			tell() // at once: taking a sample is no part of the window, and may take long on a busy machine
+			sample()
+			return
+		}
+		if b.profile != "" {
 			profiling.Go(func() { b.takeProfile(ctx) })
 		}
+		sample()
+		tell()
 	}
 	plan := load.Plan{
 		Warmup: b.options.warmup,
