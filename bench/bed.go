@@ -80,12 +80,28 @@ func (b *bed) store(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("store keys: %w", err)
 	}
-	got, err := b.asker.Get(ctx, keyPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	// Every server must have them: what a watcher at one that lags is told first would be these puts.
+	for _, url := range b.cluster.URLs() {
+		if err := b.countKeys(ctx, url); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countKeys makes sure that a server has all keys, by a linearizable read.
+func (b *bed) countKeys(ctx context.Context, url string) error {
+	connection, err := cluster.Dial(url)
 	if err != nil {
-		return fmt.Errorf("count keys: %w", err)
+		return err
+	}
+	defer connection.Close()
+	got, err := connection.Get(ctx, keyPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return fmt.Errorf("count keys at %s: %w", url, err)
 	}
 	if got.Count != int64(b.options.keys) {
-		return fmt.Errorf("stored %d keys, but the leader counts %d", b.options.keys, got.Count)
+		return fmt.Errorf("stored %d keys, but %s counts %d", b.options.keys, url, got.Count)
 	}
 	return nil
 }
