@@ -22,7 +22,8 @@ const (
 	// renewal is how often every lease is kept alive, with a pace: three times in its life.
 	renewal = 10 * time.Second
 	// granters grant leases at a time.
-	granters = 64
+	granters     = 64
+	grantTimeout = 2 * time.Minute
 	// burstLeases are kept alive at once by a client that does not wait for one after the other.
 	burstLeases = 100
 )
@@ -52,7 +53,9 @@ func (b *bed) leases(ctx context.Context, r *report.Run, pace float64, atOnce in
 	}
 	defer closeAll(connections)
 	start := time.Now()
-	ids, err := b.grant(ctx, connections)
+	limit, cancel := context.WithTimeoutCause(ctx, grantTimeout, errors.New("granting the leases took too long"))
+	defer cancel()
+	ids, err := b.grant(limit, connections)
 	if err != nil {
 		return err
 	}
@@ -107,7 +110,8 @@ func keepers(ctx context.Context, connections []*clientv3.Client, ids []int64, c
 			return nil, nil, err
 		}
 		share, next := ids[i*len(ids)/clients:(i+1)*len(ids)/clients], 0
-		all = append(all, func(context.Context, *rand.Rand) error {
+		all = append(all, func(bounded context.Context, _ *rand.Rand) error {
+			defer context.AfterFunc(bounded, cancel)() // a stream knows its own context only
 			if next+atOnce > len(share) {
 				next = 0
 			}

@@ -39,6 +39,7 @@ func (u *unread) start(ctx context.Context) error {
 	if u.leader, err = u.bed.watchLeader(ctx); err != nil {
 		return err
 	}
+	defer time.AfterFunc(createTimeout, u.leader.hangUp).Stop()
 	creating := make(chan error, 1)
 	u.running.Go(func() { creating <- u.create() })
 	var a raw.Answer
