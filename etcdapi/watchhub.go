@@ -62,8 +62,12 @@ func (l *hub) ask(stream *watchStream, what any) bool {
 
 // restPerRead is how long the hub reads nothing for those who lag after a read, in times of what the read
 // took. So they take up a quarter of a CPU at most, and whoever reads a long history does not slow down
-// those who put.
-const restPerRead = 3
+// those who put. A read takes milliseconds; on a machine with so much else to do that it takes longer,
+// mostRest keeps those who lag from waiting for that several times over.
+const (
+	restPerRead = 3
+	mostRest    = 25 * time.Millisecond
+)
 
 // run is the hub's loop: one read for those who lag, then what there is for the others for as long as the
 // read took several times over.
@@ -74,7 +78,7 @@ func (l *hub) run(ctx context.Context) {
 		if read, some := l.nextRead(resting); some {
 			began := time.Now()
 			l.read(read)
-			rest.Reset(restPerRead * time.Since(began))
+			rest.Reset(min(restPerRead*time.Since(began), mostRest))
 			resting = true
 		} else {
 			select {
