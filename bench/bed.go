@@ -34,6 +34,7 @@ const (
 // bed is what one run has: three servers that hold all keys, and what is asked of them.
 type bed struct {
 	options *options
+	size    int // of the scenario; what it counts is the scenario's business
 	cluster *cluster.Cluster
 	asker   *clientv3.Client // to the leader, for what is not part of the load
 	pool    string           // random bytes; the same in every run
@@ -79,12 +80,28 @@ func (b *bed) store(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("store keys: %w", err)
 	}
-	got, err := b.asker.Get(ctx, keyPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	// Every server must have them: what a watcher at one that lags is told first would be these puts.
+	for _, url := range b.cluster.URLs() {
+		if err := b.countKeys(ctx, url); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countKeys makes sure that a server has all keys, by a linearizable read.
+func (b *bed) countKeys(ctx context.Context, url string) error {
+	connection, err := cluster.Dial(url)
 	if err != nil {
-		return fmt.Errorf("count keys: %w", err)
+		return err
+	}
+	defer connection.Close()
+	got, err := connection.Get(ctx, keyPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return fmt.Errorf("count keys at %s: %w", url, err)
 	}
 	if got.Count != int64(b.options.keys) {
-		return fmt.Errorf("stored %d keys, but the leader counts %d", b.options.keys, got.Count)
+		return fmt.Errorf("stored %d keys, but %s counts %d", b.options.keys, url, got.Count)
 	}
 	return nil
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/quorate/quorate/bench/internal/hist"
 	"github.com/quorate/quorate/bench/internal/load"
 	"github.com/quorate/quorate/bench/internal/proc"
+	"github.com/quorate/quorate/bench/internal/raw"
 	"github.com/quorate/quorate/bench/internal/report"
 )
 
@@ -42,6 +45,68 @@ func TestPathsBecomeAbsoluteBecauseServersRunElsewhere(t *testing.T) {
 		if !filepath.IsAbs(path) {
 			t.Errorf("%q is not absolute", path)
 		}
+	}
+}
+
+func TestScenarioHasASizeOfItsOwnOrTheOneAskedFor(t *testing.T) {
+	for asked, want := range map[string]int{"watchers": 1000, "watchers:100": 100, "unread:0": 0, "put": 0} {
+		s, err := findScenario(asked)
+		if err != nil || s.size != want {
+			t.Errorf("%s: got %+v, %v; want size %d", asked, s, err, want)
+		}
+	}
+	for _, asked := range []string{"watchers:", "watchers:-1", "watchers:1000000000", "watchers:x", "put:1", "watch", ""} {
+		if s, err := findScenario(asked); err == nil {
+			t.Errorf("%q: got %+v, want an error", asked, s)
+		}
+	}
+}
+
+func TestWatcherThatMissesARevisionIsFound(t *testing.T) {
+	s := &watchStream{}
+	take := func(complete bool, a raw.Answer) error { return s.take(&a, complete, true) }
+	for id := range int64(2) {
+		if err := take(true, raw.Answer{Created: true, ID: id, Revision: 10}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	steps := []struct {
+		complete bool
+		answer   raw.Answer
+		ok       bool
+	}{
+		{true, raw.Answer{ID: 0, Events: 2, First: 11, Last: 12}, true},
+		{true, raw.Answer{ID: -1, Revision: 12}, true}, // progress
+		{true, raw.Answer{ID: 0, Events: 1, First: 14, Last: 14}, false},
+		{false, raw.Answer{ID: 0, Events: 1, First: 14, Last: 14}, true},
+		{false, raw.Answer{ID: 0, Events: 1, First: 14, Last: 14}, false}, // again
+		{true, raw.Answer{ID: 1, Events: 2, First: 11, Last: 13, Gaps: 1}, false},
+		{true, raw.Answer{ID: 2, Events: 1, First: 11, Last: 11}, false}, // nobody's
+		{true, raw.Answer{ID: 1, Canceled: true}, false},
+		{true, raw.Answer{ID: 1, Created: true}, false}, // it is number 2
+	}
+	for i, step := range steps {
+		if err := take(step.complete, step.answer); (err == nil) != step.ok {
+			t.Errorf("step %d, %+v: got %v", i, step.answer, err)
+		}
+	}
+	if s.events != 3 || s.delay.Count() != 2 {
+		t.Errorf("counted %d events in %d responses, want 3 in 2", s.events, s.delay.Count())
+	}
+}
+
+func TestSkipIsToldFromFailure(t *testing.T) {
+	c := &comparison{options: &options{dir: t.TempDir()}, dir: filepath.Join(t.TempDir(), "gone"), progress: io.Discard}
+	var r report.Run
+	r.Scenario = "put"
+	c.outcome(c.run(t.Context(), cluster.Subject{}, &r), &r)
+	if r.Failure == "" || r.Skipped != "" {
+		t.Errorf("a run without a directory: got %+v, want a failure", r)
+	}
+	r = report.Run{}
+	c.outcome(fmt.Errorf("run: %w", skip{"there are no leases"}), &r)
+	if r.Failure != "" || r.Skipped != "there are no leases" {
+		t.Errorf("got %+v, want that it was skipped", r)
 	}
 }
 
@@ -141,7 +206,7 @@ func TestCostIsTheDifferenceBetweenTwoSamples(t *testing.T) {
 	fill(&r, load.Result{Ops: 7, Window: 4 * second, Latency: &hist.Histogram{}}, from, to)
 	want := report.Run{Seconds: 4, Ops: 7, LeaderCPUSeconds: 2, FollowersCPUSeconds: 1, ClientCPUSeconds: 1,
 		StealCPUs: 0.25, OtherCPUs: 0.25} // busy for 5 s, of which 4 s are ours
-	if r != want {
+	if !reflect.DeepEqual(r, want) {
 		t.Fatalf("got %+v\nwant %+v", r, want)
 	}
 }

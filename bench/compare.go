@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -50,24 +51,48 @@ func (c *comparison) compare(ctx context.Context) []report.Run {
 			fmt.Fprintln(c.progress, "interrupted")
 			return runs[:i]
 		}
-		if err != nil {
-			r.Failure = err.Error()
-		}
-		fmt.Fprintln(c.progress, outcome(r))
+		c.outcome(err, r)
 	}
 	return runs
 }
 
-func outcome(r *report.Run) string {
+// outcome notes how a run has ended, and tells of it.
+func (c *comparison) outcome(err error, r *report.Run) {
+	var skipped skip
+	if errors.As(err, &skipped) {
+		r.Skipped = skipped.reason
+	} else if err != nil {
+		r.Failure = err.Error()
+	}
+	fmt.Fprintln(c.progress, line(r))
+}
+
+func line(r *report.Run) string {
 	if r.Failure != "" {
 		return "FAILED: " + r.Failure
 	}
-	return fmt.Sprintf("%.0f ops/s, p99 %.1f ms, %d errors", float64(r.Ops)/r.Seconds, r.P99Micros/1e3, r.Errors)
+	if r.Skipped != "" {
+		return "skipped: " + r.Skipped
+	}
+	text := fmt.Sprintf("%.0f ops/s, p99 %.1f ms, %d errors", float64(r.Ops)/r.Seconds, r.P99Micros/1e3, r.Errors)
+	for _, f := range r.More {
+		text += fmt.Sprintf("; %s: %.4g", f.Name, f.Value)
+	}
+	return text
 }
+
+// skip says why a subject cannot be asked for what a scenario measures. It is no failure.
+type skip struct{ reason string }
+
+func (s skip) Error() string { return s.reason }
 
 // run carries out one run on servers of its own and leaves nothing of them behind.
 func (c *comparison) run(ctx context.Context, subject cluster.Subject, r *report.Run) error {
-	dir, err := os.MkdirTemp(c.dir, fmt.Sprintf("%s-%d-%s-", r.Scenario, r.Clients, r.Subject))
+	scenario, err := findScenario(r.Scenario)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(c.dir, fmt.Sprintf("%s-%d-%s-", scenario.name, r.Clients, r.Subject))
 	if err != nil {
 		return err
 	}
@@ -87,6 +112,7 @@ func (c *comparison) run(ctx context.Context, subject cluster.Subject, r *report
 
 	b := &bed{
 		options: c.options,
+		size:    scenario.size,
 		cluster: servers,
 		asker:   asker,
 		seed:    uint64(r.Round), // the same for all subjects
@@ -97,7 +123,7 @@ func (c *comparison) run(ctx context.Context, subject cluster.Subject, r *report
 	}
 	b.fill()
 	if err = b.store(ctx); err == nil {
-		err = findScenario(r.Scenario).run(ctx, b, r)
+		err = scenario.run(ctx, b, r)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause // a server's death says more than what its clients saw of it

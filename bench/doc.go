@@ -15,12 +15,15 @@
 //	compare.go   rounds x scenarios x clients x subjects, A B A B
 //	bed.go       one run: servers, stored keys, connections
 //	measure.go   the closed loop and what it cost
-//	scenario.go  what can be run; one file for each: put.go, lrange.go
+//	scenario.go  what can be run; one file for each, or for each kind:
+//	             put.go, lrange.go, nested.go, range.go, watchers.go, leases.go
+//	hostile.go   puts with and without a client that should not hurt: unread.go, history.go, burst.go
+//	watching.go  many watchers on a few streams          memory.go    what the servers hold at most
 //	profile.go   CPU profiles of leaders        machine.go   where this ran
 //
 //	internal/cluster  the servers as processes  internal/load  the closed loop
 //	internal/proc     CPU and memory in /proc   internal/hist  latencies
-//	internal/report   medians and tables
+//	internal/report   medians and tables        internal/raw   etcd's API, answers counted only
 //
 // Errors: a run that fails is reported with its reason, the others go on, and the exit status is 1.
 // Status 2 is a mistake in the flags.

@@ -21,47 +21,82 @@ const grace = 5 * time.Second
 // closedLoop puts the servers under the load of r.Clients clients that each repeat one operation,
 // fills in the figures of r, and returns how many operations were answered well in all.
 func (b *bed) closedLoop(ctx context.Context, r *report.Run, operation func(*clientv3.Client) load.Operation) (int64, error) {
-	connections, err := b.connect(r.Clients)
+	operations, hangUp, err := b.operations(r.Clients, operation)
 	if err != nil {
 		return 0, err
 	}
-	defer closeAll(connections)
-	operations := make([]load.Operation, r.Clients)
-	for i := range operations {
-		operations[i] = operation(connections[i%len(connections)])
-	}
-
-	var samples []usage
-	var sampleErrors error
-	var profiling sync.WaitGroup
-	defer profiling.Wait()
-	edge := func() {
-		sample, err := b.sample()
-		samples = append(samples, sample)
-		sampleErrors = errors.Join(sampleErrors, err)
-		if len(samples) == 1 && b.profile != "" {
-			profiling.Go(func() { b.takeProfile(ctx) })
-		}
-	}
-	result := load.Run(ctx, b.plan(), operations, edge)
-	if err := errors.Join(ctx.Err(), sampleErrors); err != nil {
+	defer hangUp()
+	result, err := b.measure(ctx, r, loop{operations: operations})
+	if err != nil {
 		return 0, err
-	}
-	fill(r, result, samples[0], samples[1])
-	if result.Ops == 0 {
-		return 0, fmt.Errorf("no operation succeeded within the window; %d errors, one of them: %w", result.Errors, result.FirstError)
 	}
 	return result.Total, b.inspect(ctx, r)
 }
 
-func (b *bed) plan() load.Plan {
-	return load.Plan{
+// operations returns an operation for each client, on connections that hangUp closes.
+func (b *bed) operations(clients int, operation func(*clientv3.Client) load.Operation) (all []load.Operation, hangUp func(), err error) {
+	connections, err := b.connect(clients)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range clients {
+		all = append(all, operation(connections[i%len(connections)]))
+	}
+	return all, func() { closeAll(connections) }, nil
+}
+
+// loop is a load, and who else is to know when its window begins and ends.
+type loop struct {
+	operations []load.Operation
+	pace       float64 // operations per second, all clients together; 0: as many as can be
+	edge       func()  // called at both ends of the window; nil: nobody
+}
+
+// measure puts the servers under a load and fills in the figures of r.
+func (b *bed) measure(ctx context.Context, r *report.Run, l loop) (load.Result, error) {
+	var samples []usage
+	var sampleErrors error
+	var profiling sync.WaitGroup
+	defer profiling.Wait()
+	sample := func() {
+		now, err := b.sample()
+		samples = append(samples, now)
+		sampleErrors = errors.Join(sampleErrors, err)
+	}
+	tell := func() {
+		if l.edge != nil {
+			l.edge()
+		}
+	}
+	edge := func() {
+		if len(samples) > 0 {
+			tell() // at once: taking a sample is no part of the window, and may take long on a busy machine
+			sample()
+			return
+		}
+		if b.profile != "" {
+			profiling.Go(func() { b.takeProfile(ctx) })
+		}
+		sample()
+		tell()
+	}
+	plan := load.Plan{
 		Warmup: b.options.warmup,
 		Window: b.options.window,
 		Grace:  grace,
 		MaxOps: b.options.maxOps,
 		Seed:   b.seed,
+		Pace:   l.pace,
 	}
+	result := load.Run(ctx, plan, l.operations, edge)
+	if err := errors.Join(ctx.Err(), sampleErrors); err != nil {
+		return result, err
+	}
+	fill(r, result, samples[0], samples[1])
+	if result.Ops == 0 {
+		return result, fmt.Errorf("no operation succeeded within the window; %d errors, one of them: %w", result.Errors, result.FirstError)
+	}
+	return result, nil
 }
 
 // usage is what everybody has used since they started.

@@ -22,6 +22,10 @@ const (
 	maxRounds  = 100
 	maxValue   = 1 << 20 // bytes
 	maxPhase   = 10 * time.Minute
+
+	maxWatchers = 100_000
+	maxLeases   = 100_000
+	maxHistory  = 10_000_000 // revisions
 )
 
 // options is what the flags say.
@@ -61,7 +65,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&quorateArgs, "quorate-args", "", "`flags` for every Quorate server, separated by spaces")
 	f.IntVar(&o.etcd, "etcd", 1, "how many etcd clusters to compare with; 2 and no Quorate is the control")
 	f.StringVar(&o.etcdBinary, "etcd-binary", "", "`program` of etcd (default: build the version named in go.mod)")
-	f.StringVar(&scenarios, "scenario", "put,lrange", "`list` of scenarios: "+scenarioNames())
+	f.StringVar(&scenarios, "scenario", "put,lrange", "`list` of scenarios; a number behind a name is its size, and may be another: "+scenarioNames())
 	f.StringVar(&clients, "clients", "1,64,256", "`list` of numbers of clients")
 	f.StringVar(&o.target, "target", "all", "where clients connect: `leader|all`")
 	f.IntVar(&o.rounds, "rounds", 3, "how often every case is run")
@@ -132,7 +136,8 @@ func (o *options) validate(rest []string) error {
 	check(o.etcd >= 0 && o.etcd <= 10, "-etcd: %d is not from 0 to 10", o.etcd)
 	check(o.etcd+len(o.quorate) > 0, "nothing to measure: give -quorate or -etcd")
 	for _, name := range o.scenarios {
-		check(findScenario(name) != nil, "-scenario: %q is none of %s", name, scenarioNames())
+		_, err := findScenario(name)
+		check(err == nil, "-scenario: %w", err)
 	}
 	check(o.target == "leader" || o.target == "all", "-target: %q is neither leader nor all", o.target)
 	check(o.rounds >= 1 && o.rounds <= maxRounds, "-rounds: %d is not from 1 to %d", o.rounds, maxRounds)

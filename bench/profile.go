@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/bench/internal/report"
@@ -17,7 +18,8 @@ const profileFlag = "--enable-pprof"
 
 // profileFile returns where the profile of a run belongs.
 func profileFile(dir string, r *report.Run) string {
-	return filepath.Join(dir, fmt.Sprintf("%s-%d-%s-%s-round%d.pprof", r.Scenario, r.Clients, r.Target, r.Subject, r.Round))
+	name := strings.ReplaceAll(r.Scenario, ":", "-")
+	return filepath.Join(dir, fmt.Sprintf("%s-%d-%s-%s-round%d.pprof", name, r.Clients, r.Target, r.Subject, r.Round))
 }
 
 // takeProfile saves a CPU profile of the leader that fits into the window. A subject that offers

@@ -11,14 +11,18 @@ import (
 	"github.com/quorate/quorate/bench/internal/report"
 )
 
-// runPut overwrites random keys with random values. A subject that answers without having stored
-// anything would be fast, so the revision, which every put raises by one, is compared afterwards.
-func runPut(ctx context.Context, b *bed, r *report.Run) error {
+// runPut overwrites random keys with random values.
+func runPut(ctx context.Context, b *bed, r *report.Run) error { return b.counted(ctx, r, b.put) }
+
+// counted puts the servers under a closed loop of an operation that writes. A subject that answers
+// without having stored anything would be fast, so the revision, which each raises by one, is compared
+// afterwards.
+func (b *bed) counted(ctx context.Context, r *report.Run, operation func(*clientv3.Client) load.Operation) error {
 	before, err := b.revision(ctx)
 	if err != nil {
 		return err
 	}
-	puts, err := b.closedLoop(ctx, r, b.put)
+	writes, err := b.closedLoop(ctx, r, operation)
 	if err != nil {
 		return err
 	}
@@ -26,8 +30,8 @@ func runPut(ctx context.Context, b *bed, r *report.Run) error {
 	if err != nil {
 		return err
 	}
-	if after-before < puts {
-		return fmt.Errorf("%d puts were acknowledged, but the revision rose by %d only", puts, after-before)
+	if after-before < writes {
+		return fmt.Errorf("%d writes were acknowledged, but the revision rose by %d only", writes, after-before)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package etcdapi
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -59,25 +60,34 @@ func (l *hub) ask(stream *watchStream, what any) bool {
 	}
 }
 
-// run is the hub's loop. One read for those who lag, one thing for the others: neither waits for more
-// than one of the other.
+// restPerRead is how long the hub reads nothing for those who lag after a read, in times of what the read
+// took. So they take up a quarter of a CPU at most, and whoever reads a long history does not slow down
+// those who put. A read takes milliseconds; on a machine with so much else to do that it takes longer,
+// mostRest keeps those who lag from waiting for that several times over.
+const (
+	restPerRead = 3
+	mostRest    = 25 * time.Millisecond
+)
+
+// run is the hub's loop: one read for those who lag, then what there is for the others for as long as the
+// read took several times over.
 func (l *hub) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		if read, some := l.watch.NextRead(); some {
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	for resting := true; ctx.Err() == nil; {
+		if read, some := l.nextRead(resting); some {
+			began := time.Now()
 			l.read(read)
-			select {
-			case q := <-l.asked:
-				l.answer(q)
-			case <-l.feed.news:
-				l.fetch()
-			default:
-			}
+			rest.Reset(min(restPerRead*time.Since(began), mostRest))
+			resting = true
 		} else {
 			select {
 			case q := <-l.asked:
 				l.answer(q)
 			case <-l.feed.news:
 				l.fetch()
+			case <-rest.C:
+				resting = false
 			case <-ctx.Done():
 			}
 		}
@@ -87,6 +97,14 @@ func (l *hub) run(ctx context.Context) {
 		now := l.watch.Stats()
 		l.counts.Store(&now)
 	}
+}
+
+// nextRead returns what is to be read, if it is time for that.
+func (l *hub) nextRead(resting bool) (watch.Read, bool) {
+	if resting {
+		return watch.Read{}, false
+	}
+	return l.watch.NextRead()
 }
 
 // answer answers a question.

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -134,6 +135,46 @@ func TestReadsAndResponsesAreBounded(t *testing.T) {
 }
 
 // TestChangesThatAreNotToldAreRead: as after too many at once, or a snapshot.
+// slowStore takes its time to read.
+type slowStore struct {
+	*kv.Store
+	takes time.Duration
+	began *[]time.Time
+}
+
+func (s slowStore) Changes(q kv.ChangesQuery) (kv.Changes, int64, kv.Code, error) {
+	*s.began = append(*s.began, time.Now())
+	<-time.After(s.takes) // of the bubble's time
+	return s.Store.Changes(q)
+}
+
+// TestWhoReadsALongHistoryLeavesTimeForOthers: three times what a read takes is free of reads, but 25 ms
+// at most.
+func TestWhoReadsALongHistoryLeavesTimeForOthers(t *testing.T) {
+	for takes, want := range map[time.Duration]time.Duration{
+		4 * time.Millisecond:   16 * time.Millisecond,
+		100 * time.Millisecond: 125 * time.Millisecond,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var began []time.Time
+			w := newWorld(t, func(o *Options, _ *fakeGroup) { o.Store = slowStore{o.Store.(*kv.Store), takes, &began} })
+			w.fill(t, "old", 5000, nil)
+			old := w.watch(t)
+			old.create(&pb.WatchCreateRequest{Key: []byte("old"), RangeEnd: []byte("ole"), StartRevision: 1})
+			old.want("created", created(0, 5001))
+			old.follow(2, 5001)
+			if len(began) < 5 {
+				t.Fatalf("%d reads, want at least 5: a window has 1000 revisions", len(began))
+			}
+			for i := range began[1:] {
+				if apart := began[i+1].Sub(began[i]); apart != want {
+					t.Errorf("reads of %v: number %d began %v after the one before, want %v", takes, i+1, apart, want)
+				}
+			}
+		})
+	}
+}
+
 func TestChangesThatAreNotToldAreRead(t *testing.T) {
 	w := newWorld(t, nil)
 	s := w.watch(t)

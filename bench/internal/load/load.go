@@ -17,13 +17,17 @@ const pauseAfterError = 10 * time.Millisecond
 // chance, so that every subject is asked the same.
 type Operation func(ctx context.Context, chance *rand.Rand) error
 
-// Plan bounds a load in time and in number. Every field must be above zero but Seed and Warmup.
+// Plan bounds a load in time and in number. Every field must be above zero but
+// Seed, Warmup and Pace.
 type Plan struct {
 	Warmup time.Duration
 	Window time.Duration
 	Grace  time.Duration // for the operations under way when the window ends; then they are cancelled
 	MaxOps int64         // all operations begun, in all phases; the load ends early when they are spent
 	Seed   uint64
+	// Pace is how many operations begin in a second, all clients together and evenly; 0: as many as can.
+	// A client that is still busy when its turn comes begins late, so that a pace is a bound only.
+	Pace float64
 }
 
 // Result is what the clients saw.
@@ -46,10 +50,14 @@ const (
 // run is what the clients of one load share.
 type run struct {
 	interrupted context.Context // the caller's: its end is no error of the subject
+	began       time.Time
+	pace        float64
+	turns       atomic.Int64 // that were given out, with a pace
 	phase       atomic.Int32
 	left        atomic.Int64 // operations that may still begin
 	spent       chan struct{}
 	closeSpent  sync.Once
+	ended       chan struct{} // closed when the window has
 }
 
 // client is one closed loop and what it alone has counted.
@@ -65,7 +73,8 @@ type client struct {
 // Run lets every operation be repeated by a client of its own and calls edge at both ends of the
 // window, from the calling goroutine. It ends when the plan does or when ctx does.
 func Run(ctx context.Context, plan Plan, operations []Operation, edge func()) Result {
-	r := &run{interrupted: ctx, spent: make(chan struct{})}
+	r := &run{interrupted: ctx, began: time.Now(), pace: plan.Pace, spent: make(chan struct{}),
+		ended: make(chan struct{})}
 	r.left.Store(plan.MaxOps)
 	bounded, cancel := context.WithTimeout(ctx, plan.Warmup+plan.Window+plan.Grace)
 	defer cancel()
@@ -84,6 +93,7 @@ func Run(ctx context.Context, plan Plan, operations []Operation, edge func()) Re
 	start := time.Now()
 	r.wait(plan.Window)
 	r.phase.Store(over)
+	close(r.ended)
 	window := time.Since(start)
 	edge()
 
@@ -102,6 +112,25 @@ func (r *run) wait(d time.Duration) {
 	}
 }
 
+// awaitTurn waits until it is time for one more operation. It reports false when ctx has ended, or the
+// window has.
+func (r *run) awaitTurn(ctx context.Context) bool {
+	if r.pace == 0 {
+		return ctx.Err() == nil
+	}
+	at := r.began.Add(time.Duration(float64(r.turns.Add(1)) / r.pace * float64(time.Second)))
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-r.ended:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // begin tells whether one more operation may begin.
 func (r *run) begin() bool {
 	if r.phase.Load() == over {
@@ -115,7 +144,7 @@ func (r *run) begin() bool {
 }
 
 func (c *client) loop(ctx context.Context, r *run) {
-	for ctx.Err() == nil && r.begin() {
+	for r.awaitTurn(ctx) && r.begin() {
 		start := time.Now()
 		err := c.operate(ctx, c.chance)
 		took := time.Since(start)

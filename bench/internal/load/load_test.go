@@ -141,3 +141,35 @@ func TestTheSameSeedAsksTheSame(t *testing.T) {
 		t.Errorf("seeds 1 and 2 both asked %v", first)
 	}
 }
+
+func TestPaceIsEvenAndOfAllClientsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		paced := plan
+		paced.Pace = 2
+		start := time.Now()
+		var began [2][]time.Duration
+		var operations []Operation
+		for i := range began {
+			operations = append(operations, func(ctx context.Context, chance *rand.Rand) error {
+				began[i] = append(began[i], time.Since(start))
+				return taking(10*time.Millisecond)(ctx, chance)
+			})
+		}
+		got := Run(t.Context(), paced, operations, noEdge)
+		all := slices.Concat(began[0], began[1])
+		slices.Sort(all)
+		for i, at := range all {
+			if want := time.Duration(i+1) * time.Second / 2; at != want {
+				t.Errorf("operation %d began at %v, want %v", i, at, want)
+			}
+		}
+		// Answers come at 0.51 s, 1.01 s, ...: 8 of them within 1 s - 5 s. The window's end is one
+		// operation's beginning; whether that still begins is open.
+		if got.Ops != 8 {
+			t.Errorf("got %d ops, want 8", got.Ops)
+		}
+		if took := time.Since(start); took > 5100*time.Millisecond {
+			t.Errorf("took %v: clients waited for turns behind the window's end", took)
+		}
+	})
+}

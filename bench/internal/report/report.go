@@ -40,6 +40,7 @@ type Report struct {
 	Load     []string  `json:"load"` // what every run did, in sentences
 	Rows     []Row     `json:"rows"`
 	Ratios   []Ratio   `json:"ratios"`
+	More     []More    `json:"more,omitempty"`
 	Notes    []string  `json:"notes"`
 	Runs     []Run     `json:"runs"`
 }
@@ -50,6 +51,7 @@ func (r *Report) Conclude() {
 	r.Rows = Rows(r.Runs)
 	if n := len(r.Subjects); n > 0 {
 		r.Ratios = Ratios(r.Runs, r.Subjects[n-1].Name)
+		r.More = Besides(r.Runs, r.Subjects[n-1].Name)
 	}
 	r.Notes = notes(r.Runs)
 }
@@ -89,6 +91,10 @@ func (r *Report) writeProse(w io.Writer, writeTable func(*table, io.Writer), bul
 	if len(r.Ratios) > 0 {
 		fmt.Fprintln(out)
 		writeTable(ratioTable(r.Ratios), out)
+	}
+	if len(r.More) > 0 {
+		fmt.Fprintln(out)
+		writeTable(moreTable(r.More, r.Subjects), out)
 	}
 	if len(r.Notes) > 0 {
 		fmt.Fprintln(out)
@@ -131,6 +137,29 @@ func ratioTable(ratios []Ratio) *table {
 	return t
 }
 
+// moreTable has a column for each subject and one for each but the base's quotient.
+func moreTable(more []More, subjects []Subject) *table {
+	t := &table{left: 4, head: []string{"scenario", "clients", "target", "besides"}}
+	for i, s := range subjects {
+		t.head = append(t.head, s.Name)
+		if i < len(subjects)-1 {
+			t.head = append(t.head, s.Name+" / "+subjects[len(subjects)-1].Name)
+		}
+	}
+	for _, m := range more {
+		cells := []string{m.Scenario, fmt.Sprint(m.Clients), m.Target, m.Name}
+		for i, s := range subjects {
+			b := m.of(s.Name)
+			cells = append(cells, b.text())
+			if i < len(subjects)-1 {
+				cells = append(cells, b.ratioText())
+			}
+		}
+		t.add(cells...)
+	}
+	return t
+}
+
 // notes says what a reader of the tables must know before believing them.
 func notes(runs []Run) []string {
 	var notes []string
@@ -153,7 +182,9 @@ func notes(runs []Run) []string {
 	}
 	for _, run := range runs {
 		where := fmt.Sprintf("%s, %d clients, %s, round %d", run.Scenario, run.Clients, run.Subject, run.Round)
-		if run.Failure != "" {
+		if run.Skipped != "" {
+			notes = append(notes, "SKIPPED "+where+": "+run.Skipped)
+		} else if run.Failure != "" {
 			notes = append(notes, "FAILED "+where+": "+strings.ReplaceAll(run.Failure, "\n", "\n    "))
 		} else if run.Errors > 0 {
 			notes = append(notes, fmt.Sprintf("%s: %d errors, one of them: %s", where, run.Errors, run.ErrorExample))

@@ -28,6 +28,14 @@ func sample() *Report {
 	disturbed.Errors, disturbed.ErrorExample = 3, "etcdserver: request timed out"
 	failed := made("quorate", 2, 0)
 	failed.Failure = "server n1 ended by itself: exit status 2; the end of its log:\npanic"
+	calm, busy, without := made("quorate", 1, 8000), made("etcd", 1, 4400), made("quorate", 1, 0)
+	for _, r := range []*Run{&calm, &busy, &without} {
+		r.Scenario = "watchers:100"
+	}
+	calm.Add("puts/s", 1500)
+	busy.Add("puts/s", 1000)
+	calm.Add("memory, KiB", 2.345)
+	without.Scenario, without.Skipped = "leases", "there are no leases"
 	r := &Report{
 		Began:    "2026-01-02T03:04:05Z",
 		Commit:   "abc",
@@ -35,7 +43,7 @@ func sample() *Report {
 		Machine:  Machine{CPU: "Example", CPUs: 2, MemoryBytes: 8 << 30, Kernel: "6.1", FileSystem: "ext4", Go: "go1.26"},
 		Subjects: []Subject{{"quorate", "v0", "quorate serve"}, {"etcd", "v3", "etcd"}},
 		Load:     []string{"A load."},
-		Runs:     []Run{made("quorate", 1, 8000), made("etcd", 1, 4400), failed, disturbed},
+		Runs:     []Run{made("quorate", 1, 8000), made("etcd", 1, 4400), failed, disturbed, calm, busy, without},
 	}
 	r.Conclude()
 	return r
@@ -128,6 +136,44 @@ func TestOnlyRoundsInWhichBothHaveFiguresAreCompared(t *testing.T) {
 	}
 }
 
+func TestFiguresOfSomeScenariosAreComparedRoundByRound(t *testing.T) {
+	var runs []Run
+	for i, puts := range []float64{4000, 2000, 3000, 1000, 9000, 6000} {
+		run := made([]string{"quorate", "etcd"}[i%2], 1+i/2, 100)
+		run.Add("puts/s", puts)
+		runs = append(runs, run)
+	}
+	runs[0].Add("only there", 5)
+	failed := made("quorate", 4, 100)
+	failed.Failure = "no leader"
+	failed.Add("of a failed run", 1)
+	got := Besides(append(runs, failed), "etcd")
+	if len(got) != 2 || got[0].Name != "puts/s" || got[1].Name != "only there" {
+		t.Fatalf("got %+v, want puts/s and what is only there", got)
+	}
+	quorate := got[0].of("quorate")
+	if want := (Interval{Median: 4000, Low: 3000, High: 9000}); quorate.Value != want {
+		t.Errorf("value: got %+v, want %+v", quorate.Value, want)
+	}
+	if want := (Interval{Median: 2, Low: 1.5, High: 3}); quorate.Ratio != want || quorate.Rounds != 3 {
+		t.Errorf("ratio: got %+v of %d rounds, want %+v of 3", quorate.Ratio, quorate.Rounds, want)
+	}
+	if etcd := got[0].of("etcd"); etcd.Rounds != 0 || etcd.Value.Median != 2000 {
+		t.Errorf("base: got %+v, want 2000 and no quotient", etcd)
+	}
+	if etcd := got[1].of("etcd"); etcd.text() != "-" {
+		t.Errorf("a figure that the base has not got is written %q, want -", etcd.text())
+	}
+}
+
+func TestSkippedRunIsNoFailure(t *testing.T) {
+	skipped := made("quorate", 1, 0)
+	skipped.Skipped = "there are no leases"
+	if r := Rows([]Run{skipped})[0]; r.Runs != 0 || r.Failed != 0 {
+		t.Errorf("got %d runs with figures and %d failed, want none of either", r.Runs, r.Failed)
+	}
+}
+
 func TestMedianOfAnEvenNumberIsTheMeanOfTheMiddleTwo(t *testing.T) {
 	if got := middle([]float64{9, 1, 4, 2}); got != 3 {
 		t.Fatalf("got %v, want 3", got)
@@ -146,6 +192,9 @@ func TestFiguresAreWrittenForPeople(t *testing.T) {
 		{thousands(1234567), "1,234,567"},
 		{thousands(-123456), "-123,456"},
 		{percent(0.256), "26%"},
+		{short(0.123), "0.12"},
+		{short(12.34), "12.3"},
+		{short(1234.5), "1,234"},
 	}
 	for _, test := range tests {
 		if test.got != test.want {

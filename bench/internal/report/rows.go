@@ -66,6 +66,7 @@ func row(c Case, runs []Run) Row {
 		switch {
 		case run.Case != c:
 			continue
+		case run.Skipped != "":
 		case run.usable():
 			good = append(good, run)
 		default:
@@ -128,7 +129,7 @@ func ratio(c Case, base string, runs []Run) Ratio {
 		for i, divisor := range collect(below, figure) {
 			quotients[i] = quotient(quotients[i], divisor)
 		}
-		return Interval{Median: middle(quotients), Low: slices.Min(quotients), High: slices.Max(quotients)}
+		return intervalOf(quotients)
 	}
 	r.OpsPerSecond = over((*Run).rate)
 	r.P50 = over(func(r *Run) float64 { return r.P50Micros })

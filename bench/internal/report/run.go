@@ -21,9 +21,22 @@ type Run struct {
 	AnonBytes int64 `json:"rss_anon_bytes"` // all servers, after the load
 	FileBytes int64 `json:"rss_file_bytes"`
 
+	// More are what this scenario measures besides, always in the same order.
+	More []Figure `json:"more,omitempty"`
+
 	LeaderMoved bool   `json:"leader_moved,omitempty"` // then leader and followers are mixed up
 	Failure     string `json:"failure,omitempty"`      // why there are no figures; empty if there are
+	Skipped     string `json:"skipped,omitempty"`      // why the subject was not asked; empty if it was
 }
+
+// Figure is one measure of a run that only some scenarios have.
+type Figure struct {
+	Name  string  `json:"name"` // with its unit
+	Value float64 `json:"value"`
+}
+
+// Add adds a figure.
+func (r *Run) Add(name string, value float64) { r.More = append(r.More, Figure{name, value}) }
 
 // Case is what the rounds of a comparison repeat.
 type Case struct {
@@ -43,4 +56,4 @@ func (r *Run) per100k(cpuSeconds float64) float64 { return cpuSeconds / float64(
 func (r *Run) serversPer100k() float64 { return r.per100k(r.LeaderCPUSeconds + r.FollowersCPUSeconds) }
 
 // usable tells whether the run has figures. Without operations there is nothing to divide by.
-func (r *Run) usable() bool { return r.Failure == "" && r.Ops > 0 && r.Seconds > 0 }
+func (r *Run) usable() bool { return r.Failure == "" && r.Skipped == "" && r.Ops > 0 && r.Seconds > 0 }

@@ -78,6 +78,42 @@ func thousands(v float64) string {
 	return digits
 }
 
+// short writes a number with three digits, or all those before the point.
+func short(v float64) string {
+	switch {
+	case v >= 100 || v <= -100:
+		return thousands(v)
+	case v >= 10 || v <= -10:
+		return one(v)
+	default:
+		return two(v)
+	}
+}
+
+// of returns what a subject has of a figure; without a name if it has none.
+func (m *More) of(subject string) Beside {
+	for _, b := range m.Subjects {
+		if b.Subject == subject {
+			return b
+		}
+	}
+	return Beside{}
+}
+
+func (b *Beside) text() string {
+	if b.Subject == "" {
+		return "-"
+	}
+	return short(b.Value.Median)
+}
+
+func (b *Beside) ratioText() string {
+	if b.Rounds == 0 {
+		return "-"
+	}
+	return b.Ratio.text()
+}
+
 // text writes the median and the range around it: 1.02 (0.95-1.10).
 func (i Interval) text() string { return fmt.Sprintf("%.2f (%.2f-%.2f)", i.Median, i.Low, i.High) }
 
