@@ -224,8 +224,10 @@ func TestAStreamThatIsNeverReadCostsLittle(t *testing.T) {
 		}
 		return grown
 	}
-	grown(0) // by then, what earlier tests have left is gone
 	alone := grown(0)
+	for tries := 0; alone < 0 && tries < 5; tries++ { // what earlier tests have left went meanwhile
+		alone = grown(0)
+	}
 	each := (grown(streams) - alone) / streams
 	t.Logf("%d bytes for each stream that is not read, of %d that have happened; %d without one", each, length*1000, alone)
 	if each > 3<<19 {

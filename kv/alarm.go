@@ -82,12 +82,7 @@ const (
 )
 
 func (r *alarmRequest) decode(b []byte) Code {
-	for len(b) > 0 {
-		f, rest, code := nextField(b)
-		if code != CodeOK {
-			return code
-		}
-		b = rest
+	code := eachField(b, func(f *field) bool {
 		switch {
 		case f.is(1, varint):
 			r.action = alarmAction(f.int)
@@ -96,8 +91,12 @@ func (r *alarmRequest) decode(b []byte) Code {
 		case f.is(3, varint):
 			r.Type = AlarmType(f.int)
 		default:
-			return CodeUnknownField
+			return false
 		}
+		return true
+	})
+	if code != CodeOK {
+		return code
 	}
 	if r.action < alarmGet || r.action > alarmDeactivate || r.Type < AlarmNone || r.Type > AlarmCorrupt {
 		return CodeMalformed

@@ -55,43 +55,31 @@ func ParseGrantRequest(request []byte) (id, ttl int64, code Code) {
 }
 
 func (r *leaseGrantRequest) decode(b []byte) Code {
-	for len(b) > 0 {
-		f, rest, code := nextField(b)
-		if code != CodeOK {
-			return code
-		}
-		b = rest
+	code := eachField(b, func(f *field) bool {
 		switch {
 		case f.is(1, varint):
 			r.ttl = int64(f.int)
 		case f.is(2, varint):
 			r.id = int64(f.int)
 		default:
-			return CodeUnknownField
+			return false
 		}
-	}
-	if r.ttl > MaxLeaseTTL {
+		return true
+	})
+	if code == CodeOK && r.ttl > MaxLeaseTTL {
 		return CodeLeaseTTLTooLarge
 	}
-	return CodeOK
+	return code
 }
 
 // leaseRevokeRequest is etcd's LeaseRevokeRequest.
 type leaseRevokeRequest struct{ id int64 }
 
 func (r *leaseRevokeRequest) decode(b []byte) Code {
-	for len(b) > 0 {
-		f, rest, code := nextField(b)
-		if code != CodeOK {
-			return code
-		}
-		b = rest
-		if !f.is(1, varint) {
-			return CodeUnknownField
-		}
+	return eachField(b, func(f *field) bool {
 		r.id = int64(f.int)
-	}
-	return CodeOK
+		return f.is(1, varint)
+	})
 }
 
 // leaseList is the request of KindLeaseRenew and KindLeaseExpire: repeated int64 in field 1. It is
@@ -107,32 +95,23 @@ func LeaseList(ids []int64) []byte {
 	return b
 }
 
-// each visits the ids of a list until visit returns another code than CodeOK.
-func (l leaseList) each(visit func(id int64) Code) Code {
-	for b := []byte(l); len(b) > 0; {
-		f, rest, code := nextField(b)
-		if code != CodeOK {
-			return code
+// ids decodes a list, which has a bound.
+func (l leaseList) ids() (ids []int64, code Code) {
+	code = eachField(l, func(f *field) bool {
+		if len(ids) <= MaxLeasesPerCommand {
+			ids = append(ids, int64(f.int))
 		}
-		b = rest
-		if !f.is(1, varint) {
-			return CodeUnknownField
-		}
-		if code := visit(int64(f.int)); code != CodeOK {
-			return code
-		}
+		return f.is(1, varint)
+	})
+	if code == CodeOK && len(ids) > MaxLeasesPerCommand {
+		return nil, CodeRequestTooLarge
 	}
-	return CodeOK
+	return ids, code
 }
 
 func (l leaseList) check() Code {
-	count := 0
-	return l.each(func(int64) Code {
-		if count++; count > MaxLeasesPerCommand {
-			return CodeRequestTooLarge
-		}
-		return CodeOK
-	})
+	_, code := l.ids()
+	return code
 }
 
 // Fields of LeaseGrantResponse.
@@ -161,18 +140,18 @@ func (w *writer) executeGrant(b, request []byte) ([]byte, Code) {
 // executeRenew gives leases their whole time again. The body is a uvarint for each: its time to live, 0
 // if there is no such lease.
 func (w *writer) executeRenew(b []byte, list leaseList) ([]byte, Code) {
-	if code := list.check(); code != CodeOK {
+	ids, code := list.ids()
+	if code != CodeOK {
 		return b, code
 	}
-	list.each(func(id int64) Code {
+	for _, id := range ids {
 		l, found := w.store.leases.get(id)
 		if found {
 			l.deadline = after(w.now.time, l.ttl)
 			w.setLease(l)
 		}
 		b = binary.AppendUvarint(b, uint64(l.ttl))
-		return CodeOK
-	})
+	}
 	return b, CodeOK
 }
 
@@ -209,24 +188,23 @@ func (w *writer) executeRevoke(request []byte) (Code, error) {
 // its own. The others live: they were renewed after somebody found that they were due. The body is a
 // uvarint: how many have ended.
 func (w *writer) executeExpire(b []byte, list leaseList) ([]byte, Code, error) {
-	if code := list.check(); code != CodeOK {
+	ids, code := list.ids()
+	if code != CodeOK {
 		return b, code, nil
 	}
 	ended := uint64(0)
-	var err error
-	list.each(func(id int64) Code {
+	for _, id := range ids {
 		l, found := w.store.leases.get(id)
 		if !found || l.deadline > w.now.time {
-			return CodeOK
+			continue
 		}
-		if err = w.endLease(id); err != nil {
-			return codeStop
+		if err := w.endLease(id); err != nil {
+			return b, CodeOK, err
 		}
 		w.countRevision()
 		ended++
-		return CodeOK
-	})
-	return binary.AppendUvarint(b, ended), CodeOK, err
+	}
+	return binary.AppendUvarint(b, ended), CodeOK, nil
 }
 
 // ParseExpired decodes the answer's body to a command that ends leases: how many have ended.

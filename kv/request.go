@@ -49,6 +49,22 @@ const (
 	octets = protowire.BytesType
 )
 
+// eachField lets take have every field of a message, until there is one that it does not know. The
+// requests that are asked for most go through their fields themselves.
+func eachField(b []byte, take func(f *field) (known bool)) Code {
+	for len(b) > 0 {
+		f, rest, code := nextField(b)
+		if code != CodeOK {
+			return code
+		}
+		b = rest
+		if !take(&f) {
+			return CodeUnknownField
+		}
+	}
+	return CodeOK
+}
+
 // keyRange is an interval of users' keys as requests give it.
 type keyRange struct{ key, end []byte }
 
@@ -201,20 +217,15 @@ type compactRequest struct {
 func CompactionRequest(revision int64) []byte { return appendInt(nil, 1, revision) }
 
 func (c *compactRequest) decode(b []byte) Code {
-	for len(b) > 0 {
-		f, rest, code := nextField(b)
-		if code != CodeOK {
-			return code
-		}
-		b = rest
+	return eachField(b, func(f *field) bool {
 		switch {
 		case f.is(1, varint):
 			c.revision = int64(f.int)
 		case f.is(2, varint):
 			c.physical = f.int != 0
 		default:
-			return CodeUnknownField
+			return false
 		}
-	}
-	return CodeOK
+		return true
+	})
 }
