@@ -82,7 +82,7 @@ const (
 )
 
 func (r *alarmRequest) decode(b []byte) Code {
-	code := eachField(b, func(f *field) bool {
+	code := eachField(b, func(f field) bool {
 		switch {
 		case f.is(1, varint):
 			r.action = alarmAction(f.int)

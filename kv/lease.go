@@ -55,7 +55,7 @@ func ParseGrantRequest(request []byte) (id, ttl int64, code Code) {
 }
 
 func (r *leaseGrantRequest) decode(b []byte) Code {
-	code := eachField(b, func(f *field) bool {
+	code := eachField(b, func(f field) bool {
 		switch {
 		case f.is(1, varint):
 			r.ttl = int64(f.int)
@@ -76,7 +76,7 @@ func (r *leaseGrantRequest) decode(b []byte) Code {
 type leaseRevokeRequest struct{ id int64 }
 
 func (r *leaseRevokeRequest) decode(b []byte) Code {
-	return eachField(b, func(f *field) bool {
+	return eachField(b, func(f field) bool {
 		r.id = int64(f.int)
 		return f.is(1, varint)
 	})
@@ -97,7 +97,7 @@ func LeaseList(ids []int64) []byte {
 
 // ids decodes a list, which has a bound.
 func (l leaseList) ids() (ids []int64, code Code) {
-	code = eachField(l, func(f *field) bool {
+	code = eachField(l, func(f field) bool {
 		if len(ids) <= MaxLeasesPerCommand {
 			ids = append(ids, int64(f.int))
 		}

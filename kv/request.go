@@ -51,14 +51,14 @@ const (
 
 // eachField lets take have every field of a message, until there is one that it does not know. The
 // requests that are asked for most go through their fields themselves.
-func eachField(b []byte, take func(f *field) (known bool)) Code {
+func eachField(b []byte, take func(f field) (known bool)) Code {
 	for len(b) > 0 {
 		f, rest, code := nextField(b)
 		if code != CodeOK {
 			return code
 		}
 		b = rest
-		if !take(&f) {
+		if !take(f) {
 			return CodeUnknownField
 		}
 	}
@@ -217,7 +217,7 @@ type compactRequest struct {
 func CompactionRequest(revision int64) []byte { return appendInt(nil, 1, revision) }
 
 func (c *compactRequest) decode(b []byte) Code {
-	return eachField(b, func(f *field) bool {
+	return eachField(b, func(f field) bool {
 		switch {
 		case f.is(1, varint):
 			c.revision = int64(f.int)
