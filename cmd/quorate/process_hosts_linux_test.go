@@ -34,7 +34,7 @@ func TestProcessHostsThatAreCutOffLoseNothing(t *testing.T) {
 		cutOff(t, &relayWires{n}, servers)
 		return
 	}
-	inNamespace(t)
+	inNetwork(t)
 }
 
 // wires are what servers are tied together by.
@@ -114,8 +114,8 @@ func canMakeHosts() error {
 	return nil
 }
 
-// inNamespace runs the test again, in a network namespace that is gone with the process.
-func inNamespace(t *testing.T) {
+// inNetwork runs the test again, in a network namespace that is gone with the process.
+func inNetwork(t *testing.T) {
 	words := []string{"--net", "--", os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-process.overlay=" + *processOverlay}
 	if !askedForByName() {
 		words[3] = "-test.run=" + strings.Replace(t.Name(), "TestProcess", "^Test[P]rocess", 1) + "$"
