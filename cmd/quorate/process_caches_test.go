@@ -177,4 +177,3 @@ func expectHistoric(t *testing.T, answers []*clientv3.GetResponse, events []*cli
 		}
 	}
 }
-

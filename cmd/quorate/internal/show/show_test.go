@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -107,6 +108,14 @@ var answers = []struct {
 	{"hashes", func(p *Printer) error {
 		return p.Hashes([]Hash{{Address: "127.0.0.1:2379", Answer: hash(7, 5, -1)}, {Address: "127.0.0.1:22379", Err: errRefused}})
 	}},
+	{"perf", func(p *Printer) error {
+		return p.Perf(&Perf{Load: "s", Limit: 150, Clients: 50, Took: 60e9, Writes: 8994, Slowest: 43210 * 1e3, Stddev: 3210 * 1e3})
+	}},
+	{"perf-fails", func(p *Printer) error {
+		return p.Perf(&Perf{Load: "s", Limit: 150, Clients: 50, Took: 60e9, Writes: 7380, Slowest: 1165067 * 1e3, Stddev: 227173 * 1e3,
+			Errors: map[string]int{"etcdserver: request timed out": 2, "etcdserver: leader changed": 1}})
+	}},
+	{"perf-none", func(p *Printer) error { return p.Perf(&Perf{Load: "s", Limit: 150, Clients: 50}) }},
 }
 
 func TestAnswersLookAsInTheGoldenFiles(t *testing.T) {
@@ -250,6 +259,24 @@ func TestHashesThatDifferAreToldFromThoseThatCannotBeCompared(t *testing.T) {
 	} {
 		if verdict, well := JudgeHashes(test.hashes); !strings.Contains(verdict, test.verdict) || well != test.well {
 			t.Errorf("%s: %q, %v; want %q, %v", test.what, verdict, well, test.verdict, test.well)
+		}
+	}
+}
+
+func TestPerfPassesOnlyIfAllIsWell(t *testing.T) {
+	well := Perf{Limit: 100, Took: 10 * time.Second, Writes: 901, Slowest: slowestWanted, Stddev: stddevWanted}
+	if !well.Passed() {
+		t.Errorf("%+v does not pass", well)
+	}
+	for what, spoil := range map[string]func(*Perf){
+		"throughput": func(r *Perf) { r.Writes = 900 },
+		"slowest":    func(r *Perf) { r.Slowest++ },
+		"stddev":     func(r *Perf) { r.Stddev++ },
+		"errors":     func(r *Perf) { r.Errors = map[string]int{"x": 1} },
+	} {
+		r := well
+		if spoil(&r); r.Passed() {
+			t.Errorf("%s: %+v passes", what, r)
 		}
 	}
 }
