@@ -111,7 +111,7 @@ func TestPerfCheckRefusesAPrefixWithKeys(t *testing.T) {
 	if _, err := clientOf(t, endpoint).Put(context.Background(), "perf/mine", "stays"); err != nil {
 		t.Fatal(err)
 	}
-	_, done := beginCheck(time.Hour, "perf", "--prefix", "perf/", "--endpoints", endpoint)
+	_, done := beginCheck(50*time.Millisecond, "perf", "--prefix", "perf/", "--endpoints", endpoint)
 	if err := <-done; statusOf(err) != exitFailed || !strings.Contains(err.Error(), "has keys") {
 		t.Errorf("it ends with %v", err)
 	}

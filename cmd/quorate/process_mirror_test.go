@@ -17,9 +17,14 @@ import (
 	"go.etcd.io/etcd/client/v3/mirror"
 )
 
-// TestProcessMirrorFollowsItsSource: a prefix is copied as etcdctl make-mirror does it, in the order of the
-// source, while it changes. In the end the copy holds what the source holds, and what was copied was at
-// every revision what the source held then.
+const mirrorWriters = 3
+
+// twin is one of the two keys that a writer always puts together.
+func twin(half string, who int) string { return "source/" + half + strconv.Itoa(who) }
+
+// TestProcessMirrorFollowsItsSource: a prefix is copied as etcdctl make-mirror does it while it changes.
+// Changes come in order, and those of one transaction together; in the end the copy holds what the source
+// holds, and the copier knows of each key what the source says of it.
 func TestProcessMirrorFollowsItsSource(t *testing.T) {
 	r := startRecipe(t)
 	client := r.client(t)
@@ -33,7 +38,7 @@ func TestProcessMirrorFollowsItsSource(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for who := range 3 {
+	for who := range mirrorWriters {
 		writer := r.client(t)
 		number := 0
 		r.work(func() bool {
@@ -46,8 +51,8 @@ func TestProcessMirrorFollowsItsSource(t *testing.T) {
 			case 1:
 				_, err = writer.Put(t.Context(), key(), value)
 			default:
-				one, other := "source/a"+strconv.Itoa(who), "source/b"+strconv.Itoa(who) // never without the other
-				_, err = writer.Txn(t.Context()).Then(clientv3.OpPut(one, value), clientv3.OpPut(other, value)).Commit()
+				one, other := clientv3.OpPut(twin("a", who), value), clientv3.OpPut(twin("b", who), value)
+				_, err = writer.Txn(t.Context()).Then(one, other).Commit()
 			}
 			return err == nil
 		})
@@ -153,12 +158,26 @@ func (m *mirrored) follow(ctx context.Context) error {
 				m.take(e.Kv)
 			}
 		}
+		if err := m.torn(); err != nil {
+			return fmt.Errorf("revision %d: %w", last, err)
+		}
 		if err := m.flush(ctx); err != nil {
 			return err
 		}
 		m.copied.Store(last) // All of a revision comes at once.
 	}
 	return ctx.Err()
+}
+
+// torn tells of keys that are always put together, and are not seen together.
+func (m *mirrored) torn() error {
+	for who := range mirrorWriters {
+		one, other := m.held[twin("a", who)], m.held[twin("b", who)]
+		if (one == nil) != (other == nil) || one != nil && string(one.Value) != string(other.Value) {
+			return fmt.Errorf("%v comes without its other half, %v", one, other)
+		}
+	}
+	return nil
 }
 
 // take and drop keep in mind what is to be copied: of each key, what happened to it last.
