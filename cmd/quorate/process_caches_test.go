@@ -154,13 +154,14 @@ func TestProcessOrderedReadsNeverGoBack(t *testing.T) {
 	if behind.Load() == 0 {
 		t.Error("no server was ever behind another")
 	}
-	expectHistoric(t, answers, history(t, client, "ordered/"))
+	if err := historic(answers, history(t, client, "ordered/")); err != nil {
+		t.Error(err)
+	}
 	t.Logf("%d reads, %d that would have gone back, through %d kills", len(answers), behind.Load(), r.kills)
 }
 
-// expectHistoric checks that answers show what was there at the revision that they name.
-func expectHistoric(t *testing.T, answers []*clientv3.GetResponse, events []*clientv3.Event) {
-	t.Helper()
+// historic checks that answers show what was there at the revision that they name.
+func historic(answers []*clientv3.GetResponse, events []*clientv3.Event) error {
 	at := map[int64][]int64{} // when keys were changed last, by revision
 	now := map[string]int64{}
 	for _, e := range events {
@@ -173,7 +174,8 @@ func expectHistoric(t *testing.T, answers []*clientv3.GetResponse, events []*cli
 			got[kv.Key[len("ordered/")]-'0'] = kv.ModRevision
 		}
 		if want := at[answer.Header.Revision]; want != nil && fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("at revision %d a server shows keys of the revisions %d, and they are of %d", answer.Header.Revision, got, want)
+			return fmt.Errorf("at revision %d a server shows keys of the revisions %d, and they are of %d", answer.Header.Revision, got, want)
 		}
 	}
+	return nil
 }

@@ -77,24 +77,8 @@ func TestProcessMirrorFollowsItsSource(t *testing.T) {
 	})
 	cancel()
 	copying.Wait()
-	if len(m.held) != len(source.values) {
-		t.Errorf("%d keys are known, and there are %d", len(m.held), len(source.values))
-	}
-	for key, want := range source.values {
-		if got := m.held[key]; got == nil || got.String() != want.String() {
-			t.Errorf("known is %v, and there is %v", got, want)
-		}
-	}
-	copied := pairsOf(t, client, "copy/")
-	for key, want := range source.values {
-		name := copyOf(key)
-		if got := copied.values[name]; got == nil || string(got.Value) != string(want.Value) {
-			t.Errorf("%s: the copy is %v, and should be %q", key, got, want.Value)
-		}
-		delete(copied.values, name)
-	}
-	for key := range copied.values {
-		t.Errorf("%s is in the copy alone", key)
+	if err := m.verdict(source.values, pairsOf(t, client, "copy/").values); err != nil {
+		t.Error(err)
 	}
 	t.Logf("%d keys at revision %d, through %d kills", len(source.values), source.revision, r.kills)
 }
@@ -167,6 +151,22 @@ func (m *mirrored) follow(ctx context.Context) error {
 		m.copied.Store(last) // All of a revision comes at once.
 	}
 	return ctx.Err()
+}
+
+// verdict compares what is known and what was copied with the source.
+func (m *mirrored) verdict(source, copied map[string]*mvccpb.KeyValue) error {
+	for key, want := range source {
+		if got := m.held[key]; got == nil || got.String() != want.String() {
+			return fmt.Errorf("known is %v, and there is %v", got, want)
+		}
+		if got := copied[copyOf(key)]; got == nil || string(got.Value) != string(want.Value) {
+			return fmt.Errorf("%s: the copy is %v, and should be %q", key, got, want.Value)
+		}
+	}
+	if len(m.held) != len(source) || len(copied) != len(source) {
+		return fmt.Errorf("%d keys are known, and %d copied, of %d", len(m.held), len(copied), len(source))
+	}
+	return nil
 }
 
 // torn tells of keys that are always put together, and are not seen together.

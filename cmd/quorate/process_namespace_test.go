@@ -32,12 +32,9 @@ func TestProcessNamespacesAreApart(t *testing.T) {
 	all := pairsOf(t, whole, "")
 	for prefix, number := range last {
 		client := inNamespace(r.client(t), prefix)
-		numbers := int64(0)
-		for _, e := range history(t, client, "n") {
-			numbers++
-			if got, want := string(e.Kv.Key)+"="+string(e.Kv.Value), fmt.Sprint("n=", prefix, numbers); got != want {
-				t.Fatalf("in %s somebody is told of %s, and not of %s", prefix, got, want)
-			}
+		numbers, err := countedUp(history(t, client, "n"), prefix)
+		if err != nil {
+			t.Error(err)
 		}
 		if numbers < number.Load() {
 			t.Errorf("%s has counted to %d, after %d was acknowledged", prefix, numbers, number.Load())

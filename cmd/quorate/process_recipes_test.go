@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
@@ -153,17 +153,17 @@ func (s *tenures) add(who int, since, last time.Time) {
 	s.all = append(s.all, tenure{who, since, last})
 }
 
-// expectOneAfterTheOther checks that no two overlap.
-func (s *tenures) expectOneAfterTheOther(t *testing.T) {
-	t.Helper()
+// overlap tells of two that overlap.
+func (s *tenures) overlap() error {
 	for i, a := range s.all {
 		for _, b := range s.all[:i] {
 			if a.since.Before(b.last) && b.since.Before(a.last) {
-				t.Errorf("%d had it for %v, and %d for %v, and both for %v", a.who, a.last.Sub(a.since), b.who, b.last.Sub(b.since),
+				return fmt.Errorf("%d had it for %v, and %d for %v, and both for %v", a.who, a.last.Sub(a.since), b.who, b.last.Sub(b.since),
 					earlier(a.last, b.last).Sub(later(a.since, b.since)))
 			}
 		}
 	}
+	return nil
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -228,18 +228,28 @@ func TestProcessMutexIsHeldByOneAtATime(t *testing.T) {
 	}
 	r.killLeaders(t, 30)
 
-	held.expectOneAfterTheOther(t)
-	counted := int64(0)
-	for _, e := range history(t, r.client(t), "counter") {
-		counted++
-		if got, want := string(e.Kv.Value), fmt.Sprint(counted); got != want {
-			t.Fatalf("revision %d: somebody counts to %s, and not to %s", e.Kv.ModRevision, got, want)
-		}
+	if err := held.overlap(); err != nil {
+		t.Error(err)
+	}
+	counted, err := countedUp(history(t, r.client(t), "counter"), "")
+	if err != nil {
+		t.Error(err)
 	}
 	if counted < acknowledged.Load() {
 		t.Errorf("the counter is %d, after %d times that it was counted up", counted, acknowledged.Load())
 	}
 	t.Logf("counted to %d, %d of them acknowledged, through %d kills", counted, acknowledged.Load(), r.kills)
+}
+
+// countedUp checks that the values of a key, behind their prefix, are 1, 2, 3 and so on, and returns the last.
+func countedUp(events []*clientv3.Event, prefix string) (count int64, err error) {
+	for _, e := range events {
+		count++
+		if got, want := string(e.Kv.Value), fmt.Sprint(prefix, count); got != want {
+			return count, fmt.Errorf("revision %d: %s is %s, and should be %s", e.Kv.ModRevision, e.Kv.Key, got, want)
+		}
+	}
+	return count, nil
 }
 
 // countUp counts up the counter while a lock is held. last is when its holder asked whether it was.
@@ -311,14 +321,14 @@ func TestProcessElectionHasOneLeaderAtATime(t *testing.T) {
 	cancel()
 	observers.Wait()
 
-	led.expectOneAfterTheOther(t)
+	if err := led.overlap(); err != nil {
+		t.Error(err)
+	}
 	if observed.Load() == 0 {
 		t.Error("nothing was observed")
 	}
 	t.Logf("%d proclamations, observed %d times, through %d kills", proclaimed.Load(), observed.Load(), r.kills)
 }
-
-var errOutOfOrder = errors.New("observed out of order")
 
 // observeElection observes an election for as long as that goes, and checks what is told.
 func observeElection(ctx context.Context, client *clientv3.Client) (count int64, err error) {
@@ -331,13 +341,20 @@ func observeElection(ctx context.Context, client *clientv3.Client) (count int64,
 	for answer := range concurrency.NewElection(session, "election").Observe(ctx) {
 		count++
 		if before != nil {
-			was, is := before.Kvs[0], answer.Kvs[0]
-			switch {
-			case is.CreateRevision < was.CreateRevision, is.CreateRevision == was.CreateRevision && is.Version != was.Version+1:
-				return count, fmt.Errorf("%w: %v, and then %v", errOutOfOrder, was, is)
+			if err := observedAfter(before.Kvs[0], answer.Kvs[0]); err != nil {
+				return count, err
 			}
 		}
 		before = answer
 	}
 	return count, nil
+}
+
+// observedAfter checks that an observer may be told of a proclamation next: it is the next of the same
+// leader, or one of a leader who stood for election later.
+func observedAfter(was, is *mvccpb.KeyValue) error {
+	if is.CreateRevision > was.CreateRevision || is.CreateRevision == was.CreateRevision && is.Version == was.Version+1 {
+		return nil
+	}
+	return fmt.Errorf("observed out of order: %v, and then %v", was, is)
 }

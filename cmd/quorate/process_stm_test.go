@@ -55,7 +55,9 @@ func TestProcessTransfersKeepTheSum(t *testing.T) {
 		})
 	}
 	r.killLeaders(t, 20)
-	b.expectEachOnce(t, history(t, client, "bank/"))
+	if err := b.verdict(history(t, client, "bank/")); err != nil {
+		t.Error(err)
+	}
 	t.Logf("%d transfers through %d kills", len(b.asked), r.kills)
 }
 
@@ -103,9 +105,8 @@ func audit(client *clientv3.Client, options []concurrency.STMOption) (sum int, e
 	return sum, err
 }
 
-// expectEachOnce checks transfer after transfer, each of which is one revision.
-func (b *bank) expectEachOnce(t *testing.T, events []*clientv3.Event) {
-	t.Helper()
+// verdict checks transfer after transfer, each of which is one revision.
+func (b *bank) verdict(events []*clientv3.Event) error {
 	state := map[string]int{} // as the events tell
 	want := map[string]int{}  // as the transfers tell
 	for i := range accounts {
@@ -117,18 +118,18 @@ func (b *bank) expectEachOnce(t *testing.T, events []*clientv3.Event) {
 		if strings.HasPrefix(key, "bank/account/") {
 			amount, err := strconv.Atoi(string(e.Kv.Value))
 			if err != nil {
-				t.Fatal(err)
+				return err
 			}
 			state[key] = amount
 		} else {
 			var from, to, amount int
 			if _, err := fmt.Sscan(string(e.Kv.Value), &from, &to, &amount); err != nil {
-				t.Fatalf("%s: %v", e.Kv, err)
+				return fmt.Errorf("%s: %w", e.Kv, err)
 			}
 			want[account(from)] -= amount
 			want[account(to)] += amount
 			if made[key] {
-				t.Errorf("revision %d: %s was made twice", e.Kv.ModRevision, key)
+				return fmt.Errorf("revision %d: %s was made twice", e.Kv.ModRevision, key)
 			}
 			made[key] = true
 		}
@@ -137,13 +138,14 @@ func (b *bank) expectEachOnce(t *testing.T, events []*clientv3.Event) {
 		}
 		for account, amount := range want {
 			if state[account] != amount {
-				t.Fatalf("revision %d: there is %d in %s, and should be %d", e.Kv.ModRevision, state[account], account, amount)
+				return fmt.Errorf("revision %d: there is %d in %s, and should be %d", e.Kv.ModRevision, state[account], account, amount)
 			}
 		}
 	}
 	for key, acknowledged := range b.asked {
 		if acknowledged && !made[key] {
-			t.Errorf("%s was acknowledged, and was never made", key)
+			return fmt.Errorf("%s was acknowledged, and was never made", key)
 		}
 	}
+	return nil
 }
