@@ -184,7 +184,14 @@ func (w *world) setDeadline() {
 	roundTrip := 4*(p.minDelay+p.meanDelay+p.turnDelay) + 2*p.syncTime + p.readTime + p.applyTime
 	w.end.since = w.now
 	w.end.deadline = w.now + 20*p.electionTimeout() + 2*second + 2*int64(w.check.Committed()+50)*roundTrip
+	if p.ending == oneStaysGray { // and loses messages, maybe: then it takes some tries
+		w.end.deadline += triesThroughLoss * int64(p.resendTicks()) * p.tick
+	}
 }
+
+// triesThroughLoss is how often something is sent again before it is wrong that it did not get through a
+// gray server: one try in three does.
+const triesThroughLoss = 30
 
 // wanting says what the phase still lacks; "" if it is over.
 func (w *world) wanting() string {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -63,6 +64,11 @@ type plan struct {
 // electionTimeout is the longest time that a server waits for a leader, with a clock at its slowest.
 func (p *plan) electionTimeout() int64 {
 	return 2 * int64(p.replica.Raft.ElectionTicks) * p.tick * int64(million+p.drift) / million
+}
+
+// resendTicks is how long a request that was forwarded waits until it is sent again.
+func (p *plan) resendTicks() int {
+	return cmp.Or(p.replica.ResendTicks, 2*max(p.replica.Raft.ElectionTicks, 10))
 }
 
 // drawPlan draws the plan of a world.
