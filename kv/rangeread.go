@@ -74,11 +74,14 @@ func (r *rangeRequest) fetches(already int64) bool {
 	return r.limit <= 0 || r.order != orderNone || r.hasFilters() || already <= r.limit
 }
 
-// shown returns v as the response shows it: with keys_only without its value, and, since etcd 3.7
-// answers those from its index, without its lease.
+// shown returns v as the response shows it: with keys_only without its value, and without its lease,
+// too, since etcd 3.7 answers that from its index, except where it sorts by value.
 func (r *rangeRequest) shown(v *version) *version {
 	if r.keysOnly {
-		v.value, v.lease = nil, 0
+		v.value = nil
+		if r.target != sortByValue {
+			v.lease = 0
+		}
 	}
 	return v
 }

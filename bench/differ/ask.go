@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/prototext"
@@ -20,7 +22,7 @@ type answer struct {
 	err     error
 }
 
-// ask asks one subject, and takes out of the answer who gave it.
+// ask asks one subject, and takes out of the answer who gave it. The method decides of what kind it is.
 func ask(ctx context.Context, conn grpc.ClientConnInterface, method string, request proto.Message) answer {
 	var a answer
 	switch method {
@@ -34,8 +36,33 @@ func ask(ctx context.Context, conn grpc.ClientConnInterface, method string, requ
 		a.message = &pb.TxnResponse{}
 	case "/etcdserverpb.KV/Compact":
 		a.message = &pb.CompactionResponse{}
+	case grantMethod:
+		a.message = &pb.LeaseGrantResponse{}
+	case revokeMethod:
+		a.message = &pb.LeaseRevokeResponse{}
+	case timeToLiveMethod:
+		a.message = &pb.LeaseTimeToLiveResponse{}
+	case leasesMethod:
+		a.message = &pb.LeaseLeasesResponse{}
+	case lockMethod:
+		a.message = &v3lockpb.LockResponse{}
+	case unlockMethod:
+		a.message = &v3lockpb.UnlockResponse{}
+	case campaignMethod:
+		a.message = &v3electionpb.CampaignResponse{}
+	case proclaimMethod:
+		a.message = &v3electionpb.ProclaimResponse{}
+	case leaderMethod:
+		a.message = &v3electionpb.LeaderResponse{}
+	case resignMethod:
+		a.message = &v3electionpb.ResignResponse{}
 	}
 	a.err = conn.Invoke(ctx, method, request, a.message)
+	return a.anonymous()
+}
+
+// anonymous takes out of an answer who gave it.
+func (a answer) anonymous() answer {
 	if h, ok := a.message.(interface{ GetHeader() *pb.ResponseHeader }); ok && h.GetHeader() != nil {
 		h.GetHeader().ClusterId, h.GetHeader().MemberId, h.GetHeader().RaftTerm = 0, 0, 0
 	}
@@ -55,10 +82,7 @@ func stream(ctx context.Context, conn grpc.ClientConnInterface, request *pb.Rang
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	if merged.Header != nil {
-		merged.Header.ClusterId, merged.Header.MemberId, merged.Header.RaftTerm = 0, 0, 0
-	}
-	return answer{merged, err}
+	return answer{merged, err}.anonymous()
 }
 
 // same reports whether two answers are equal: of errors, code and text.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -35,6 +37,21 @@ var differences = []difference{
 			r, ok := request.(*pb.RangeRequest)
 			return ok && strings.HasSuffix(method, "RangeStream") && r.SortOrder == pb.RangeRequest_NONE &&
 				r.SortTarget != pb.RangeRequest_KEY && etcd.err == nil && quorate.err == nil
+		}},
+	{"the keys of a lease come in any order from etcd, and in the order of keys from Quorate",
+		func(method string, request proto.Message, etcd, quorate answer) bool {
+			if method != timeToLiveMethod || etcd.err != nil || quorate.err != nil {
+				return false
+			}
+			inOrder := proto.Clone(etcd.message).(*pb.LeaseTimeToLiveResponse)
+			slices.SortFunc(inOrder.Keys, bytes.Compare)
+			return proto.Equal(inOrder, quorate.message)
+		}},
+	{"errors behind locks and elections leave etcd as Unknown by accident, and have their code from Quorate",
+		func(method string, _ proto.Message, etcd, quorate answer) bool {
+			e, q := status.Convert(etcd.err), status.Convert(quorate.err)
+			return (strings.HasPrefix(method, "/v3lockpb.") || strings.HasPrefix(method, "/v3electionpb.")) &&
+				e.Code() == codes.Unknown && q.Code() != codes.OK && e.Message() == q.Message()
 		}},
 }
 

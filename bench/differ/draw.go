@@ -12,6 +12,8 @@ import (
 type drawer struct {
 	*rand.Rand
 	revision int64
+	living   []int64 // leases
+	picked   []int64 // leases that the two have picked last; some are gone
 }
 
 // maxNesting is how deep transactions are nested.
@@ -20,14 +22,16 @@ const maxNesting = 3
 // draw draws a request, and names the method that it is for.
 func (d *drawer) draw() (method string, request proto.Message) {
 	switch n := d.IntN(100); {
-	case n < 34:
+	case n < 30:
 		return "/etcdserverpb.KV/Put", d.put()
-	case n < 60:
+	case n < 52:
 		return "/etcdserverpb.KV/Range", d.get()
-	case n < 70:
+	case n < 60:
 		return "/etcdserverpb.KV/DeleteRange", d.del()
-	case n < 98:
+	case n < 86:
 		return "/etcdserverpb.KV/Txn", d.txn(1)
+	case n < 98:
+		return d.leaseRequest()
 	default:
 		return "/etcdserverpb.KV/Compact", &pb.CompactionRequest{Revision: d.past(), Physical: d.one(2)}
 	}
@@ -88,8 +92,8 @@ func (d *drawer) put() *pb.PutRequest {
 	if r.IgnoreValue && !d.one(4) {
 		r.Value = nil
 	}
-	if d.one(40) {
-		r.Lease = 1 + d.Int64N(3) // there is none
+	if d.one(4) && (!r.IgnoreLease || d.one(4)) {
+		r.Lease = d.lease()
 	}
 	return r
 }
@@ -148,12 +152,23 @@ func (d *drawer) compare() *pb.Compare {
 	case pb.Compare_VALUE:
 		c.TargetUnion = &pb.Compare_Value{Value: fmt.Appendf(nil, "v%d", d.IntN(8))}
 	case pb.Compare_LEASE:
-		c.TargetUnion = &pb.Compare_Lease{Lease: d.Int64N(2)}
+		c.TargetUnion = &pb.Compare_Lease{Lease: d.comparedLease(c.Result)}
 	}
 	if d.one(40) {
 		c.TargetUnion = nil // compares with zero, or with nothing
 	}
 	return c
+}
+
+// comparedLease is none that the two have picked themselves where it is asked which one is greater.
+func (d *drawer) comparedLease(result pb.Compare_CompareResult) int64 {
+	switch {
+	case d.one(3):
+		return 0
+	case result == pb.Compare_EQUAL || result == pb.Compare_NOT_EQUAL:
+		return d.lease()
+	}
+	return d.plainLease()
 }
 
 func (d *drawer) op(depth int) *pb.RequestOp {

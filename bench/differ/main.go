@@ -82,7 +82,7 @@ func run(o *options, out, progress io.Writer) error {
 		return err
 	}
 	defer quorate.close()
-	r := &runner{options: o, etcd: etcd, quorate: quorate, seen: map[string]int{}, progress: progress,
+	r := &runner{options: o, etcd: etcd, quorate: quorate, seen: map[string]int{}, counts: map[string]int{}, progress: progress,
 		drawer: drawer{Rand: rand.New(rand.NewPCG(o.seed, 1)), revision: 1}}
 	err = r.run(ctx)
 	r.report(out)
@@ -91,8 +91,10 @@ func run(o *options, out, progress io.Writer) error {
 
 // subject is a cluster under comparison, and a client of it.
 type subject struct {
-	cluster *cluster.Cluster
-	client  *clientv3.Client
+	cluster  *cluster.Cluster
+	client   *clientv3.Client
+	ids      ids
+	renewing pb.Lease_LeaseKeepAliveClient // nil: nothing was renewed yet
 }
 
 func start(ctx context.Context, s cluster.Subject, dir string) (*subject, error) {
@@ -108,7 +110,7 @@ func start(ctx context.Context, s cluster.Subject, dir string) (*subject, error)
 		c.Close()
 		return nil, err
 	}
-	return &subject{c, client}, nil
+	return &subject{cluster: c, client: client, ids: newIDs()}, nil
 }
 
 func (s *subject) close() {
@@ -130,6 +132,9 @@ type runner struct {
 	seen          map[string]int // known differences
 	last          []string       // requests
 	toldAt        time.Time
+	counts        map[string]int // requests, by method
+	named         int            // leases that the two have picked themselves
+	slowest       time.Duration  // that both together have taken for one request
 }
 
 func (r *runner) run(ctx context.Context) error {
@@ -159,29 +164,59 @@ func (r *runner) run(ctx context.Context) error {
 			fmt.Fprintf(r.progress, "%d of %d requests, at revision %d\n", r.asked, r.options.requests, r.drawer.revision)
 		}
 	}
-	return nil
+	if err := r.compareWatching(ctx); err != nil {
+		return err
+	}
+	if err := r.recipes(ctx); err != nil {
+		return err
+	}
+	return r.expire(ctx)
 }
 
 // errDiffers: the answers differ, and nobody has explained why.
 var errDiffers = errors.New("etcd and Quorate differ")
 
+// compare asks both the same, one after the other, and compares what they say.
 func (r *runner) compare(ctx context.Context, method string, request proto.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	askOne := func(s *subject) answer {
-		if method == "/etcdserverpb.KV/RangeStream" {
-			return stream(ctx, s.client.ActiveConnection(), request.(*pb.RangeRequest))
-		}
-		return ask(ctx, s.client.ActiveConnection(), method, request)
-	}
-	etcd, quorate := askOne(r.etcd), askOne(r.quorate)
-	r.asked++
-	r.last = append(r.last[max(0, len(r.last)-told):], method+" "+say(request))
+	begin := time.Now()
+	etcd, quorate := r.etcd.ask(ctx, method, request), r.quorate.ask(ctx, method, request)
+	r.slowest = max(r.slowest, time.Since(begin))
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", method, context.Cause(ctx))
 	}
+	return r.judge(method, request, etcd, quorate)
+}
+
+// ask asks one of them, in its own words.
+func (s *subject) ask(ctx context.Context, method string, request proto.Message) answer {
+	switch q := s.ids.toEnd(request).(type) {
+	case *pb.LeaseKeepAliveRequest:
+		return s.keepAlive(ctx, q)
+	case *pb.RangeRequest:
+		if method == "/etcdserverpb.KV/RangeStream" {
+			return stream(ctx, s.client.ActiveConnection(), q)
+		}
+		return ask(ctx, s.client.ActiveConnection(), method, q)
+	default:
+		return ask(ctx, s.client.ActiveConnection(), method, q)
+	}
+}
+
+// judge compares what both have said to a request.
+func (r *runner) judge(method string, request proto.Message, etcd, quorate answer) error {
+	r.asked++
+	r.counts[method]++
+	r.note(method + " " + say(request))
 	if etcd.err != nil {
 		r.failed++
+	}
+	r.noteLease(request, etcd, quorate)
+	if etcd.err == nil && quorate.err == nil {
+		r.etcd.ids.fromEnd(etcd.message)
+		r.quorate.ids.fromEnd(quorate.message)
+		r.settle(etcd, quorate)
 	}
 	r.drawer.revision = max(r.drawer.revision, etcd.revision())
 	if etcd.same(quorate) {
@@ -191,11 +226,20 @@ func (r *runner) compare(ctx context.Context, method string, request proto.Messa
 		r.seen[what]++
 		return nil
 	}
+	return r.differs(r.last[len(r.last)-1], etcd, quorate)
+}
+
+// note notes a request, for whoever has to find out why an answer differs.
+func (r *runner) note(request string) { r.last = append(r.last[max(0, len(r.last)-told):], request) }
+
+// differs is the error for answers that differ.
+func (r *runner) differs(what string, etcd, quorate any) error {
 	text := ""
 	for _, line := range r.last {
 		text += "\n  " + line
 	}
-	return fmt.Errorf("%w, seed %d, request %d\n%s\netcd:    %v\nquorate: %v\nafter%s", errDiffers, r.options.seed, r.asked, r.last[len(r.last)-1], etcd, quorate, text)
+	return fmt.Errorf("%w, seed %d, request %d: %s\netcd:    %v\nquorate: %v\nafter%s",
+		errDiffers, r.options.seed, r.asked, what, etcd, quorate, text)
 }
 
 func (r *runner) report(out io.Writer) {

@@ -31,6 +31,7 @@ type watching struct {
 
 // watchEnd is the stream at one of them.
 type watchEnd struct {
+	subject  *subject
 	stream   pb.Watch_WatchClient
 	received chan *pb.WatchResponse // closed when the stream has ended
 	ended    map[int64]bool         // watchers that a compaction has ended, and the end of which we ask for
@@ -41,7 +42,7 @@ func openEnd(ctx context.Context, s *subject) (*watchEnd, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &watchEnd{stream, make(chan *pb.WatchResponse, 100), map[int64]bool{}}
+	e := &watchEnd{s, stream, make(chan *pb.WatchResponse, 100), map[int64]bool{}}
 	go func() { // ends with the stream
 		defer close(e.received)
 		for {
@@ -79,7 +80,8 @@ func (r *runner) watch(ctx context.Context) error {
 	}
 	if request != nil {
 		r.asked++
-		r.last = append(r.last[max(0, len(r.last)-told):], "Watch "+say(request))
+		r.counts["/etcdserverpb.Watch/Watch"]++
+		r.note("/etcdserverpb.Watch/Watch " + say(request))
 		for _, e := range []*watchEnd{r.watching.etcd, r.watching.quorate} {
 			if err := e.stream.Send(request); err != nil {
 				return fmt.Errorf("watch: %w", err)
@@ -178,6 +180,7 @@ const fenceID = 1 << 40
 // add adds a response. A watcher that a compaction has ended is canceled by the client, too: at etcd, it
 // would keep the stream from being told of progress. When that is acknowledged is a matter of chance.
 func (h *heard) add(r *pb.WatchResponse, e *watchEnd) error {
+	e.subject.ids.fromEnd(r)
 	switch {
 	case r.CompactRevision != 0:
 		h.canceled[r.WatchId] = r.CompactRevision
@@ -196,22 +199,15 @@ func (h *heard) add(r *pb.WatchResponse, e *watchEnd) error {
 
 // sameHeard compares what the two have told.
 func (r *runner) sameHeard(etcd, quorate *heard) error {
-	differs := func(what string, a, b any) error {
-		text := ""
-		for _, line := range r.last {
-			text += "\n  " + line
-		}
-		return fmt.Errorf("%w, seed %d, request %d: %s\netcd:    %v\nquorate: %v\nafter%s", errDiffers, r.options.seed, r.asked, what, a, b, text)
-	}
 	if !slices.EqualFunc(etcd.answers, quorate.answers, func(a, b *pb.WatchResponse) bool { return proto.Equal(a, b) }) {
-		return differs("answers of a watch", etcd.answers, quorate.answers)
+		return r.differs("answers of a watch", etcd.answers, quorate.answers)
 	}
 	if !maps.Equal(etcd.canceled, quorate.canceled) {
-		return differs("watchers canceled by a compaction", etcd.canceled, quorate.canceled)
+		return r.differs("watchers canceled by a compaction", etcd.canceled, quorate.canceled)
 	}
 	for id := range maps.Keys(merged(etcd.events, quorate.events)) {
 		if !slices.EqualFunc(etcd.events[id], quorate.events[id], func(a, b *mvccpb.Event) bool { return proto.Equal(a, b) }) {
-			return differs(fmt.Sprintf("events of watcher %d", id), etcd.events[id], quorate.events[id])
+			return r.differs(fmt.Sprintf("events of watcher %d", id), etcd.events[id], quorate.events[id])
 		}
 		r.events += len(etcd.events[id])
 	}
