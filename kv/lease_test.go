@@ -157,6 +157,23 @@ func TestTransactionsKnowLeases(t *testing.T) {
 	equal(t, "keys", c.leaseKeys(7), "[b]")
 }
 
+func TestRange_KeysOnlyTellsTheLeaseWhereItSortsByValue(t *testing.T) {
+	c := newClient(t)
+	c.want(c.grant(0, 7, 10), kv.CodeOK)
+	c.txn(&pb.TxnRequest{Success: []*pb.RequestOp{
+		{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("a"), Value: []byte("1"), Lease: 7}}},
+	}})
+	for target := range pb.RangeRequest_SortTarget_name {
+		r := &pb.RangeRequest{Key: []byte("a"), KeysOnly: true, SortTarget: pb.RangeRequest_SortTarget(target)}
+		want := "a= create 2 mod 2 version 1 lease 0"
+		if r.SortTarget == pb.RangeRequest_VALUE {
+			want = "a= create 2 mod 2 version 1 lease 7"
+		}
+		response, _, _ := c.get(r)
+		equal(t, "sorted by "+r.SortTarget.String(), pair(response.Kvs[0]), want)
+	}
+}
+
 func TestNoSpaceRefusesLeasesOnly(t *testing.T) {
 	c := newClient(t)
 	c.want(c.grant(0, 7, 10), kv.CodeOK)

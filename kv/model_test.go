@@ -207,7 +207,10 @@ func (m *model) read(r *pb.RangeRequest, now int64) (kv.Code, *pb.RangeResponse)
 	for _, p := range pairs {
 		p = proto.Clone(p).(*mvccpb.KeyValue)
 		if r.KeysOnly {
-			p.Value, p.Lease = nil, 0
+			p.Value = nil
+			if r.SortTarget != pb.RangeRequest_VALUE {
+				p.Lease = 0
+			}
 		}
 		response.Kvs = append(response.Kvs, p)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"iter"
 	"math/rand/v2"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -29,7 +30,11 @@ func (d *drawer) draw() (method string, request proto.Message) {
 	case n < 60:
 		return "/etcdserverpb.KV/DeleteRange", d.del()
 	case n < 86:
-		return "/etcdserverpb.KV/Txn", d.txn(1)
+		r := d.txn(1)
+		if deletesToTheEnd(r) {
+			keepNothing(r)
+		}
+		return "/etcdserverpb.KV/Txn", r
 	case n < 98:
 		return d.leaseRequest()
 	default:
@@ -135,6 +140,47 @@ func (d *drawer) txn(depth int) *pb.TxnRequest {
 		}
 	}
 	return r
+}
+
+// A put that keeps the value or the lease of its key makes all servers of etcd end, for good, if the
+// transaction has deleted that key before. (Other deletions of a key that is put are refused; those of
+// all keys from one on are not.) So where there are such deletions, no put is of that kind.
+
+func deletesToTheEnd(t *pb.TxnRequest) bool {
+	for op := range operations(t) {
+		if d := op.GetRequestDeleteRange(); d != nil && string(d.RangeEnd) == "\x00" {
+			return true
+		}
+	}
+	return false
+}
+
+func keepNothing(t *pb.TxnRequest) {
+	for op := range operations(t) {
+		if p := op.GetRequestPut(); p != nil {
+			p.IgnoreValue, p.IgnoreLease = false, false
+		}
+	}
+}
+
+// operations are those of a transaction and of all that are nested in it.
+func operations(t *pb.TxnRequest) iter.Seq[*pb.RequestOp] {
+	return func(yield func(*pb.RequestOp) bool) {
+		for _, branch := range [][]*pb.RequestOp{t.Success, t.Failure} {
+			for _, op := range branch {
+				if !yield(op) {
+					return
+				}
+				if nested := op.GetRequestTxn(); nested != nil {
+					for op := range operations(nested) {
+						if !yield(op) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
 }
 
 func (d *drawer) compare() *pb.Compare {

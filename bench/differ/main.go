@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -38,6 +39,8 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", 0, "what they are drawn from (0: another one each time)")
 	flag.StringVar(&o.quorate, "quorate", "../bin/quorate", "the quorate program")
 	flag.StringVar(&o.etcd, "etcd-binary", "", "an etcd program (default: built from what go.mod names)")
+	flag.StringVar(&o.ledger, "ledger", "", "a file to which a line is added about a run that has found nothing")
+	flag.StringVar(&o.commit, "commit", "", "the commit of quorate that the line names")
 	flag.Parse()
 	if err := run(&o, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "differ:", err)
@@ -46,9 +49,10 @@ func main() {
 }
 
 type options struct {
-	requests      int
-	seed          uint64
-	quorate, etcd string
+	requests       int
+	seed           uint64
+	quorate, etcd  string
+	ledger, commit string
 }
 
 func run(o *options, out, progress io.Writer) error {
@@ -84,9 +88,17 @@ func run(o *options, out, progress io.Writer) error {
 	defer quorate.close()
 	r := &runner{options: o, etcd: etcd, quorate: quorate, seen: map[string]int{}, counts: map[string]int{}, progress: progress,
 		drawer: drawer{Rand: rand.New(rand.NewPCG(o.seed, 1)), revision: 1}}
+	began := time.Now()
 	err = r.run(ctx)
 	r.report(out)
-	return err
+	if err != nil || o.ledger == "" {
+		return err
+	}
+	described, err := cluster.Describe(o.etcd)
+	if err != nil {
+		return err
+	}
+	return r.line(described, began).appendTo(o.ledger)
 }
 
 // subject is a cluster under comparison, and a client of it.
@@ -245,12 +257,10 @@ func (r *runner) differs(what string, etcd, quorate any) error {
 func (r *runner) report(out io.Writer) {
 	fmt.Fprintf(out, "seed %d: %d requests up to revision %d, of which %d were refused by both alike, and %d events of watches\n",
 		r.options.seed, r.asked, r.drawer.revision, r.failed, r.events)
-	var names []string
-	for what := range r.seen {
-		names = append(names, what)
+	for _, method := range slices.Sorted(maps.Keys(r.counts)) {
+		fmt.Fprintf(out, "  %-38s %d\n", method, r.counts[method])
 	}
-	slices.Sort(names)
-	for _, what := range names {
+	for _, what := range slices.Sorted(maps.Keys(r.seen)) {
 		fmt.Fprintf(out, "known difference, %d times: %s\n", r.seen[what], what)
 	}
 }

@@ -143,6 +143,10 @@ func (r *runner) hear(ctx context.Context, e *watchEnd) (*heard, error) {
 	if err := ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: fence}}); err != nil {
 		return nil, err
 	}
+	progress := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
+	if err := ask(progress); err != nil {
+		return nil, err
+	}
 	fenced, answered := false, false
 	for tries := 0; !fenced || !answered; {
 		select {
@@ -165,7 +169,7 @@ func (r *runner) hear(ctx context.Context, e *watchEnd) (*heard, error) {
 					return nil, err
 				}
 			}
-			if err := ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}); err != nil {
+			if err := ask(progress); err != nil {
 				return nil, err
 			}
 		case <-ctx.Done():
