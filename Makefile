@@ -9,10 +9,12 @@ LEDGER      ?=
 FUZZTIME    ?= 10s
 ARGS        ?=
 
-# How much a night is (make nightly): simulated worlds, states of each deep exploration, leaders killed.
+# How much a night is (make nightly): simulated worlds, states of each deep exploration, leaders killed,
+# requests that etcd is asked as well.
 WORLDS      ?= 20000
 STATES      ?= 2000000
 KILLS       ?= 200
+REQUESTS    ?= 100000
 
 # Tools, by exact version: they are built on first use and are no dependencies of the product.
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.1
@@ -88,7 +90,7 @@ process: build ## real servers as processes: kill -9, pauses, cut links, full an
 	$(GO) test -count=1 -timeout 15m -run '^TestProcess' ./cmd/quorate $(ARGS)
 
 # What was finished stays if it is interrupted; the next run goes on behind it.
-nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 STATES=2000000 KILLS=200 bound it)
+nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 STATES=2000000 KILLS=200 REQUESTS=100000 bound it)
 	bin/quorate sim --ledger docs/results/simulation.jsonl --seeds $(WORLDS) --commit "$$(git rev-parse --short=12 HEAD)"
 	bin/quorate sim --twice --seeds 1000
 	$(GO) test -count=1 -v -timeout 30m -run '^TestNoCrash' ./wal -crash.deep -crash.ledger $(CURDIR)/docs/results/crash.jsonl
@@ -99,6 +101,8 @@ nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 S
 	$(GO) test -count=1 -v -timeout 1h -run '^TestPlantedBugsAreCaughtByProcesses' ./cmd/quorate -process.planted
 	$(GO) test -count=1 -v -timeout 3h -run '^TestProcessKilledLeaders' ./cmd/quorate \
 		-process.kills $(KILLS) -process.ledger $(CURDIR)/docs/results/process.jsonl
+	$(GO) -C bench run ./differ -quorate ../bin/quorate -n $(REQUESTS) \
+		-ledger $(CURDIR)/docs/results/differ.jsonl -commit "$$(git rev-parse --short=12 HEAD)"
 
 vuln: go ## known vulnerabilities in what we depend on (asks the Go vulnerability database)
 	$(GOVULNCHECK) ./...
