@@ -25,8 +25,8 @@ const (
 	longSeconds = 100_000
 	// longestSeconds is etcd's limit.
 	longestSeconds = 9_000_000_000
-	// ttlTolerance is by how much the time that a lease has left may differ. Both ends count from when
-	// they were asked, one after the other: as long as that takes is allowed in addition.
+	// ttlTolerance is by how much the time that a lease has left may differ. Each end counts from when it
+	// was asked, and one may be slower: as long as that takes is allowed in addition.
 	ttlTolerance = 2 * time.Second
 )
 

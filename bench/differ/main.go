@@ -36,6 +36,7 @@ func main() {
 	runtime.LockOSThread() // servers die with the thread that started them
 	var o options
 	flag.IntVar(&o.requests, "n", 5000, "how many requests")
+	flag.DurationVar(&o.bound, "for", 0, "for how long requests are drawn at most (0: until there are that many)")
 	flag.Uint64Var(&o.seed, "seed", 0, "what they are drawn from (0: another one each time)")
 	flag.StringVar(&o.quorate, "quorate", "../bin/quorate", "the quorate program")
 	flag.StringVar(&o.etcd, "etcd-binary", "", "an etcd program (default: built from what go.mod names)")
@@ -50,6 +51,7 @@ func main() {
 
 type options struct {
 	requests       int
+	bound          time.Duration // 0: none
 	seed           uint64
 	quorate, etcd  string
 	ledger, commit string
@@ -142,16 +144,22 @@ type runner struct {
 
 	asked, failed int            // failed: the answer was an error, the same on both
 	seen          map[string]int // known differences
-	last          []string       // requests
+	last          []noted
 	toldAt        time.Time
 	counts        map[string]int // requests, by method
 	named         int            // leases that the two have picked themselves
 	slowest       time.Duration  // that both together have taken for one request
 }
 
+// noted is a request that was asked.
+type noted struct {
+	method  string
+	request proto.Message
+}
+
 func (r *runner) run(ctx context.Context) error {
 	r.toldAt = time.Now()
-	for r.asked < r.options.requests {
+	for began := r.toldAt; r.asked < r.options.requests && (r.options.bound == 0 || time.Since(began) < r.options.bound); {
 		if r.drawer.one(watchEvery) {
 			if err := r.watch(ctx); err != nil {
 				return err
@@ -188,12 +196,15 @@ func (r *runner) run(ctx context.Context) error {
 // errDiffers: the answers differ, and nobody has explained why.
 var errDiffers = errors.New("etcd and Quorate differ")
 
-// compare asks both the same, one after the other, and compares what they say.
+// compare asks both the same and compares what they say.
 func (r *runner) compare(ctx context.Context, method string, request proto.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	begin := time.Now()
-	etcd, quorate := r.etcd.ask(ctx, method, request), r.quorate.ask(ctx, method, request)
+	told := make(chan answer, 1)
+	go func() { told <- r.etcd.ask(ctx, method, request) }() // ends with ctx
+	quorate := r.quorate.ask(ctx, method, request)
+	etcd := <-told
 	r.slowest = max(r.slowest, time.Since(begin))
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", method, context.Cause(ctx))
@@ -220,7 +231,7 @@ func (s *subject) ask(ctx context.Context, method string, request proto.Message)
 func (r *runner) judge(method string, request proto.Message, etcd, quorate answer) error {
 	r.asked++
 	r.counts[method]++
-	r.note(method + " " + say(request))
+	r.note(method, request)
 	if etcd.err != nil {
 		r.failed++
 	}
@@ -238,17 +249,19 @@ func (r *runner) judge(method string, request proto.Message, etcd, quorate answe
 		r.seen[what]++
 		return nil
 	}
-	return r.differs(r.last[len(r.last)-1], etcd, quorate)
+	return r.differs(method+" "+say(request), etcd, quorate)
 }
 
 // note notes a request, for whoever has to find out why an answer differs.
-func (r *runner) note(request string) { r.last = append(r.last[max(0, len(r.last)-told):], request) }
+func (r *runner) note(method string, request proto.Message) {
+	r.last = append(r.last[max(0, len(r.last)+1-told):], noted{method, request})
+}
 
 // differs is the error for answers that differ.
 func (r *runner) differs(what string, etcd, quorate any) error {
 	text := ""
-	for _, line := range r.last {
-		text += "\n  " + line
+	for _, asked := range r.last {
+		text += "\n  " + asked.method + " " + say(asked.request)
 	}
 	return fmt.Errorf("%w, seed %d, request %d: %s\netcd:    %v\nquorate: %v\nafter%s",
 		errDiffers, r.options.seed, r.asked, what, etcd, quorate, text)

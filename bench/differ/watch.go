@@ -81,7 +81,7 @@ func (r *runner) watch(ctx context.Context) error {
 	if request != nil {
 		r.asked++
 		r.counts["/etcdserverpb.Watch/Watch"]++
-		r.note("/etcdserverpb.Watch/Watch " + say(request))
+		r.note("/etcdserverpb.Watch/Watch", request)
 		for _, e := range []*watchEnd{r.watching.etcd, r.watching.quorate} {
 			if err := e.stream.Send(request); err != nil {
 				return fmt.Errorf("watch: %w", err)
