@@ -45,7 +45,7 @@ func TestTimeLeftMayDifferByTheToleranceAndNoMore(t *testing.T) {
 	}
 	tests := []struct {
 		etcd, quorate answer
-		slowest       time.Duration
+		stalled       time.Duration
 		want          bool
 	}{
 		{left(100, 200), left(102, 200), 0, true},
@@ -57,7 +57,7 @@ func TestTimeLeftMayDifferByTheToleranceAndNoMore(t *testing.T) {
 		{left(1, 2), left(-1, 0), 0, false},
 	}
 	for _, test := range tests {
-		r := &runner{slowest: test.slowest}
+		r := &runner{stalled: test.stalled}
 		r.settle(test.etcd, test.quorate)
 		if got := test.etcd.same(test.quorate); got != test.want {
 			t.Errorf("%v and %v: got %v, want %v", test.etcd, test.quorate, got, test.want)

@@ -16,9 +16,9 @@
 // # What is not compared, or not exactly
 //
 //   - The ids that servers pick for leases: each gets a name, which stands for it from then on (ids.go).
-//   - The time that a lease has left: within two seconds, and as long as the slowest request has taken of
-//     both together. The time it was granted for is compared exactly. No lease that is drawn ends by
-//     itself during the run.
+//   - The time that a lease has left: within two seconds, and what was lost where the machine stalled: all
+//     the time spent on waiting for answers that took half a second or longer. The time it was granted for
+//     is compared exactly. No lease that is drawn ends by itself during the run.
 //   - The order of LeaseLeases, which is that of the time left.
 //   - When leases end, and in which order: only that each ends in a revision of its own, with the same
 //     events in the same order (expire.go).

@@ -25,9 +25,11 @@ const (
 	longSeconds = 100_000
 	// longestSeconds is etcd's limit.
 	longestSeconds = 9_000_000_000
-	// ttlTolerance is by how much the time that a lease has left may differ. Each end counts from when it
-	// was asked, and one may be slower: as long as that takes is allowed in addition.
+	// ttlTolerance is by how much the time that a lease has left may differ. On a machine that stalls, as
+	// much is allowed in addition as was lost by that: Quorate counts at most half a second of a pause
+	// of its process against a lease.
 	ttlTolerance = 2 * time.Second
+	stallTime    = time.Second / 2
 )
 
 // leaseRequest draws a request about leases.
@@ -132,7 +134,7 @@ func (r *runner) settle(etcd, quorate answer) {
 	case *pb.LeaseTimeToLiveResponse:
 		q := quorate.message.(*pb.LeaseTimeToLiveResponse)
 		apart := time.Duration(max(e.TTL-q.TTL, q.TTL-e.TTL)) * time.Second
-		if e.TTL > 0 && q.TTL > 0 && apart <= ttlTolerance+r.slowest {
+		if e.TTL > 0 && q.TTL > 0 && apart <= ttlTolerance+r.stalled {
 			e.TTL = q.TTL
 		}
 	case *pb.LeaseLeasesResponse:

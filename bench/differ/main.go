@@ -148,7 +148,7 @@ type runner struct {
 	toldAt        time.Time
 	counts        map[string]int // requests, by method
 	named         int            // leases that the two have picked themselves
-	slowest       time.Duration  // that both together have taken for one request
+	stalled       time.Duration  // that was spent on waiting for answers that took stallTime or longer
 }
 
 // noted is a request that was asked.
@@ -205,11 +205,18 @@ func (r *runner) compare(ctx context.Context, method string, request proto.Messa
 	go func() { told <- r.etcd.ask(ctx, method, request) }() // ends with ctx
 	quorate := r.quorate.ask(ctx, method, request)
 	etcd := <-told
-	r.slowest = max(r.slowest, time.Since(begin))
+	r.stall(begin)
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", method, context.Cause(ctx))
 	}
 	return r.judge(method, request, etcd, quorate)
+}
+
+// stall notes how long an answer has taken.
+func (r *runner) stall(begin time.Time) {
+	if taken := time.Since(begin); taken > stallTime {
+		r.stalled += taken
+	}
 }
 
 // ask asks one of them, in its own words.

@@ -113,6 +113,7 @@ func (r *runner) compareWatching(ctx context.Context) error {
 	if r.watching == nil {
 		return nil
 	}
+	defer r.stall(time.Now())
 	etcd, err := r.hear(ctx, r.watching.etcd)
 	if err != nil {
 		return fmt.Errorf("watch at etcd: %w", err)
