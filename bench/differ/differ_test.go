@@ -65,6 +65,31 @@ func TestTimeLeftMayDifferByTheToleranceAndNoMore(t *testing.T) {
 	}
 }
 
+func TestLeasesAreComparedAsASet(t *testing.T) {
+	leases := func(ids ...int64) answer {
+		m := &pb.LeaseLeasesResponse{}
+		for _, id := range ids {
+			m.Leases = append(m.Leases, &pb.LeaseStatus{ID: id})
+		}
+		return answer{message: m}
+	}
+	tests := []struct {
+		etcd, quorate answer
+		want          bool
+	}{
+		{leases(1, -2, 3), leases(3, 1, -2), true},
+		{leases(1, -2, 3), leases(1, 3), false},
+		{leases(1, 3), leases(1, 3, 3), false},
+		{leases(1, 2), leases(1, 3), false},
+	}
+	for _, test := range tests {
+		new(runner).settle(test.etcd, test.quorate)
+		if got := test.etcd.same(test.quorate); got != test.want {
+			t.Errorf("%v and %v: got %v, want %v", test.etcd, test.quorate, got, test.want)
+		}
+	}
+}
+
 func TestKnownDifferencesOfLeasesAreNoWiderThanTheyMustBe(t *testing.T) {
 	keys := func(ttl int64, keys ...string) answer {
 		m := &pb.LeaseTimeToLiveResponse{TTL: ttl}
