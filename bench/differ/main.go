@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	askTimeout = 20 * time.Second
+	// askTimeout is long: machines on which this runs may have little time for it.
+	askTimeout = 2 * time.Minute
 	// told is how many requests before the one that differs are told.
 	told = 10
 	// streamEvery is how many ranges there are to one that is also asked for in pieces.
@@ -266,12 +267,17 @@ func (r *runner) note(method string, request proto.Message) {
 
 // differs is the error for answers that differ.
 func (r *runner) differs(what string, etcd, quorate any) error {
+	return fmt.Errorf("%w, seed %d, request %d: %s\netcd:    %v\nquorate: %v\nafter%s",
+		errDiffers, r.options.seed, r.asked, what, etcd, quorate, r.recent())
+}
+
+// recent says what was asked last.
+func (r *runner) recent() string {
 	text := ""
 	for _, asked := range r.last {
 		text += "\n  " + asked.method + " " + say(asked.request)
 	}
-	return fmt.Errorf("%w, seed %d, request %d: %s\netcd:    %v\nquorate: %v\nafter%s",
-		errDiffers, r.options.seed, r.asked, what, etcd, quorate, text)
+	return text
 }
 
 func (r *runner) report(out io.Writer) {

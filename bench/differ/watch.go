@@ -20,7 +20,7 @@ const (
 	progressAgain = 20 * time.Millisecond
 	// pushAfter is after how many questions without an answer something is written: somebody may have to
 	// begin at a revision to come.
-	pushAfter = 50
+	pushAfter = 10
 )
 
 // watching is a stream at each of the two, on which the same is asked.
@@ -116,11 +116,11 @@ func (r *runner) compareWatching(ctx context.Context) error {
 	defer r.stall(time.Now())
 	etcd, err := r.hear(ctx, r.watching.etcd)
 	if err != nil {
-		return fmt.Errorf("watch at etcd: %w", err)
+		return fmt.Errorf("watch at etcd, seed %d, request %d: %w\nafter%s", r.options.seed, r.asked, err, r.recent())
 	}
 	quorate, err := r.hear(ctx, r.watching.quorate)
 	if err != nil {
-		return fmt.Errorf("watch at quorate: %w", err)
+		return fmt.Errorf("watch at quorate, seed %d, request %d: %w\nafter%s", r.options.seed, r.asked, err, r.recent())
 	}
 	if err := r.sameHeard(etcd, quorate); err != nil {
 		return err
@@ -174,7 +174,7 @@ func (r *runner) hear(ctx context.Context, e *watchEnd) (*heard, error) {
 				return nil, err
 			}
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, fmt.Errorf("no answer about progress up to revision %d: %w", r.drawer.revision, context.Cause(ctx))
 		}
 	}
 	return h, ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: &pb.WatchCancelRequest{WatchId: fenceID}}})
