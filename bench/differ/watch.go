@@ -61,6 +61,11 @@ type heard struct {
 	answers  []*pb.WatchResponse       // to creates and cancels, in order
 	events   map[int64][]*mvccpb.Event // by watcher
 	canceled map[int64]int64           // by watcher: the compaction that ended it
+	upTo     int64                     // the revision up to which this is everything; 0: nothing was heard yet
+}
+
+func newHeard() *heard {
+	return &heard{events: map[int64][]*mvccpb.Event{}, canceled: map[int64]int64{}}
 }
 
 // watch asks something about watching, and compares what the two have told since the last time.
@@ -114,13 +119,15 @@ func (r *runner) compareWatching(ctx context.Context) error {
 		return nil
 	}
 	defer r.stall(time.Now())
-	etcd, err := r.hear(ctx, r.watching.etcd)
-	if err != nil {
-		return fmt.Errorf("watch at etcd, seed %d, request %d: %w\nafter%s", r.options.seed, r.asked, err, r.recent())
-	}
-	quorate, err := r.hear(ctx, r.watching.quorate)
-	if err != nil {
-		return fmt.Errorf("watch at quorate, seed %d, request %d: %w\nafter%s", r.options.seed, r.asked, err, r.recent())
+	etcd, quorate := newHeard(), newHeard()
+	// To be heard, one may need something to be written, and then the other has more to tell.
+	for etcd.upTo < r.drawer.revision || quorate.upTo < r.drawer.revision {
+		if err := r.hear(ctx, r.watching.etcd, etcd); err != nil {
+			return fmt.Errorf("watch at etcd, seed %d, request %d: %w\nafter%s", r.options.seed, r.asked, err, r.recent())
+		}
+		if err := r.hear(ctx, r.watching.quorate, quorate); err != nil {
+			return fmt.Errorf("watch at quorate, seed %d, request %d: %w\nafter%s", r.options.seed, r.asked, err, r.recent())
+		}
 	}
 	if err := r.sameHeard(etcd, quorate); err != nil {
 		return err
@@ -132,21 +139,20 @@ func (r *runner) compareWatching(ctx context.Context) error {
 	return nil
 }
 
-// hear collects what one end tells, up to an answer to a question for progress that comes after all that
-// has happened. A create of its own marks the end of the answers.
-func (r *runner) hear(ctx context.Context, e *watchEnd) (*heard, error) {
+// hear adds to what was heard what one end tells, up to an answer to a question for progress that comes
+// after all that has happened. A create of its own marks the end of the answers.
+func (r *runner) hear(ctx context.Context, e *watchEnd, h *heard) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	h := &heard{events: map[int64][]*mvccpb.Event{}, canceled: map[int64]int64{}}
 	ask := func(r *pb.WatchRequest) error { return e.stream.Send(r) }
 	// One that watches what never happens: without any watcher, there is no answer about progress.
 	fence := &pb.WatchCreateRequest{Key: []byte("~nothing"), WatchId: fenceID}
 	if err := ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: fence}}); err != nil {
-		return nil, err
+		return err
 	}
 	progress := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
 	if err := ask(progress); err != nil {
-		return nil, err
+		return err
 	}
 	fenced, answered := false, false
 	for tries := 0; !fenced || !answered; {
@@ -154,30 +160,31 @@ func (r *runner) hear(ctx context.Context, e *watchEnd) (*heard, error) {
 		case told, ok := <-e.received:
 			switch {
 			case !ok:
-				return nil, fmt.Errorf("the stream has ended")
+				return fmt.Errorf("the stream has ended")
 			case told.WatchId == fenceID:
 				fenced = fenced || told.Created // and not the last one's end
 			case told.WatchId == -1 && !told.Created:
 				answered = fenced && told.Header.Revision >= r.drawer.revision
 			default:
 				if err := h.add(told, e); err != nil {
-					return nil, err
+					return err
 				}
 			}
 		case <-time.After(progressAgain):
 			if tries++; tries%pushAfter == 0 {
 				if err := r.compare(ctx, "/etcdserverpb.KV/Put", &pb.PutRequest{Key: []byte("k1")}); err != nil {
-					return nil, err
+					return err
 				}
 			}
 			if err := ask(progress); err != nil {
-				return nil, err
+				return err
 			}
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no answer about progress up to revision %d: %w", r.drawer.revision, context.Cause(ctx))
+			return fmt.Errorf("no answer about progress up to revision %d: %w", r.drawer.revision, context.Cause(ctx))
 		}
 	}
-	return h, ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: &pb.WatchCancelRequest{WatchId: fenceID}}})
+	h.upTo = r.drawer.revision
+	return ask(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: &pb.WatchCancelRequest{WatchId: fenceID}}})
 }
 
 const fenceID = 1 << 40
