@@ -17,6 +17,10 @@ var (
 	processLedger = flag.String("process.ledger", "", "a file to which the test of killed leaders adds a line for each cluster")
 )
 
+// killsByName is how many leaders other tests kill when they are asked for by name: a few, or ten if many
+// are to be killed.
+func killsByName() int { return min(max(3, *processKills), 10) }
+
 // killsEach bounds the kills in the life of one cluster, and with it the history to be checked.
 const killsEach = 20
 

@@ -18,7 +18,7 @@ import (
 func TestProcessLeasesEndNeitherTooEarlyNorNever(t *testing.T) {
 	rounds, holders := 1, 12
 	if askedForByName() {
-		rounds = 10
+		rounds = killsByName()
 	}
 	servers := startServers(t, 3, quick...)
 	var endpoints []string

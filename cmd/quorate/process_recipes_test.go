@@ -30,7 +30,7 @@ func startRecipe(t *testing.T) *recipe {
 	t.Helper()
 	r := &recipe{servers: startServers(t, 3, quick...), kills: 1, stopped: make(chan struct{})}
 	if askedForByName() {
-		r.kills = 10
+		r.kills = killsByName()
 	}
 	return r
 }
