@@ -26,6 +26,9 @@ import (
 const (
 	// askTimeout is long: machines on which this runs may have little time for it.
 	askTimeout = 2 * time.Minute
+	// patience is said to both, so that no leader is deposed, and no request times out in a server, because
+	// the machine has little time for them. The shortest time of a lease follows from it: 6 s.
+	patience = "--election-timeout=4000"
 	// told is how many requests before the one that differs are told.
 	told = 10
 	// streamEvery is how many ranges there are to one that is also asked for in pieces.
@@ -79,12 +82,14 @@ func run(o *options, out, progress io.Writer) error {
 	if o.seed == 0 {
 		o.seed = rand.Uint64()
 	}
-	etcd, err := start(ctx, cluster.Etcd(o.etcd), filepath.Join(dir, "a"))
+	subject := cluster.Etcd(o.etcd)
+	subject.Flags = append(subject.Flags, patience)
+	etcd, err := start(ctx, subject, filepath.Join(dir, "a"))
 	if err != nil {
 		return err
 	}
 	defer etcd.close()
-	quorate, err := start(ctx, cluster.Quorate(o.quorate, nil), filepath.Join(dir, "b"))
+	quorate, err := start(ctx, cluster.Quorate(o.quorate, []string{patience}), filepath.Join(dir, "b"))
 	if err != nil {
 		return err
 	}
