@@ -71,6 +71,8 @@ const unknownRevision = -1
 
 // beginInform forgets what everybody must have been told of: now nothing more is going to change.
 func (w *world) beginInform() {
+	// Somebody may have begun to read slowly just before the ending began.
+	w.end.deadline += 12 * w.plan.watch.slowness
 	for _, c := range w.watching.clients {
 		for _, x := range c.watchers {
 			x.last = unknownRevision
