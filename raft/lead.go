@@ -108,6 +108,9 @@ func (c *Core) leaderTick() {
 	if l.sinceHeartbeat < c.options.HeartbeatTicks {
 		return
 	}
+	// The rounds of reads do not put this off, though they are heartbeats, too: what is lost must be noticed,
+	// however many reads there are.
+	l.sinceHeartbeat = 0
 	c.broadcastHeartbeat()
 	for _, p := range l.peers {
 		if p.waiting && l.now-p.probedAt > c.options.HeartbeatTicks && p.answered > p.probeRound {
@@ -139,7 +142,6 @@ func (c *Core) hearsQuorum() bool {
 // broadcastHeartbeat sends every peer an AppendEntries without entries. It names the last entry
 // that the peer is known to have, so that the answer need not wait for a write.
 func (c *Core) broadcastHeartbeat() {
-	c.leadState.sinceHeartbeat = 0
 	for _, p := range c.leadState.peers {
 		at := p.matchIndex
 		if at < c.log.base.Index {

@@ -40,3 +40,23 @@ func TestAnswerToAnEarlierTermConfirmsNoRead(t *testing.T) {
 	c.Deliver(stale)
 	c.mustBeWhole(t)
 }
+
+// Rounds of reads are heartbeats. With so many of them that none of its own is due, a leader must still
+// notice that an append got lost.
+func TestReadsDoNotHideThatAnAppendGotLost(t *testing.T) {
+	c := newGroup(raft.Options{ElectionTicks: 20, HeartbeatTicks: 5}, rafttest.Voters(3))
+	leader := c.elect(t, 1)
+	c.Settle()
+	c.Step(leader, raft.Propose{ID: 1, Entries: []raft.Entry{rafttest.Command("x")}})
+	c.takeLast(t, 1, 3) // it is lost
+	c.Settle()
+	for i := range 15 {
+		c.Step(leader, raft.Tick{})
+		c.Step(leader, raft.ReadIndex{ID: uint64(10 + i)})
+		c.Settle()
+	}
+	c.mustBeWhole(t)
+	if got, want := c.Server(3).Core.LastIndex(), leader.Core.LastIndex(); got != want {
+		t.Errorf("server 3 has entries up to %d, the leader up to %d", got, want)
+	}
+}
