@@ -47,7 +47,7 @@ func TestLayoutIsPinned(t *testing.T) {
 	line("version: put", appendVersion(nil, &version{create: 3, version: 2, lease: 300, value: []byte("value")}))
 	line("version: put, lease below zero", appendVersion(nil, &version{create: 3, version: 1, lease: -1}))
 	line("version: tombstone", appendVersion(nil, &version{tombstone: true}))
-	line("lease", appendLease(nil, &lease{ttl: 300, deadline: 1<<63 + 1}))
+	line("lease", appendLease(nil, &Lease{TTL: 300, Deadline: 1<<63 + 1}))
 	line("change: put", appendRevisionEntry(nil, false, []byte("a\x00b")))
 	line("change: tombstone", appendRevisionEntry(nil, true, []byte("a\x00b")))
 	line("format of cluster 0x0102030405060708", appendFormat(nil, 0x0102030405060708))

@@ -23,13 +23,13 @@ const (
 	nanoseconds = 1_000_000_000 // in a second of log time
 )
 
-// lease is one that lives.
-type lease struct {
-	id int64
-	// ttl is for how many seconds it was granted.
-	ttl int64
-	// deadline is the log time at which it may end.
-	deadline uint64
+// Lease is a lease that lives, as of now.
+type Lease struct {
+	ID int64
+	// TTL is for how many seconds it was granted.
+	TTL int64
+	// Deadline is the log time, in nanoseconds, from which on it may be ended.
+	Deadline uint64
 }
 
 // after returns the log time that is so many seconds after another.
@@ -133,7 +133,7 @@ func (w *writer) executeGrant(b, request []byte) ([]byte, Code) {
 	case w.store.leases.has(r.id):
 		return b, CodeLeaseExists
 	}
-	w.setLease(lease{id: r.id, ttl: r.ttl, deadline: after(w.now.time, r.ttl)})
+	w.setLease(Lease{ID: r.id, TTL: r.ttl, Deadline: after(w.now.time, r.ttl)})
 	return appendInt(appendInt(b, grantID, r.id), grantTTL, r.ttl), CodeOK
 }
 
@@ -147,10 +147,10 @@ func (w *writer) executeRenew(b []byte, list leaseList) ([]byte, Code) {
 	for _, id := range ids {
 		l, found := w.store.leases.get(id)
 		if found {
-			l.deadline = after(w.now.time, l.ttl)
+			l.Deadline = after(w.now.time, l.TTL)
 			w.setLease(l)
 		}
-		b = binary.AppendUvarint(b, uint64(l.ttl))
+		b = binary.AppendUvarint(b, uint64(l.TTL))
 	}
 	return b, CodeOK
 }
@@ -195,7 +195,7 @@ func (w *writer) executeExpire(b []byte, list leaseList) ([]byte, Code, error) {
 	ended := uint64(0)
 	for _, id := range ids {
 		l, found := w.store.leases.get(id)
-		if !found || l.deadline > w.now.time {
+		if !found || l.Deadline > w.now.time {
 			continue
 		}
 		if err := w.endLease(id); err != nil {
@@ -217,8 +217,8 @@ func ParseExpired(body []byte) (ended int, err error) {
 }
 
 // setLease writes a lease.
-func (w *writer) setLease(l lease) {
-	w.key = appendLeaseKey(w.key[:0], l.id)
+func (w *writer) setLease(l Lease) {
+	w.key = appendLeaseKey(w.key[:0], l.ID)
 	w.value = appendLease(w.value[:0], &l)
 	w.batch.Set(w.key, w.value)
 	w.store.leases.set(l)
@@ -238,15 +238,6 @@ func (w *writer) endLease(id int64) error {
 	return nil
 }
 
-// Lease is a lease as of now.
-type Lease struct {
-	ID int64
-	// TTL is for how many seconds it was granted.
-	TTL int64
-	// Deadline is the log time, in nanoseconds, from which on it may be ended.
-	Deadline uint64
-}
-
 const leaseKeyBytes = 1 + 8 // space, id
 
 func appendLeaseKey(b []byte, id int64) []byte {
@@ -256,20 +247,20 @@ func appendLeaseKey(b []byte, id int64) []byte {
 // leaseLives is the first byte of a lease's record. Later versions may need others.
 const leaseLives = 1
 
-func appendLease(b []byte, l *lease) []byte {
+func appendLease(b []byte, l *Lease) []byte {
 	b = append(b, leaseLives)
-	b = binary.AppendUvarint(b, uint64(l.ttl))
-	return binary.AppendUvarint(b, l.deadline)
+	b = binary.AppendUvarint(b, uint64(l.TTL))
+	return binary.AppendUvarint(b, l.Deadline)
 }
 
-func parseLease(key, value []byte) (lease, error) {
+func parseLease(key, value []byte) (Lease, error) {
 	if len(key) != leaseKeyBytes || len(value) == 0 || value[0] != leaseLives {
-		return lease{}, fmt.Errorf("lease %x: %x: %w", key, value, ErrCorrupt)
+		return Lease{}, fmt.Errorf("lease %x: %x: %w", key, value, ErrCorrupt)
 	}
 	ttl, n := binary.Uvarint(value[1:])
 	deadline, m := binary.Uvarint(value[1+max(n, 0):])
 	if n <= 0 || m <= 0 || 1+n+m != len(value) || ttl == 0 || ttl > MaxLeaseTTL {
-		return lease{}, fmt.Errorf("lease %x: %x: %w", key, value, ErrCorrupt)
+		return Lease{}, fmt.Errorf("lease %x: %x: %w", key, value, ErrCorrupt)
 	}
-	return lease{id: int64(binary.BigEndian.Uint64(key[1:])), ttl: int64(ttl), deadline: deadline}, nil
+	return Lease{ID: int64(binary.BigEndian.Uint64(key[1:])), TTL: int64(ttl), Deadline: deadline}, nil
 }

@@ -20,7 +20,7 @@ type leases struct {
 // queuedLease is a lease and its place in the queue. Renewing a lease does not move it there: at is
 // when it was due when it was queued last, and that is at or before its deadline.
 type queuedLease struct {
-	lease
+	Lease
 	at    uint64
 	place int
 }
@@ -30,7 +30,7 @@ type dueQueue []*queuedLease
 
 func (q dueQueue) Len() int { return len(q) }
 func (q dueQueue) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(q[i].at, q[j].at), cmp.Compare(q[i].id, q[j].id)) < 0
+	return cmp.Or(cmp.Compare(q[i].at, q[j].at), cmp.Compare(q[i].ID, q[j].ID)) < 0
 }
 func (q dueQueue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
@@ -56,29 +56,29 @@ func (t *leases) has(id int64) bool {
 	return found
 }
 
-func (t *leases) get(id int64) (lease, bool) {
+func (t *leases) get(id int64) (Lease, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.byID[id]
 	if l == nil {
-		return lease{}, false
+		return Lease{}, false
 	}
-	return l.lease, true
+	return l.Lease, true
 }
 
 // set adds a lease, or changes its deadline to a later one.
-func (t *leases) set(l lease) {
+func (t *leases) set(l Lease) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if old := t.byID[l.id]; old != nil {
-		old.lease = l
+	if old := t.byID[l.ID]; old != nil {
+		old.Lease = l
 		return
 	}
 	if t.byID == nil {
 		t.byID = make(map[int64]*queuedLease)
 	}
-	q := &queuedLease{lease: l, at: l.deadline}
-	t.byID[l.id] = q
+	q := &queuedLease{Lease: l, at: l.Deadline}
+	t.byID[l.ID] = q
 	heap.Push(&t.due, q)
 }
 
@@ -97,15 +97,15 @@ func (t *leases) dueBy(time uint64, limit int) (ids []int64) {
 	var found []*queuedLease
 	for len(t.due) > 0 && t.due[0].at <= time && len(found) < limit {
 		l := t.due[0]
-		if l.at < l.deadline { // it was renewed
-			l.at = l.deadline
+		if l.at < l.Deadline { // it was renewed
+			l.at = l.Deadline
 			heap.Fix(&t.due, 0)
 			continue
 		}
 		found = append(found, heap.Pop(&t.due).(*queuedLease))
 	}
 	for _, l := range found { // until the log says that they have ended
-		ids = append(ids, l.id)
+		ids = append(ids, l.ID)
 		heap.Push(&t.due, l)
 	}
 	return ids
@@ -121,7 +121,7 @@ func (s *Store) Leases() []Lease {
 	t.mu.Lock()
 	all := make([]Lease, 0, len(t.byID))
 	for _, l := range t.byID { //tidy:ordered sorted below
-		all = append(all, Lease{ID: l.id, TTL: l.ttl, Deadline: l.deadline})
+		all = append(all, l.Lease)
 	}
 	t.mu.Unlock()
 	slices.SortFunc(all, func(a, b Lease) int {
@@ -138,10 +138,7 @@ func (s *Store) LeaseCount() int {
 }
 
 // Lease returns a lease; false if there is none with that id.
-func (s *Store) Lease(id int64) (Lease, bool) {
-	l, found := s.leases.get(id)
-	return Lease{ID: l.id, TTL: l.ttl, Deadline: l.deadline}, found
-}
+func (s *Store) Lease(id int64) (Lease, bool) { return s.leases.get(id) }
 
 // LeaseKeys returns the keys of a lease, sorted. The error is the engine's.
 func (s *Store) LeaseKeys(id int64) ([][]byte, error) { return readLeasedKeys(s.engine, id) }
