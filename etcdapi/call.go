@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -90,7 +89,11 @@ func (s *Server) streaming(service, name, kind string, serve func(grpc.ServerStr
 		StreamName: name, ServerStreams: true, ClientStreams: kind == bidiStream,
 		Handler: func(_ any, stream grpc.ServerStream) error {
 			m.started.Add(1)
-			return m.done(serve(stream))
+			err := s.requireLeader(stream.Context())
+			if err == nil {
+				err = serve(stream)
+			}
+			return m.done(err)
 		},
 	}
 }
@@ -99,22 +102,3 @@ const (
 	serverStream = "server_stream"
 	bidiStream   = "bidi_stream"
 )
-
-// What a client sends with a call that it would rather see fail than wait for a leader.
-const (
-	requireLeaderKey   = "hasleader"
-	requireLeaderValue = "true"
-)
-
-// requireLeader refuses a call that asks for a leader while there is none.
-func (s *Server) requireLeader(ctx context.Context) error {
-	if s.hasLeader() {
-		return nil
-	}
-	if v := metadata.ValueFromIncomingContext(ctx, requireLeaderKey); len(v) > 0 && v[0] == requireLeaderValue {
-		return errNoLeader
-	}
-	return nil
-}
-
-func (s *Server) hasLeader() bool { return s.group.Status().Raft.Leader != 0 }

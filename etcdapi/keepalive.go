@@ -98,9 +98,6 @@ type keepAlive struct {
 // asked. A lease that is not there has a time to live of 0.
 func (s *Server) leaseKeepAlive(stream grpc.ServerStream) error {
 	ctx := stream.Context()
-	if err := s.requireLeader(ctx); err != nil {
-		return err
-	}
 	asked := make(chan keepAlive, keepAliveWindow)
 	broken := make(chan error, 1) // why nothing more can be received
 	if !s.start(func() { broken <- s.receiveKeepAlives(stream, asked) }) {
@@ -108,18 +105,15 @@ func (s *Server) leaseKeepAlive(stream grpc.ServerStream) error {
 	}
 	leader := s.watchLeader(ctx)
 	defer leader.Stop()
-	for leaderless := 0; ; {
+	for {
 		select {
 		case k := <-asked:
 			if err := s.answerKeepAlive(stream, &k); err != nil {
 				return err
 			}
 		case <-leader.C:
-			if leaderless++; s.hasLeader() {
-				leaderless = 0
-			}
-			if leaderless >= leaderChecks {
-				return errNoLeader
+			if err := leader.check(); err != nil {
+				return err
 			}
 		case err := <-broken:
 			return s.finishKeepAlives(stream, asked, err)

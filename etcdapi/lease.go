@@ -2,7 +2,9 @@ package etcdapi
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -45,7 +47,7 @@ func (s *Server) leaseGrant(ctx context.Context, request []byte) (*response, err
 	}
 	for try := 1; ; try++ {
 		granted, err := s.write(ctx, kv.KindLeaseGrant, kv.GrantRequest(rand.Int64N(1<<63-1)+1, ttl))
-		if err == nil || try == grantTries || err.Error() != refusal(kv.CodeLeaseExists).Error() {
+		if err == nil || try == grantTries || !errors.Is(err, refusal(kv.CodeLeaseExists)) {
 			return granted, err
 		}
 	}
@@ -64,7 +66,7 @@ func (s *Server) leaseTimeToLive(ctx context.Context, request *pb.LeaseTimeToLiv
 	answer.GrantedTTL = lease.TTL
 	answer.TTL = 0
 	if now := s.group.Status().LogTime; lease.Deadline > now {
-		answer.TTL = min(int64((lease.Deadline-now)/nanosecondsPerSecond), lease.TTL)
+		answer.TTL = min(int64((lease.Deadline-now)/uint64(time.Second)), lease.TTL)
 	}
 	if request.Keys {
 		keys, err := s.store.LeaseKeys(request.ID)
@@ -76,8 +78,6 @@ func (s *Server) leaseTimeToLive(ctx context.Context, request *pb.LeaseTimeToLiv
 	}
 	return answer, nil
 }
-
-const nanosecondsPerSecond = 1_000_000_000
 
 // leaseLeases lists all leases, the one that ends first first.
 func (s *Server) leaseLeases(ctx context.Context, _ *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {

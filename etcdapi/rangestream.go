@@ -31,9 +31,6 @@ func (s *Server) rangeStream(stream grpc.ServerStream) error {
 		return err
 	}
 	ctx := stream.Context()
-	if err := s.requireLeader(ctx); err != nil {
-		return err
-	}
 	chunks, err := s.store.RangeChunks(request.bytes)
 	var code kv.Code
 	switch {

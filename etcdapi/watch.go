@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -43,9 +42,6 @@ type watchStream struct {
 // serveWatch is the stream's sender; a goroutine beside it receives.
 func (s *Server) serveWatch(stream grpc.ServerStream) error {
 	ctx := stream.Context()
-	if err := s.requireLeader(ctx); err != nil {
-		return err
-	}
 	w := &watchStream{
 		batches: make(chan []watch.Response, 1), accepted: make(chan struct{}, 1),
 		failed: make(chan struct{}), broken: make(chan error, 1),
@@ -97,7 +93,7 @@ func (s *Server) sendWatch(ctx context.Context, stream grpc.ServerStream, w *wat
 	defer progress.Stop()
 	leader := s.watchLeader(ctx)
 	defer leader.Stop()
-	for leaderless := 0; ; {
+	for {
 		select {
 		case batch := <-w.batches:
 			for i := range batch {
@@ -109,11 +105,8 @@ func (s *Server) sendWatch(ctx context.Context, stream grpc.ServerStream, w *wat
 		case <-progress.C:
 			s.hub.ask(w, tick{})
 		case <-leader.C:
-			if leaderless++; s.hasLeader() {
-				leaderless = 0
-			}
-			if leaderless >= leaderChecks {
-				return errNoLeader
+			if err := leader.check(); err != nil {
+				return err
 			}
 		case err := <-w.broken:
 			if !errors.Is(err, io.EOF) { // which only says that the client asks for nothing more
@@ -127,19 +120,6 @@ func (s *Server) sendWatch(ctx context.Context, stream grpc.ServerStream, w *wat
 			return errStopped
 		}
 	}
-}
-
-// leaderChecks is how often in a row there must be no leader before a stream ends that asked for one.
-const leaderChecks = 3
-
-// watchLeader returns a ticker for a stream that wants to end when there is no leader; a stopped one
-// for any other.
-func (s *Server) watchLeader(ctx context.Context) *time.Ticker {
-	t := time.NewTicker(max(s.options.LeaderTimeout/leaderChecks, 1))
-	if v := metadata.ValueFromIncomingContext(ctx, requireLeaderKey); len(v) == 0 || v[0] != requireLeaderValue {
-		t.Stop()
-	}
-	return t
 }
 
 // Fields of etcd's WatchResponse.

@@ -303,12 +303,19 @@ func (w *world) drawDelete(c *client) check.Delete {
 func (w *world) drawTxn(c *client) check.Txn {
 	d, l := w.dice, &c.labels
 	key := w.drawKey(c)
+	targets := 4
+	if w.plan.lease.holders > 0 {
+		targets++
+	}
 	compare := check.Compare{
-		Key: key, Target: check.Target(d.below(l.target, 4)), Result: check.Relation(d.below(l.relation, 4)),
+		Key: key, Target: check.Target(d.below(l.target, targets)), Result: check.Relation(d.below(l.relation, 4)),
 		Number: int64(d.below(l.past, 4)), Value: fmt.Sprintf("%d", 1+d.below(l.past, 9)),
 	}
 	if compare.Target == check.TargetMod || compare.Target == check.TargetCreate {
 		compare.Number = max(0, c.revision-int64(d.below(l.past, 10)))
+	}
+	if compare.Target == check.TargetLease {
+		compare.Number = w.drawLease(l.lease)
 	}
 	put := w.drawPut(c)
 	put.Key = key
