@@ -200,6 +200,14 @@ func TestGrantTriesAnotherIDWhenOneIsTaken(t *testing.T) {
 	if _, err := pb.NewLeaseClient(w.conn).LeaseGrant(testContext(t), &pb.LeaseGrantRequest{ID: 7, TTL: 10}); err == nil || proposed != 6 {
 		t.Errorf("an id of the client's that is taken: %v after %d proposals", err, proposed-5)
 	}
+	failures := 0
+	w.group.propose = func(context.Context) error {
+		failures++
+		return context.DeadlineExceeded
+	}
+	if _, err := pb.NewLeaseClient(w.conn).LeaseGrant(testContext(t), &pb.LeaseGrantRequest{TTL: 10}); err == nil || failures != 1 {
+		t.Errorf("a grant that fails for another reason, and may have been carried out: %v after %d proposals", err, failures)
+	}
 }
 
 func TestKeepAliveThatNeedsALeaderIsRefusedAtOnce(t *testing.T) {
