@@ -95,15 +95,20 @@ func (w *world) leaseExpired(id int64, held *heldLease) {
 // longestOver is how much longer than its time a lease may live when nothing happens.
 func (w *world) longestOver() int64 {
 	p := &w.plan.lease
-	looks := 4 + int64(2*w.check.Model().Leases()/max(p.lessor.Batch, 1))
-	return int64(p.lessor.Slack+p.lessor.Grace) + 3*looks*p.interval + 2*second
+	return int64(p.lessor.Slack+p.lessor.Grace) + w.looks(4) + 2*second
 }
 
 // beginExpire begins the part of an ending in which all leases end: nobody renews them any more.
 func (w *world) beginExpire() {
 	p := &w.plan.lease
-	looks := 10 + int64(2*w.check.Model().Leases()/max(p.lessor.Batch, 1))
-	w.end.deadline += int64(p.ttl+2)*second + int64(p.lessor.Slack+p.lessor.Grace+p.lessor.Mark) + 3*looks*p.interval
+	w.end.deadline += int64(p.ttl+2)*second + int64(p.lessor.Slack+p.lessor.Grace+p.lessor.Mark) + w.looks(10)
+}
+
+// looks is how long a lessor takes for so many looks, and as many more as all leases need if each batch
+// is asked for twice.
+func (w *world) looks(some int64) int64 {
+	p := &w.plan.lease
+	return 3 * (some + int64(2*w.check.Model().Leases()/max(p.lessor.Batch, 1))) * p.interval
 }
 
 func (w *world) wantingExpire() string {
