@@ -149,14 +149,7 @@ has ended, and goes on at another server when one fails.`,
 
 // keepAlive renews a lease until it has ended.
 func (f *clientFlags) keepAlive(cmd *cobra.Command, w *world, id int64) error {
-	if err := f.complete(cmd, w); err != nil {
-		return err
-	}
-	printer, err := f.printer(w, show.Simple)
-	if err != nil {
-		return err
-	}
-	client, err := f.connect(cmd.Context())
+	client, printer, err := f.open(cmd, w, show.Simple)
 	if err != nil {
 		return err
 	}

@@ -19,14 +19,7 @@ type explainer func(err error, timeout time.Duration) error
 // wrong with the flags is said before anything is sent.
 func (f *clientFlags) ask(cmd *cobra.Command, w *world, format show.Format, explain explainer,
 	question func(context.Context, *clientv3.Client) (answer func(*show.Printer) error, err error)) error {
-	if err := f.complete(cmd, w); err != nil {
-		return err
-	}
-	printer, err := f.printer(w, format)
-	if err != nil {
-		return err
-	}
-	client, err := f.connect(cmd.Context())
+	client, printer, err := f.open(cmd, w, format)
 	if err != nil {
 		return err
 	}
@@ -38,6 +31,19 @@ func (f *clientFlags) ask(cmd *cobra.Command, w *world, format show.Format, expl
 		return explain(err, f.commandTimeout)
 	}
 	return failed(answer(printer))
+}
+
+// open returns a client, and where answers go.
+func (f *clientFlags) open(cmd *cobra.Command, w *world, format show.Format) (*clientv3.Client, *show.Printer, error) {
+	if err := f.complete(cmd, w); err != nil {
+		return nil, nil, err
+	}
+	printer, err := f.printer(w, format)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := f.connect(cmd.Context())
+	return client, printer, err
 }
 
 // do asks for one operation on keys.
