@@ -8,7 +8,10 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-const fakeLease = 0xff
+const (
+	fakeLease      = 0xff
+	fakeEndedLease = 0xee // renewals find that it has ended
+)
 
 func (f *fakeServer) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
 	return answerWith(f, ctx, r, &pb.LeaseGrantResponse{ID: fakeLease, TTL: r.TTL})
@@ -38,6 +41,9 @@ func (f *fakeServer) LeaseKeepAlive(stream pb.Lease_LeaseKeepAliveServer) error 
 			return err
 		}
 		f.take(r)
+		if r.ID == fakeEndedLease {
+			ttl = 0
+		}
 		if err := stream.Send(&pb.LeaseKeepAliveResponse{ID: r.ID, TTL: ttl}); err != nil {
 			return err
 		}
@@ -54,6 +60,11 @@ func TestLeasesAreAskedForByTheirID(t *testing.T) {
 	if r := lastRequest[*pb.LeaseKeepAliveRequest](t, f); r.ID != 31 {
 		t.Errorf("asked for %d", r.ID)
 	}
+}
+
+func TestKeepAliveEndsWithItsLease(t *testing.T) {
+	f := startFake(t)
+	f.ask("", "lease keep-alive ee").expect(t, "a lease that has ended", exitFailed, "lease 00000000000000ee expired or revoked")
 }
 
 func TestLeaseCommandsRefuseWhatMakesNoSense(t *testing.T) {
