@@ -48,7 +48,7 @@ func (s *Server) unlock(ctx context.Context, request []byte) (*response, error) 
 	}
 	deleted, err := client.Delete(ctx, string(key))
 	if err != nil {
-		return nil, recipeError(err)
+		return nil, s.recipes.failed(err)
 	}
 	return s.recipeResponse(deleted.Header.Revision), nil
 }

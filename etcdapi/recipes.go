@@ -38,6 +38,9 @@ func (r *recipes) open() (*clientv3.Client, error) {
 			return
 		}
 		r.client, r.err = clientv3.New(clientv3.Config{
+			// A recipe that is broken off takes back what it has put, in the client's context: when the server
+			// closes, nobody answers that any more.
+			Context:   r.server.context,
 			Endpoints: []string{"inside"},
 			DialOptions: []grpc.DialOption{
 				grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -67,11 +70,16 @@ func (r *recipes) in(ctx context.Context, lease int64, run func(context.Context,
 	defer cancel()
 	defer context.AfterFunc(r.server.context, cancel)()
 	session, err := concurrency.NewSession(client, concurrency.WithLease(clientv3.LeaseID(lease)), concurrency.WithContext(ctx))
-	if err != nil {
-		return recipeError(err)
+	if err == nil {
+		// With ctx the session ends, and nobody keeps the lease alive any more.
+		err = run(ctx, session)
 	}
-	// With ctx the session ends, and nobody keeps the lease alive any more.
-	if err = run(ctx, session); err != nil && r.server.context.Err() != nil {
+	return r.failed(err)
+}
+
+// failed is the gRPC error for one of a recipe's, if it has one.
+func (r *recipes) failed(err error) error {
+	if err != nil && r.server.context.Err() != nil {
 		return errStopped
 	}
 	return recipeError(err)

@@ -216,28 +216,44 @@ func elected(t *testing.T, answer []byte) string {
 	return string(pair.Key) + "=" + string(pair.Value)
 }
 
+// TestRecipesEndWithTheServer closes a server at which many wait for a lock, and for an election. Each takes
+// back its key when it is broken off; nobody may wait for that.
 func TestRecipesEndWithTheServer(t *testing.T) {
 	w := newWorld(t, nil)
-	grantTest(t, w, 7, 8)
-	if _, err := w.call(testContext(t), "/v3lockpb.Lock/Lock", fields("l", int64(7))); err != nil {
-		t.Fatal(err)
+	const waiting = 32
+	leases := []int64{7}
+	for i := range int64(2 * waiting) {
+		leases = append(leases, 8+i)
 	}
-	waits := make(chan error, 1)
+	grantTest(t, w, leases...)
+	const lock, campaign = "/v3lockpb.Lock/Lock", "/v3electionpb.Election/Campaign"
+	for _, method := range []string{lock, campaign} {
+		if _, err := w.call(testContext(t), method, fields("l"+method, int64(7))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx := testContext(t)
 	client := clientv3.NewCtxClient(ctx)
-	watched := clientv3.NewWatchFromWatchClient(pb.NewWatchClient(w.conn), client).Watch(ctx, "l/8", clientv3.WithRev(2))
-	go func() {
-		_, err := w.call(ctx, "/v3lockpb.Lock/Lock", fields("l", int64(8)))
-		waits <- err
-	}()
+	watched := clientv3.NewWatchFromWatchClient(pb.NewWatchClient(w.conn), client).Watch(ctx, "l", clientv3.WithPrefix(), clientv3.WithRev(2))
+	waits := make(chan error, 2*waiting)
+	for i, lease := range leases[1:] {
+		go func() {
+			method := []string{lock, campaign}[i%2]
+			_, err := w.call(ctx, method, fields("l"+method, lease))
+			waits <- err
+		}()
+	}
+	put := 0
 	for told := range watched {
-		if len(told.Events) > 0 {
+		if put += len(told.Events); put >= 2+2*waiting {
 			break
 		}
 	}
 	w.Close()
-	if err := <-waits; status.Code(err) != codes.Unavailable {
-		t.Errorf("a lock that somebody else holds: %v", err)
+	for range 2 * waiting {
+		if err := <-waits; status.Code(err) != codes.Unavailable {
+			t.Errorf("a lock or an election that somebody else has: %v", err)
+		}
 	}
 	if _, err := w.recipes.open(); err != nil && !errors.Is(err, errStopped) {
 		t.Error(err)
