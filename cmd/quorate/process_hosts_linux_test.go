@@ -76,7 +76,13 @@ func cutOff(t *testing.T, n wires, servers []*serverProcess) {
 				n.silence(t, rest[0], rest[1])
 			}
 			l.waitProgress(t, 100, rest[1])
+			// The clients of whoever is cut off wait for their writes by now; reads must not tell what was.
+			answers := []func(){l.ask(leader, 8, readOperation), l.ask(rest[0], 2, readOperation)}
+			l.waitProgress(t, 20, rest[1])
 			n.mend(t)
+			for _, answered := range answers {
+				answered()
+			}
 			for _, s := range servers {
 				s.endTrouble()
 			}
