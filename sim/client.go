@@ -44,7 +44,8 @@ type request struct {
 	read   bool
 	// large: it does not fit into an entry.
 	large bool
-	loop  int // of the ending, from 1; 0: none
+	loop  int  // of the ending, from 1; 0: none
+	storm bool // it is of a storm of reads
 	// handedIn is the term in which it was forwarded last.
 	handedIn raft.Term
 	handedOn bool // and was forwarded in an earlier one before
@@ -175,6 +176,7 @@ func (w *world) done(r *request, answer []byte) {
 		return
 	case r.client == nil:
 		w.loadDone(r)
+		w.stormEnded(r)
 		return
 	}
 	if response, err := decode(r.Request, answer); err == nil {
@@ -207,6 +209,7 @@ func (w *world) ended(r *request, outcome check.Outcome) {
 		return
 	case r.client == nil:
 		w.loadEnded(r)
+		w.stormEnded(r)
 		return
 	}
 	w.clientLater(r.client)

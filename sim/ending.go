@@ -23,6 +23,7 @@ type ending struct {
 	excused []bool
 	fresh   []*request
 	gray    gray
+	storm   storm
 
 	// What held when first nobody waited any more: from then on there is no reason for an election.
 	settled        bool
@@ -138,6 +139,7 @@ func (w *world) beginEnding() {
 		w.tell(nil, "everything heals")
 		w.healServers()
 	}
+	w.beginStorm()
 	w.beginPhase()
 }
 
@@ -226,7 +228,7 @@ func (w *world) wantingDrain() string {
 		return "there is no leader: " + w.describeServers()
 	}
 	for id := w.oldestID; id <= w.lastID; id++ {
-		if r := w.requests[id]; r != nil && w.mustComeRight(w.servers[r.server]) {
+		if r := w.requests[id]; r != nil && !r.storm && w.mustComeRight(w.servers[r.server]) {
 			return fmt.Sprintf("request %d, %+v, waits at server %d: %s", id, r.Request, r.Server, w.describeServers())
 		}
 	}
@@ -320,6 +322,7 @@ func (w *world) nextPhase() {
 	case reference, grayed:
 		w.endLoad()
 	case agree:
+		w.end.storm.blows = false
 		w.compareStores()
 	case inform:
 		w.endInform()
@@ -353,6 +356,7 @@ func (w *world) beginPhase() {
 // beginServe asks every server for something.
 func (w *world) beginServe() {
 	w.tell(nil, "nobody waits any more; fresh requests at every server")
+	w.loseLastWrites()
 	for _, s := range w.servers {
 		if !w.mustComeRight(s) {
 			continue

@@ -14,7 +14,7 @@ import (
 type link struct {
 	from, to int
 	cuts     int          // how many partitions cut it
-	loss     int          // of a million messages, lost for ever more
+	loss     int          // of a million messages, lost by itself, in an ending
 	strikes  int          // how many faults it has had
 	clogged  int64        // nothing arrives before
 	latest   int64        // when the last message that keeps its place arrives

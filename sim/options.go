@@ -76,6 +76,7 @@ type Counts struct {
 	ForwardedAgain, HandedOn, Configurations             int
 	Calm, Struck, Worlds                                 int
 	Cores, SomeLinks, Grays, GrayLeaders, Constrained    int
+	Storms                                               int
 	LateLeaders, QuietSpells                             int
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
@@ -122,7 +123,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"configurations", &c.Configurations},
 		{"endings that left a core", &c.Cores}, {"endings that left some links", &c.SomeLinks},
 		{"of them with a constrained election", &c.Constrained},
-		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders},
+		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders}, {"endings with a storm of reads", &c.Storms},
 		{"leader changes after the first success of an ending", &c.LateLeaders},
 		{"spells of a well majority, terms watched", &c.QuietSpells},
 		{"worlds with watchers", &c.Watched}, {"streams opened for watching", &c.Streams}, {"watchers created, or resumed", &c.Watchers},

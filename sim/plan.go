@@ -59,6 +59,7 @@ type plan struct {
 
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
+	storm  bool  // of reads, in the ending
 }
 
 // electionTimeout is the longest time that a server waits for a leader, with a clock at its slowest.
@@ -83,6 +84,7 @@ func drawPlan(d dice) plan {
 		p.drawNetworkFaults(d)
 		p.drawServerFaults(d)
 		p.drawEnding(d)
+		p.storm = p.ending != oneStaysGray && d.chance("plan.storm", 250_000)
 	}
 	p.drawWatches(d)
 	p.drawLeases(d)

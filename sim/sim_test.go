@@ -111,6 +111,7 @@ func wantEverythingSometimes(t *testing.T, c *sim.Counts) {
 		{"endings that left some links", c.SomeLinks, 120},
 		{"endings with a gray server", c.Grays, 80},
 		{"gray leaders", c.GrayLeaders, 20},
+		{"endings with a storm of reads", c.Storms, 120},
 		{"spells of a well majority", c.QuietSpells, 1_000},
 		{"worlds with watchers", c.Watched, 350},
 		{"streams opened for watching", c.Streams, 3_000},

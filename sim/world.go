@@ -213,6 +213,10 @@ func (w *world) happen(e *event) {
 		w.relieve(e.data.(*fault))
 	case evEnd:
 		w.lookAtEnd()
+	case evStorm:
+		w.stormNext()
+	case evLossEnds:
+		w.links[e.number].loss = 0
 	case evLoad:
 		w.loadNext(int(e.number))
 	case evTerms:
