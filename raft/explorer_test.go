@@ -247,7 +247,11 @@ func (x *explorer) failed(y *way, broken string) {
 }
 
 func (x *explorer) start(b bounds) *rafttest.Cluster {
-	c := rafttest.New(raft.Options{ElectionTicks: 2, HeartbeatTicks: 1}, rafttest.Voters(b.servers))
+	var spare []raft.ServerID
+	for i := range b.spares {
+		spare = append(spare, raft.ServerID(b.servers-b.spares+1+i))
+	}
+	c := rafttest.New(raft.Options{ElectionTicks: 2, HeartbeatTicks: 1}, rafttest.Voters(b.servers-b.spares), spare...)
 	for i, terms := range b.logs {
 		c.Install(c.Servers[i], 0, terms...)
 	}

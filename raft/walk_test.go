@@ -316,7 +316,7 @@ func (w *walk) ask(what int, s *rafttest.Server) {
 	case configureLeader:
 		configuration := *s.Core.Configuration().Configuration
 		configuration.Data = fmt.Appendf(nil, "%d", w.asked)
-		w.Step(s, raft.ProposeConfiguration{ID: w.asked, Entry: raft.Entry{Kind: raft.KindConfiguration, Configuration: &configuration, Data: configuration.Data}})
+		w.Step(s, raft.ProposeConfiguration{ID: w.asked, Entry: rafttest.ConfigurationEntry(&configuration)})
 	}
 }
 

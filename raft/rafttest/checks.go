@@ -212,7 +212,7 @@ func (c *Cluster) checkCommit(s *Server, before moment, out raft.Output) {
 	}
 	for _, event := range out.Events {
 		if e, ok := event.(raft.Committed); ok {
-			c.checkLeaderCommit(s, e.Index)
+			c.checkLeaderCommit(s, before, e.Index)
 		}
 	}
 	if int(s.hard.Commit) > len(c.History.Committed) {
@@ -224,8 +224,9 @@ func (c *Cluster) checkCommit(s *Server, before moment, out raft.Output) {
 	}
 }
 
-func (c *Cluster) checkLeaderCommit(s *Server, index raft.Index) {
-	if s.Core.Role() != raft.Leader || s.View[index-1].Term != s.Core.CurrentTerm() {
+func (c *Cluster) checkLeaderCommit(s *Server, before moment, index raft.Index) {
+	leads := s.Core.Role() == raft.Leader || before.role == raft.Leader // and has just left, having no vote any more
+	if !leads || s.View[index-1].Term != s.Core.CurrentTerm() {
 		c.Fail("commit rule: server %d (%s of term %d) commits at %d, of term %d",
 			s.ID, s.Core.Role(), s.Core.CurrentTerm(), index, s.View[index-1].Term)
 	}

@@ -82,11 +82,11 @@ func TestChecksSeeWhatIsBroken(t *testing.T) {
 		}},
 		{"commit rule: server 1 (leader of term 1) commits at 1, of term 0", func(c *Cluster, leader *Server) {
 			leader.View[0].Term = 0
-			c.checkLeaderCommit(leader, 1)
+			c.checkLeaderCommit(leader, leader.now(), 1)
 		}},
 		{"commit: leader 1 commits 1, which is not on the disks of a quorum", func(c *Cluster, leader *Server) {
 			forget(c, raft.HardState{CurrentTerm: 1})
-			c.checkLeaderCommit(leader, 1)
+			c.checkLeaderCommit(leader, leader.now(), 1)
 		}},
 		{"handed out 2, commit 1", func(c *Cluster, leader *Server) {
 			c.checkOrder(leader, raft.Apply{First: 2, Last: 2})
