@@ -67,12 +67,13 @@ func (c *Core) proposeConfiguration(in *ProposeConfiguration) {
 }
 
 // configurationIsSettled reports whether the configuration in force is committed, or need not be for
-// next: a leader may give a joint configuration of its own another aim while it cannot be committed,
-// because too many of C_new are out of reach. Nobody else can have left it for C_new: an earlier leader
-// has never had it, and a later one needs a majority of C_old, of which this one then hears.
+// next: a leader may give a joint configuration another aim while it cannot be committed, because too many
+// of C_new are out of reach. It is its own then, for an earlier one is committed along with the first entry
+// of this term. So nobody else can have left it for C_new: an earlier leader has never had it, and a later
+// one needs a majority of C_old, of which this one then hears.
 func (c *Core) configurationIsSettled(next *Configuration) bool {
 	now := c.log.configuration()
-	return now.Index <= c.commitIndex || next.Joint() && now.Configuration.Joint() && now.Index > c.leadState.firstOfTerm
+	return now.Index <= c.commitIndex || next.Joint() && now.Configuration.Joint()
 }
 
 // leaveIfRemoved makes a leader a follower once it has committed a configuration in which it has no

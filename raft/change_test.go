@@ -232,3 +232,51 @@ func TestWhatAConfigurationSaysWhenItComesIntoForce(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A leader that is to be removed has its last configuration alone, and no longer leads. Whoever would be left
+// lacks it, and so cannot win: the removed one must. (Thesis §4.2.2.)
+func TestServerWithoutAVoteCampaignsUntilThatIsCommitted(t *testing.T) {
+	c := newChanger(t)
+	c.hear(2)
+	others := []ServerID{2, 3}
+	c.want(0, joint(threes, others))
+	c.hear(2, 3)
+	c.want(0, &Configuration{Voters: others})
+	c.becomeFollower(2, 0, "test")
+	step(c.Core, Campaign{})
+	if c.Role() != PreCandidate {
+		t.Errorf("%v", c.Role())
+	}
+	for _, granted := range []ServerID{2, 3} {
+		if c.Role() != PreCandidate {
+			t.Errorf("%v before %d has granted: its own vote counts", c.Role(), granted)
+		}
+		step(c.Core, from(granted, 2, &RequestPreVoteReply{Granted: true}))
+	}
+	for _, granted := range []ServerID{2, 3} {
+		if c.Role() != Candidate {
+			t.Errorf("%v before %d has granted: its own vote counts", c.Role(), granted)
+		}
+		step(c.Core, from(granted, 3, &RequestVoteReply{Granted: true}))
+	}
+	c.hear(2)
+	if c.Role() != Leader {
+		t.Errorf("%v", c.Role())
+	}
+	c.hear(3)
+	if c.Role() != Follower {
+		t.Errorf("%v, though C_new is committed", c.Role())
+	}
+	step(c.Core, Campaign{})
+	if c.Role() != Follower {
+		t.Errorf("%v, without a vote", c.Role())
+	}
+}
+
+func TestLearnerDoesNotCampaign(t *testing.T) {
+	learner := newCore(t, 4, &Configuration{Voters: threes, Learners: []ServerID{4}}, HardState{})
+	step(learner, Campaign{})
+	if learner.Role() != Follower {
+		t.Errorf("%v", learner.Role())
+	}
+}
