@@ -213,15 +213,21 @@ func (c *combination) advise(f *Finding) {
 			f.Todo = fmt.Sprintf("Both run: mend the network between %s (addresses, firewalls; transport errors are in both logs).", strings.Join(f.SaidBy, " and "))
 		}
 	case NoQuorum:
-		var alive, silent []string
+		var alive, silent, unknown []string
 		for _, m := range f.Missing {
-			if c.answers(m.Name) {
+			switch {
+			case c.answers(m.Name):
 				alive = append(alive, m.Name)
-			} else {
+			case slices.Contains(c.NotAsked, m.Name):
+				unknown = append(unknown, m.Name)
+			default:
 				silent = append(silent, m.Name)
 			}
 		}
 		var todo []string
+		if len(unknown) > 0 {
+			todo = append(todo, fmt.Sprintf("start %s, or if they run mend the network between them and %s", strings.Join(unknown, ", "), f.About))
+		}
 		if len(silent) > 0 {
 			todo = append(todo, fmt.Sprintf("start %s (no answer from there)", strings.Join(silent, ", ")))
 		}

@@ -92,6 +92,10 @@ func TestSevenSplitThreeAndThreeSayWhoIsNeeded(t *testing.T) {
 	if got := d.Findings[0].Todo; got != want {
 		t.Errorf("s1 advises %q, want %q", got, want)
 	}
+	want = "Start s4, s5, s6, s7, or if they run mend the network between them and s1: 1 more needed."
+	if got := Combine(worldOf(0, 1, 1, 1, 2, 2, 2, 0)[:3]).Findings[0].Todo; got != want {
+		t.Errorf("s1 advises %q if the others were not asked, want %q", got, want)
+	}
 	if want := "s7 at 10.0.0.7:2379 does not answer: connect: connection refused"; d.Findings[6].Text != want {
 		t.Errorf("got %q, want %q", d.Findings[6].Text, want)
 	}

@@ -84,12 +84,16 @@ func TestLinksAreToldByDirection(t *testing.T) {
 		{ID: 2, DownSince: at(3), Error: "refused", ReceivingDownSince: at(4), ReceivingError: "closed"},
 		{ID: 3, DownSince: at(3), ReceivingDownSince: at(4), ReceivingError: "closed", Refused: "another key", RefusedAt: at(5)},
 		{ID: 4, DownSince: at(3), ReceivingDownSince: at(4), ReceivingError: "closed", Refused: "another key", RefusedAt: at(3)},
+		{ID: 5, ConnectedSince: at(1), ReceivingDownSince: at(4)},
+		{ID: 6, DownSince: at(3), ReceivingSince: at(2)},
 	})
 	want := []doctor.Link{
 		{ID: 1, WasUp: true, Sending: doctor.Direction{Up: true, Since: at(1)}, Receiving: doctor.Direction{Up: true, Since: at(2)}},
 		{ID: 2, Sending: doctor.Direction{Since: at(3), Error: "refused"}, Receiving: doctor.Direction{Since: at(4), Error: "closed"}},
 		{ID: 3, Sending: doctor.Direction{Since: at(3)}, Receiving: doctor.Direction{Since: at(4), Error: "refused here: another key"}},
 		{ID: 4, Sending: doctor.Direction{Since: at(3)}, Receiving: doctor.Direction{Since: at(4), Error: "closed"}},
+		{ID: 5, Sending: doctor.Direction{Up: true, Since: at(1)}, Receiving: doctor.Direction{Since: at(4)}},
+		{ID: 6, Sending: doctor.Direction{Since: at(3)}, Receiving: doctor.Direction{Up: true, Since: at(2)}},
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
