@@ -249,19 +249,38 @@ func answerVerb(names []string) string {
 
 func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
-// findNotAsked lists members from which there is no report, though no endpoint of theirs was asked.
+// findNotAsked lists members from which there is no report, and at whose addresses nobody was asked. If
+// nobody knows a member's addresses, a silent endpoint that is nobody else's is taken for its own.
 func (c *combination) findNotAsked() {
+	isStraySilent := slices.ContainsFunc(c.Answers, func(a Answer) bool { return a.Report == nil && c.ownerOf(a.Endpoint) == "" })
 	for _, r := range c.reports {
 		for _, p := range r.Peers {
+			if c.answers(p.Name) || slices.Contains(c.NotAsked, p.Name) {
+				continue
+			}
+			urls := c.urlsOf(p.Name)
 			isAsked := slices.ContainsFunc(c.Answers, func(a Answer) bool {
-				return slices.ContainsFunc(p.ClientURLs, func(u string) bool { return isSamePlace(u, a.Endpoint) })
+				return slices.ContainsFunc(urls, func(u string) bool { return isSamePlace(u, a.Endpoint) })
 			})
-			if !isAsked && !c.answers(p.Name) && !slices.Contains(c.NotAsked, p.Name) {
+			if !isAsked && !(len(urls) == 0 && isStraySilent) {
 				c.NotAsked = append(c.NotAsked, p.Name)
 			}
 		}
 	}
 	slices.Sort(c.NotAsked)
+}
+
+// urlsOf returns where clients find a server, as far as those know that answer: what a server tells of
+// itself when it joins takes a moment to reach all.
+func (c *combination) urlsOf(name string) (urls []string) {
+	for _, r := range c.reports {
+		for _, p := range r.Peers {
+			if p.Name == name {
+				urls = append(urls, p.ClientURLs...)
+			}
+		}
+	}
+	return urls
 }
 
 // judge says it in a sentence.

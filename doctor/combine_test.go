@@ -132,11 +132,21 @@ func TestSeveralThatMissTheSameServerAreOneFinding(t *testing.T) {
 func TestWhoWasNotAskedIsNamed(t *testing.T) {
 	elsewhere := worldOf(1, 1, 1, 1)
 	elsewhere[1].Endpoint = "localhost:2379"
+	forget := func(answers []Answer) []Answer {
+		for i := range answers[0].Report.Peers {
+			answers[0].Report.Peers[i].ClientURLs = nil
+		}
+		return answers
+	}
 	for want, answers := range map[string][]Answer{
-		"[] ":     elsewhere,
-		"[]":      worldOf(1, 1, 1, 1),
-		"[s2 s3]": worldOf(1, 1, 1, 1)[:1],
-		"[s3]":    worldOf(1, 1, 0, 1)[:2],
+		"[]  ":     forget(worldOf(1, 1, 1, 0, 0)),  // The other one knows.
+		"[]   ":    forget(worldOf(0, 1, 0, 0)),     // Nobody knows; both may be those.
+		" [s2 s3]": forget(worldOf(0, 1, 0, 0)[:1]), // Nobody knows, and nobody is silent.
+		" [s3]":    worldOf(0, 1, 0, 0)[:2],         // s1 knows, and s3 was left out.
+		"[] ":      elsewhere,
+		"[]":       worldOf(1, 1, 1, 1),
+		"[s2 s3]":  worldOf(1, 1, 1, 1)[:1],
+		"[s3]":     worldOf(1, 1, 0, 1)[:2],
 	} {
 		if got := fmt.Sprint(Combine(answers).NotAsked); got != strings.TrimSpace(want) {
 			t.Errorf("got %s, want %s", got, want)

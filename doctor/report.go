@@ -33,7 +33,8 @@ type Report struct {
 	Applied         uint64    `json:"applied"`
 
 	// Quorum has one count, or two in a joint configuration; none if it is not known who votes.
-	Quorum   []Quorum  `json:"quorum"`
+	Quorum []Quorum `json:"quorum"`
+	// Peers are sorted by their names.
 	Peers    []Peer    `json:"peers"`
 	Findings []Finding `json:"findings"`
 }
@@ -154,6 +155,7 @@ func Examine(v *View) *Report {
 			}
 		}
 	}
+	slices.SortStableFunc(r.Peers, func(a, b Peer) int { return strings.Compare(a.Name, b.Name) })
 	r.Quorum = v.count(r.Peers)
 	r.find(v)
 	r.judge()

@@ -48,6 +48,9 @@ func TestDoctorFindsNothingWhereAllIsWell(t *testing.T) {
 	if r := runOf("doctor", "-w", "simple", "--endpoints", endpoint); r != (result{exitDone, "", ""}) {
 		t.Errorf("doctor -w simple: got %+v", r)
 	}
+	absent := nobody(t)
+	one := runOf("doctor", "--endpoints", endpoint+","+absent)
+	one.expect(t, "an endpoint too many", exitFailed, "1 of 2 answer; requests are carried out, but not all is well.\n\nWARNS no-answer: "+absent)
 	status := runOf("status", "--endpoints", endpoint)
 	status.expect(t, "status", exitDone, "1 of 1 answer; "+endpoint+" leads.\n")
 	for _, want := range []string{" s1 ", " leads ", " 1 of 1 ", " well\n"} {

@@ -157,7 +157,7 @@ func forEach[T any](endpoints []string, ask func(endpoint string) T) []T {
 
 // silence says in words that time was up, if that is what an error says.
 func (f *clientFlags) silence(err error) error {
-	if isWaiting(err) || errors.Is(err, context.DeadlineExceeded) {
+	if isWaiting(err) {
 		return fmt.Errorf("takes connections, but does not answer within %v", f.commandTimeout)
 	}
 	return err
