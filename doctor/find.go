@@ -37,6 +37,7 @@ func (r *Report) find(v *View) {
 // cannot, for the leader reaches others.
 func (r *Report) findQuorum(v *View) {
 	if v.Leader != 0 && v.Role != raft.Leader {
+		r.findStall(v)
 		return
 	}
 	f := Finding{Severity: Stops, About: r.Name, Quorum: r.Quorum}
@@ -57,8 +58,21 @@ func (r *Report) findQuorum(v *View) {
 			v.ago(v.LeaderlessSince), r.Name, reachText(r.Quorum))
 		f.Todo = "It takes a few election timeouts. If it lasts, servers that are linked to this one do not reach each other: ask all of them (quorate doctor --cluster)."
 	default:
+		r.findStall(v)
 		return
 	}
+	r.Findings = append(r.Findings, f)
+}
+
+// findStall looks whether writes wait for nothing, though there is a leader.
+func (r *Report) findStall(v *View) {
+	if v.StalledSince.IsZero() || v.Now.Sub(v.StalledSince) < stalledAfter {
+		return
+	}
+	f := Finding{Code: Stalled, Severity: Stops, About: r.Name, Since: v.StalledSince.UTC()}
+	f.Text = fmt.Sprintf("stalled: %d writes wait at %s, and nothing has been committed or applied there since %s, though %s leads",
+		v.Waiting, r.Name, v.ago(v.StalledSince), r.LeaderName)
+	f.Todo = fmt.Sprintf("Ask all servers (quorate doctor --cluster). If none says more, a disk hangs: that of %s, or those of a majority.", r.LeaderName)
 	r.Findings = append(r.Findings, f)
 }
 

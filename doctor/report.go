@@ -120,6 +120,7 @@ type Code string
 const (
 	NoQuorum     Code = "no-quorum"     // too few voters are reached
 	NoLeader     Code = "no-leader"     // enough are reached, and nobody leads
+	Stalled      Code = "stalled"       // there is a leader, writes wait, and nothing is committed
 	PeerDown     Code = "peer-down"     // a peer is not linked, or in one direction only
 	PeerSilent   Code = "peer-silent"   // a peer is linked, and does not answer its leader
 	PeerLags     Code = "peer-lags"     // a peer lacks many entries
@@ -132,6 +133,9 @@ const (
 
 // lagEntries is how many entries are many: more than are ever under way, seconds of work.
 const lagEntries = 10_000
+
+// stalledAfter is how long writes may wait while nothing is committed: a slow disk takes its time.
+const stalledAfter = 5 * time.Second
 
 // Examine judges a server by what it knows.
 func Examine(v *View) *Report {
@@ -266,7 +270,7 @@ func (r *Report) judge() {
 // Blocking returns the finding that explains why nothing is decided; nil if there is none.
 func (r *Report) Blocking() *Finding {
 	for i := range r.Findings {
-		if c := r.Findings[i].Code; c == NoQuorum || c == NoLeader {
+		if c := r.Findings[i].Code; c == NoQuorum || c == NoLeader || c == Stalled {
 			return &r.Findings[i]
 		}
 	}

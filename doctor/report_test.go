@@ -63,6 +63,12 @@ func (v *View) without(ids ...raft.ServerID) *View {
 	return v
 }
 
+// stalled says that writes wait for so long, and nothing happens.
+func (v *View) stalled(d time.Duration) *View {
+	v.Waiting, v.StalledSince = 3, now.Add(-d)
+	return v
+}
+
 func (v *View) role(id raft.ServerID, roles wire.Roles) *View {
 	v.Configuration.Member(id).Roles = roles
 	return v
@@ -156,6 +162,11 @@ func TestAServerSaysWhyThereIsNoProgress(t *testing.T) {
 			"s2 lacks 89900 committed entries, as far as s1 knows", "3/2/3"},
 		{"stranded", viewOf(3).leads().change(func(v *View) { v.Progress[1].Stranded = true }), "peer-stranded warns s3", "s3 cannot catch up: ...", "3/2/3"},
 		{"slow to apply", viewOf(3).change(func(v *View) { v.Commit = 20_000 }), "apply-lags warns s1", "s1 has 19900 committed entries to apply...", "3/2/3"},
+		{"writes wait for nothing, at a follower", viewOf(3).stalled(5 * time.Second), "stalled stops s1",
+			"stalled: 3 writes wait at s1, and nothing has been committed or applied there since 2026-03-01 12:59:55 UTC (5s), though s2 leads", "3/2/3"},
+		{"writes wait for nothing, at the leader", viewOf(3).leads().stalled(time.Minute), "stalled stops s1", "stalled: 3 writes wait at s1, ...", "3/2/3"},
+		{"writes wait for a while", viewOf(3).stalled(4900 * time.Millisecond), "", "s1 follows s2, ...", "3/2/3"},
+		{"writes wait for a quorum", viewOf(3).without(2, 3).leaderless(time.Minute).stalled(time.Minute), "no-quorum stops s1", "no quorum: ...", "1/2/3"},
 		{"alarms", viewOf(3).change(func(v *View) { v.Alarms = []Alarm{{2, "NOSPACE"}, {3, "CORRUPT"}, {9, "ODD"}} }),
 			"alarm-nospace stops s2, alarm-corrupt stops s3, alarm-other stops 9", "the alarm NOSPACE is on: the state of s2 ...", "3/2/3"},
 		{"nothing is known", &View{Now: now, Started: started, ID: 1, Role: raft.Follower, LeaderlessSince: started}, "no-leader stops 1",

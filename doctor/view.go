@@ -22,6 +22,10 @@ type View struct {
 	Leader          raft.ServerID
 	LeaderlessSince time.Time
 	Commit, Applied raft.Index
+	// Waiting is how many writes of this server's clients wait. StalledSince is since when some do and
+	// nothing has been committed or applied; zero: something has.
+	Waiting      int
+	StalledSince time.Time
 	// Configuration says who the servers are; nil: not known yet.
 	Configuration *wire.Configuration
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/doctor"
+	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/transport"
 )
@@ -15,8 +16,10 @@ import (
 type checkup struct {
 	started time.Time
 
-	mu              sync.Mutex // guards leaderlessSince
-	leaderlessSince time.Time  // zero while a leader is known; a look may come as late as lookEvery
+	mu              sync.Mutex    // guards what follows; all of it is looked at every lookEvery at least
+	leaderlessSince time.Time     // zero while a leader is known
+	stalledSince    time.Time     // zero unless writes wait
+	reached         [2]raft.Index // commitIndex and lastApplied, at stalledSince
 }
 
 // lookEvery is how often a server looks at itself, to log that it is without a quorum.
@@ -34,6 +37,7 @@ func (s *Server) view(now time.Time, status replica.Status, peers []transport.Pe
 		Now: now, Started: s.checkup.started, ElectionTimeout: s.options.ElectionTimeout,
 		Cluster: s.host.ClusterID(), ID: s.host.ID(), Role: r.Role, Term: r.CurrentTerm, Leader: r.Leader,
 		LeaderlessSince: s.checkup.note(now, r.Leader != 0), Commit: r.CommitIndex, Applied: r.LastApplied,
+		Waiting: status.PendingCommands, StalledSince: s.checkup.noteWaiting(now, status.PendingCommands, r.CommitIndex, r.LastApplied),
 		Configuration: status.Configuration, Links: linksOf(peers),
 	}
 	for _, p := range r.Peers {
@@ -58,6 +62,19 @@ func (c *checkup) note(now time.Time, hasLeader bool) time.Time {
 		c.leaderlessSince = now
 	}
 	return c.leaderlessSince
+}
+
+// noteWaiting remembers since when writes wait and nothing is committed or applied, and returns that.
+func (c *checkup) noteWaiting(now time.Time, waiting int, commit, applied raft.Index) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch reached := [2]raft.Index{commit, applied}; {
+	case waiting == 0:
+		c.stalledSince = time.Time{}
+	case c.stalledSince.IsZero() || c.reached != reached:
+		c.stalledSince, c.reached = now, reached
+	}
+	return c.stalledSince
 }
 
 // linksOf says what the transport knows of the other servers.

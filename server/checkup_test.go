@@ -112,6 +112,23 @@ func TestItIsRememberedSinceWhenThereIsNoLeader(t *testing.T) {
 	}
 }
 
+func TestItIsRememberedSinceWhenWritesWait(t *testing.T) {
+	var c checkup
+	began := time.Unix(100, 0)
+	for second, look := range []struct {
+		waiting         int
+		commit, applied raft.Index
+		want            int // the second since when; -1: they do not wait
+	}{
+		{0, 5, 5, -1}, {1, 5, 5, 1}, {2, 5, 5, 1}, {2, 6, 5, 3}, {2, 6, 6, 4}, {9, 6, 6, 4}, {0, 6, 6, -1}, {1, 6, 6, 7},
+	} {
+		got := c.noteWaiting(began.Add(time.Duration(second)*time.Second), look.waiting, look.commit, look.applied)
+		if (look.want < 0) != got.IsZero() || look.want >= 0 && got.Sub(began) != time.Duration(look.want)*time.Second {
+			t.Errorf("second %d: since %v", second, got)
+		}
+	}
+}
+
 func TestTheLogSaysWhileThereIsNoQuorum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(lines)
