@@ -9,8 +9,8 @@
 // they ask nobody, and look at no clock.
 //
 // A peer is reached if the links in both directions are up, and if it has answered lately where this
-// server leads. Each half of a joint configuration is counted by itself. A server that follows a leader is
-// not said to lack a quorum, whoever it reaches: the leader counts.
+// server leads. Each half of a joint configuration is counted by itself. A server that follows a leader
+// is not said to lack a quorum, whomever it reaches: the leader counts.
 //
 // # Units
 //
@@ -28,7 +28,7 @@
 //
 // # Errors
 //
-// None. Reports that come from elsewhere may say anything: Combine believes them, and fails on nothing.
+// None. Reports that come from elsewhere may say anything: Combine believes them, and fails on none.
 //
 // # Concurrency
 //

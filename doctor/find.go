@@ -56,7 +56,7 @@ func (r *Report) findQuorum(v *View) {
 		f.Code, f.Since = NoLeader, r.LeaderlessSince
 		f.Text = fmt.Sprintf("no leader since %s, though %s %s: an election is under way",
 			v.ago(v.LeaderlessSince), r.Name, reachText(r.Quorum))
-		f.Todo = "It takes a few election timeouts. If it lasts, servers that are linked to this one do not reach each other: ask all of them (quorate doctor --cluster)."
+		f.Todo = "It takes a few election timeouts. If it lasts, ask all servers (quorate doctor --cluster): some do not reach each other."
 	default:
 		r.findStall(v)
 		return
