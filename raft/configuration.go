@@ -48,12 +48,6 @@ func (c *Configuration) QuorumValue(of func(ServerID) uint64) uint64 {
 	return value
 }
 
-// sameRoles reports whether both configurations give everybody the same role.
-func (c *Configuration) sameRoles(other *Configuration) bool {
-	return slices.Equal(c.Voters, other.Voters) && slices.Equal(c.OldVoters, other.OldVoters) &&
-		slices.Equal(c.Learners, other.Learners)
-}
-
 func hasMajority(voters []ServerID, yes func(ServerID) bool) bool {
 	count := 0
 	for _, id := range voters {

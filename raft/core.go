@@ -390,7 +390,10 @@ func (c *Core) truncateLog(from Index) {
 // configurationChanged puts another configuration in force. It counts from the moment it is
 // appended, and the one before it again if it is truncated. (Paper §6.)
 func (c *Core) configurationChanged(now *ConfigurationAt) {
-	c.tell(ConfigurationChanged{Index: now.Index, Voters: slices.Clone(now.Configuration.Voters)})
+	c.tell(ConfigurationChanged{
+		Index: now.Index, Voters: slices.Clone(now.Configuration.Voters),
+		OldVoters: slices.Clone(now.Configuration.OldVoters), Learners: slices.Clone(now.Configuration.Learners),
+	})
 	if c.role == Leader {
 		c.leadState.setPeers(c.id, now.Configuration, c.log.last+1)
 	}

@@ -18,7 +18,9 @@ func (p *printer) isDead(c *rafttest.Cluster, e *raft.Envelope, left *bounds) bo
 	to := c.Server(e.To)
 	disk := to.Disk.Hard.CurrentTerm
 	current := to.Core.CurrentTerm() == e.Term
-	noRounds := p.ahead.NoTicks && p.ahead.NoReads // then a reply is for nothing but what it says of the log
+	// Then a reply is for nothing but what it says of the log. Whoever leaves a configuration and comes back
+	// begins anew, so that nothing about it is old.
+	noRounds := p.ahead.NoTicks && p.ahead.NoReads && len(p.bounds.aims) == 0
 	switch m := e.Message.(type) {
 	case *raft.RequestVoteReply:
 		// A refusal brings nothing but its term. A vote counts once, and for a candidate; who no longer

@@ -7,8 +7,7 @@
 // be done. The package has no goroutine, lock, clock, file, socket, logger or source of chance, and
 // never looks into commands: it deals in terms, indexes and configurations. Elections with pre-vote
 // and check-quorum; replication with a window of appends in flight; a diverged log reconciled in one
-// round trip; commit by the rule of section 5.4.2; reads by read index. Membership does not change
-// yet, though the configuration is an entry of the log already.
+// round trip; commit by the rule of section 5.4.2; reads by read index; joint consensus.
 //
 // # Units
 //
@@ -29,7 +28,7 @@
 // that has ended is dropped, never stamped anew.
 //
 // The files, in reading order: types, configuration, message, step and event (the vocabulary); log;
-// core (Step, the term rule, what leaves a step); election; follow; lead; read; explore and status.
+// core (Step, the term rule, what leaves a step); election; follow; lead; change; read; explore and status.
 // A tag such as "Figure 2, Leaders 4." stands where that rule is enforced, and the test of that rule
 // has its name. "Differs:" marks where we leave the paper; docs/raft.md lists those places.
 //

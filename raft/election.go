@@ -1,6 +1,9 @@
 package raft
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // vote is one server's answer to a candidate.
 type vote struct {
@@ -37,10 +40,25 @@ func (c *Core) resetElectionTimer() {
 // Figure 2, Candidates 4. The election took too long: try again.
 func (c *Core) electionTimedOut() {
 	c.resetElectionTimer()
-	if c.role == Leader || !c.configuration().IsVoter(c.id) {
+	if c.role == Leader || !c.mayLead() {
 		return
 	}
 	c.becomePreCandidate()
+}
+
+// mayLead reports whether this server has a vote, or had one before a configuration that is not known to be
+// committed. In that case it may be the only one with that configuration, and nobody else can win: it must
+// lead, without counting itself, until it is committed. (Thesis §4.2.2.)
+func (c *Core) mayLead() bool {
+	for _, at := range slices.Backward(c.log.configurations) {
+		if at.Configuration.IsVoter(c.id) {
+			return true
+		}
+		if at.Index <= c.commitIndex {
+			return false
+		}
+	}
+	return false
 }
 
 // holdsOnToLeader reports whether this server has reason to believe that the leader of its term is

@@ -64,8 +64,9 @@ type Stranded struct {
 
 // ConfigurationChanged: another configuration is in force, from the entry at Index.
 type ConfigurationChanged struct {
-	Index  Index
-	Voters []ServerID
+	Index Index
+	// Voters, OldVoters and Learners are those of the Configuration.
+	Voters, OldVoters, Learners []ServerID
 }
 
 func (RoleChanged) isEvent()          {}
@@ -113,7 +114,14 @@ func (e Stranded) String() string {
 }
 
 func (e ConfigurationChanged) String() string {
-	return fmt.Sprintf("configuration of entry %d in force: voters %x", e.Index, e.Voters)
+	s := fmt.Sprintf("configuration of entry %d in force: voters %x", e.Index, e.Voters)
+	if len(e.OldVoters) > 0 {
+		s = fmt.Sprintf("joint configuration of entry %d in force: voters %x and %x", e.Index, e.OldVoters, e.Voters)
+	}
+	if len(e.Learners) > 0 {
+		s += fmt.Sprintf(", learners %x", e.Learners)
+	}
+	return s
 }
 
 func voteName(pre bool) string {

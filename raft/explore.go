@@ -56,15 +56,26 @@ func (c *Core) AppendState(b []byte) []byte {
 	if l := c.leadState; l != nil {
 		e.put(uint64(l.round), uint64(l.reads.since))
 	}
-	for _, id := range c.configuration().Members() {
+	for _, id := range c.everybody() {
 		e.put(uint64(id))
 		e.bytes = c.AppendStateAbout(e.bytes, id, Future{})
-		if l := c.leadState; l != nil && id != c.id {
-			p := l.peer(id)
-			e.put(uint64(p.probeRound), uint64(p.reconciledAt), uint64(p.answered))
+		if l := c.leadState; l != nil {
+			if p := l.peer(id); p != nil {
+				e.put(uint64(p.probeRound), uint64(p.reconciledAt), uint64(p.answered))
+			}
 		}
 	}
 	return e.bytes
+}
+
+// everybody returns the members of all configurations in the log: any of them may come into force again.
+func (c *Core) everybody() []ServerID {
+	var all []ServerID
+	for _, at := range c.log.configurations {
+		all = append(all, at.Configuration.Members()...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // AppendNamelessState appends the part of the state that names no server. Tickets count back from the

@@ -46,6 +46,14 @@ type bounds struct {
 	// inFlight: a step after which more messages than this are on their way is not taken; 0: no bound. What
 	// is left out are busier networks; a message can still wait as long as nothing else needs its place.
 	inFlight int
+	// spares are how many of the servers, the last, belong to no configuration at first. changes are how often
+	// a leader may begin to make one of the aims the voters, or give a change another aim. A change that is
+	// committed may be completed at any time.
+	spares, changes int
+	aims            [][]raft.ServerID
+	// halfWay: server 1 was to become the group of 1, 2 and 3. The joint configuration is committed, as 1 knows,
+	// and what completes the change has reached 3 alone.
+	halfWay bool
 	// cut are the links that carry nothing, in either direction.
 	cut [][2]raft.ServerID
 }
@@ -73,6 +81,10 @@ var stories = []story{
 	{"one has other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 1, overtakes: 1, slowWrites: 2}},
 	{"all have other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1, 3}}, campaigns: 1, slowWrites: 2, duplicates: 1}},
 	{"a read across an election", bounds{led: true, servers: 3, campaigns: 1, heartbeats: 1, reads: 1}},
+	{"one becomes another", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 1, slowWrites: 2, crashes: 1, aims: [][]raft.ServerID{{2}}}},
+	{"one becomes two, or not", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 2, slowWrites: 1, aims: [][]raft.ServerID{{1}, {1, 2}}}},
+	{"half way, and back", bounds{halfWay: true, servers: 3, spares: 2, campaigns: 2, changes: 1, inFlight: 4, aims: [][]raft.ServerID{{1}, {1, 2, 3}}}},
+	{"two of three are replaced", bounds{led: true, servers: 3, spares: 1, campaigns: 1, changes: 1, inFlight: 3, aims: [][]raft.ServerID{{2, 3}}}},
 }
 
 // deepStories go further than every change can wait for; the last ones do not end in a night.
@@ -88,6 +100,14 @@ var deepStories = []story{
 	{"reads across two elections", bounds{led: true, servers: 3, campaigns: 2, reads: 2, overtakes: 1}},
 	{"a proposal across two elections", bounds{servers: 3, campaigns: 3, proposals: 1, slowWrites: 1, crashes: 1, duplicates: 1}},
 	{"B1", bounds{servers: 3, campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4}},
+	{"one becomes three, or not", bounds{led: true, servers: 3, spares: 2, campaigns: 2, changes: 2, slowWrites: 1, crashes: 1, inFlight: 2,
+		aims: [][]raft.ServerID{{1, 2, 3}, {1}}}},
+	{"a third is replaced", bounds{led: true, servers: 4, spares: 1, campaigns: 1, changes: 1, inFlight: 4, aims: [][]raft.ServerID{{1, 2, 4}}}},
+	{"a third is replaced, or not", bounds{led: true, servers: 4, spares: 1, campaigns: 1, changes: 2, inFlight: 3, aims: [][]raft.ServerID{{1, 2, 4}, {1, 2, 3}}}},
+	{"a third is replaced across elections", bounds{led: true, servers: 4, spares: 1, campaigns: 2, changes: 1, inFlight: 4, aims: [][]raft.ServerID{{1, 2, 4}}}},
+	{"two changes across elections", bounds{led: true, servers: 3, spares: 1, campaigns: 2, changes: 2, crashes: 1, inFlight: 3, aims: [][]raft.ServerID{{2, 3}, {1, 2}}}},
+	{"B2", bounds{led: true, servers: 4, spares: 1, campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4,
+		changes: 1, aims: [][]raft.ServerID{{1, 2, 4}}}},
 	{"B5, every link", b5()},
 	{"B5, a star", b5(2, 3, 2, 4, 2, 5, 3, 4, 3, 5, 4, 5)},
 	{"B5, a chain", b5(1, 3, 1, 4, 1, 5, 2, 4, 2, 5, 3, 5)},

@@ -247,9 +247,16 @@ func (x *explorer) failed(y *way, broken string) {
 }
 
 func (x *explorer) start(b bounds) *rafttest.Cluster {
-	c := rafttest.New(raft.Options{ElectionTicks: 2, HeartbeatTicks: 1}, rafttest.Voters(b.servers))
+	var spare []raft.ServerID
+	for i := range b.spares {
+		spare = append(spare, raft.ServerID(b.servers-b.spares+1+i))
+	}
+	c := rafttest.New(raft.Options{ElectionTicks: 2, HeartbeatTicks: 1}, rafttest.Voters(b.servers-b.spares), spare...)
 	for i, terms := range b.logs {
 		c.Install(c.Servers[i], 0, terms...)
+	}
+	if b.halfWay {
+		installHalfWay(c, &b)
 	}
 	if b.shortProbes {
 		c.Fewer = func(int) int { return 1 }
@@ -259,6 +266,23 @@ func (x *explorer) start(b bounds) *rafttest.Cluster {
 		c.Settle()
 	}
 	return c
+}
+
+func installHalfWay(c *rafttest.Cluster, b *bounds) {
+	joint := b.towards(c.Server(1), []raft.ServerID{1, 2, 3})
+	joint.Term = 1
+	for _, s := range c.Servers {
+		s.Disk.Hard.CurrentTerm, s.Disk.Log = 1, []raft.Entry{joint}
+		c.Restart(s)
+	}
+	c.History.Committed, c.History.CommittedIn = []raft.Entry{joint}, []raft.Term{1}
+	knows, last := c.Server(1), c.Server(3)
+	completed := b.towards(last, nil)
+	completed.Term = 1
+	knows.Disk.Hard.Commit = 1
+	c.Restart(knows)
+	last.Disk.Log = append(last.Disk.Log, completed)
+	c.Restart(last)
 }
 
 // tellPath goes the path once more and says what happens on it.

@@ -43,6 +43,9 @@ func (c *Core) RoundMatters(peer ServerID, round Round) (isNews, answersProbe bo
 // refusal is news.
 func (c *Core) RoundsAbout(peer ServerID) (probe, answered, since, news Round) {
 	p := c.leadState.peer(peer)
+	if p == nil {
+		return 0, 0, 0, 0
+	}
 	if p.waiting {
 		probe = p.probeRound
 	}

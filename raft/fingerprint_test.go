@@ -123,7 +123,7 @@ func (e *eye) least(m *matrix, n int) uint64 {
 // ranks is a short cut: if the servers may be renamed in all ways, and all colors differ, then there is one
 // way to put them in order.
 func (e *eye) ranks(colors []uint64) (to [mostServers]int, ok bool) {
-	if len(e.bounds.cut) > 0 {
+	if len(e.bounds.cut) > 0 || len(e.bounds.aims) > 0 {
 		return to, false
 	}
 	for i, x := range colors {
@@ -514,6 +514,8 @@ func (b *bounds) symmetries() [][]int {
 	return slices.DeleteFunc(permutations(b.servers), func(to []int) bool {
 		return slices.ContainsFunc(b.cut, func(link [2]raft.ServerID) bool {
 			return !b.isCut(raft.ServerID(to[link[0]-1]+1), raft.ServerID(to[link[1]-1]+1))
+		}) || len(b.aims) > 0 && slices.ContainsFunc(b.sets(), func(set []raft.ServerID) bool {
+			return slices.ContainsFunc(set, func(id raft.ServerID) bool { return !slices.Contains(set, raft.ServerID(to[id-1]+1)) })
 		})
 	})
 }

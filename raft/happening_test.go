@@ -13,6 +13,7 @@ type choice struct {
 	server  raft.ServerID
 	message int // index in the network
 	second  int // another, delivered in the same step
+	aim     int // of a change, among those of the bounds
 	slow    bool
 }
 
@@ -28,12 +29,14 @@ const (
 	heartbeats
 	proposes
 	reads
+	changes
+	completes
 	persists
 	crashes
 )
 
 func (h happening) String() string {
-	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "persists", "crashes"}[h]
+	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "changes", "completes the change", "persists", "crashes"}[h]
 }
 
 // choices lists what can happen, the undisturbed course first, apart from slow disks and messages that
@@ -67,7 +70,7 @@ func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
 		if len(s.Writes) > 0 {
 			add(choice{what: persists, server: s.ID})
 		}
-		if b.campaigns > 0 {
+		if b.campaigns > 0 && s.Core.Configuration().Configuration.IsVoter(s.ID) {
 			add(choice{what: campaigns, server: s.ID})
 		}
 		if b.crashes > 0 {
@@ -85,6 +88,14 @@ func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
 		if b.reads > 0 {
 			add(choice{what: reads, server: s.ID})
 		}
+		if b.changes > 0 {
+			for i := range b.aims {
+				add(choice{what: changes, server: s.ID, aim: i})
+			}
+		}
+		if s.Core.Configuration().Configuration.Joint() {
+			add(choice{what: completes, server: s.ID})
+		}
 	}
 	return list
 }
@@ -101,7 +112,7 @@ const unlimited = -1
 
 // costs reports whether the choice takes something off the bounds.
 func (next choice) costs() bool {
-	return next.slow || next.what != arrives && next.what != persists
+	return next.slow || next.what != arrives && next.what != persists && next.what != completes
 }
 
 // outcome is the state after a choice, and the bounds that are left.
@@ -115,6 +126,9 @@ type outcome struct {
 // slow, if there is one, and in which its message stays on its way. They have most of the work in common.
 func (next choice) outcomes(c *rafttest.Cluster, b bounds) []outcome {
 	d, left := next.begin(c, b)
+	if next.isRefused(c, d) {
+		return nil
+	}
 	all := []outcome{{next, d, left}}
 	if next.what == isLost || next.what == persists || next.what == crashes || d.Broken != "" {
 		return all
@@ -195,6 +209,11 @@ func (next choice) begin(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, boun
 	case reads:
 		b.reads--
 		d.Step(s, raft.ReadIndex{ID: uint64(100 + b.reads)})
+	case changes:
+		b.changes--
+		d.Step(s, raft.ProposeConfiguration{ID: uint64(200 + b.changes), Entry: b.towards(s, b.aims[next.aim])})
+	case completes:
+		d.Step(s, raft.ProposeConfiguration{ID: 300, Entry: b.towards(s, nil)})
 	case persists:
 		d.Persist(s, s.Writes[0].Ticket)
 	case crashes:
@@ -203,6 +222,44 @@ func (next choice) begin(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, boun
 		d.Restart(s)
 	}
 	return d, b
+}
+
+// isRefused reports whether a change has not been begun or completed: then nothing has happened.
+func (next choice) isRefused(before, after *rafttest.Cluster) bool {
+	return (next.what == changes || next.what == completes) && after.Broken == "" &&
+		after.Server(next.server).Core.LastIndex() == before.Server(next.server).Core.LastIndex()
+}
+
+// towards returns the next configuration on the way to an aim; nil: that of the joint one in force. Its bytes
+// name the sets of voters by their place in the bounds, so that they are the same under any renaming that
+// leaves these what they are.
+func (b *bounds) towards(s *rafttest.Server, aim []raft.ServerID) raft.Entry {
+	now := s.Core.Configuration().Configuration
+	next := &raft.Configuration{Voters: now.Voters}
+	if aim != nil {
+		next = &raft.Configuration{Voters: aim, OldVoters: now.OldVoters}
+		if !now.Joint() {
+			next.OldVoters = now.Voters
+		}
+	}
+	for _, voters := range [][]raft.ServerID{next.OldVoters, next.Voters} {
+		next.Data = append(next.Data, byte('a'+b.setOf(voters)))
+	}
+	return rafttest.ConfigurationEntry(next)
+}
+
+// setOf numbers the sets of voters: 0 is none, 1 that at first, and then come the aims.
+func (b *bounds) setOf(voters []raft.ServerID) int {
+	for i, set := range b.sets() {
+		if slices.Equal(voters, set) {
+			return 1 + i
+		}
+	}
+	return 0
+}
+
+func (b *bounds) sets() [][]raft.ServerID {
+	return append([][]raft.ServerID{rafttest.Voters(b.servers - b.spares).Voters}, b.aims...)
 }
 
 func everybody(c *rafttest.Cluster) []raft.ServerID {

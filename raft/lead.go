@@ -165,22 +165,6 @@ func (c *Core) propose(in *Propose) {
 	}
 }
 
-// proposeConfiguration appends a configuration. One change at a time, and none before an entry of
-// this term is committed: else two changes, each unknown to the other's majority, could both be
-// decided. (Thesis §4.1, and its correction of 2015.)
-func (c *Core) proposeConfiguration(in *ProposeConfiguration) {
-	switch {
-	case c.role != Leader:
-		c.refuse(in.ID, NotLeader)
-	case c.log.configuration().Index > c.commitIndex || c.commitIndex < c.leadState.firstOfTerm:
-		c.refuse(in.ID, ChangeInProgress)
-	case in.Entry.Configuration == nil || !in.Entry.Configuration.sameRoles(c.configuration()):
-		c.refuse(in.ID, ChangeUnsupported)
-	default:
-		c.accept(in.ID, []Entry{in.Entry})
-	}
-}
-
 func (c *Core) accept(id uint64, entries []Entry) {
 	c.out.Accepted = append(c.out.Accepted, Accepted{ID: id, First: c.log.last + 1, Term: c.currentTerm})
 	for i := range entries {
@@ -209,6 +193,7 @@ func (c *Core) lead() {
 	for _, p := range c.leadState.peers {
 		c.replicateTo(p)
 	}
+	c.leaveIfRemoved()
 }
 
 // advanceLeaderCommit commits what a majority has on disk.

@@ -82,8 +82,8 @@ func TestConfigurationChangesOneAtATime(t *testing.T) {
 		want          Reason
 	}{
 		{func() {}, same, ChangeInProgress}, // the no-op is not committed
-		{commitAll, votersOf(4), ChangeUnsupported},
-		{func() {}, nil, ChangeUnsupported},
+		{commitAll, votersOf(4), ChangeNotAllowed},
+		{func() {}, nil, ChangeNotAllowed},
 		{func() {}, same, 0},
 		{func() {}, same, ChangeInProgress},
 		{func() { step(core, Persisted{core.nextTicket - 1}); commitAll() }, same, 0},

@@ -26,8 +26,8 @@ type Propose struct {
 	Entries []Entry
 }
 
-// ProposeConfiguration asks the leader to append a configuration. It may change nobody's role yet,
-// only the opaque data.
+// ProposeConfiguration asks the leader to append a configuration. It must follow the one in force: whoever
+// gets or loses a vote does so by way of a joint configuration, which is left once it is committed.
 type ProposeConfiguration struct {
 	ID    uint64
 	Entry Entry
@@ -110,11 +110,11 @@ const (
 	Busy
 	// ChangeInProgress: a configuration is not committed yet, or none of this term's entries is.
 	ChangeInProgress
-	// ChangeUnsupported: the configuration gives somebody another role.
-	ChangeUnsupported
+	// ChangeNotAllowed: the configuration is malformed, or does not follow the one in force.
+	ChangeNotAllowed
 )
 
 func (r Reason) String() string {
 	return [...]string{"", "not leader", "busy", "a configuration change is in progress",
-		"change of roles is not supported yet"}[r]
+		"the configuration does not follow the one in force"}[r]
 }

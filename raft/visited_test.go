@@ -51,8 +51,8 @@ func newVisited(b bounds) *visited {
 }
 
 // counts are the bounds that something is taken off.
-func (b *bounds) counts() [10]*int {
-	return [...]*int{&b.campaigns, &b.heartbeats, &b.proposals, &b.reads, &b.crashes, &b.duplicates, &b.slowWrites, &b.merges, &b.losses, &b.overtakes}
+func (b *bounds) counts() [11]*int {
+	return [...]*int{&b.campaigns, &b.heartbeats, &b.proposals, &b.reads, &b.crashes, &b.duplicates, &b.slowWrites, &b.merges, &b.losses, &b.overtakes, &b.changes}
 }
 
 // code numbers what is left of the bounds.

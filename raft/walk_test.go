@@ -38,17 +38,33 @@ func TestRandomWalk(t *testing.T) {
 			runs /= 10
 		}
 	}
-	events := 0
+	events, changes := 0, 0
 	for seed := *walkFrom; seed < *walkFrom+uint64(runs); seed++ {
 		w := newWalk(seed)
 		w.run()
 		events += w.events
+		changes += w.changes()
 		if w.Broken != "" {
 			t.Fatalf("%s\nafter\n%s\nto see all of it: go test ./raft -run TestRandomWalk -v -walk.seed=%d",
 				w.Broken, lastLines(seed, 40), seed)
 		}
 	}
-	t.Logf("%d walks, %d events", runs, events)
+	t.Logf("%d walks, %d events, %d changes of voters", runs, events, changes)
+	if changes < runs/10 {
+		t.Errorf("only %d changes of voters in %d walks", changes, runs)
+	}
+}
+
+// changes counts the changes of voters that were completed.
+func (w *walk) changes() int {
+	count, joint := 0, false
+	for i := range w.History.Committed {
+		if c := w.History.Committed[i].Configuration; c != nil {
+			count += countIf(joint && !c.Joint())
+			joint = c.Joint()
+		}
+	}
+	return count
 }
 
 // lastLines walks once more with a listener and returns the last lines of what happened.
@@ -74,6 +90,7 @@ type walk struct {
 	weights [happenings]int
 	cut     [][2]raft.ServerID // links that are down, by from and to
 	asked   uint64             // proposals and reads so far
+	churn   bool               // servers come and go
 	events  int
 }
 
@@ -115,7 +132,13 @@ func newWalk(seed uint64) *walk {
 		MaxWaitingReads:     1 + w.random.IntN(8),
 	}
 	options.HeartbeatTicks = 1 + w.random.IntN(options.ElectionTicks-1)
-	w.Cluster = rafttest.New(options, configuration)
+	var spare []raft.ServerID
+	if w.churn = w.random.IntN(3) == 0; w.churn {
+		for range 1 + w.random.IntN(2) {
+			spare = append(spare, raft.ServerID(len(configuration.Members())+len(spare)+1))
+		}
+	}
+	w.Cluster = rafttest.New(options, configuration, spare...)
 	w.Connected = func(from, to raft.ServerID) bool { return !slices.Contains(w.cut, [2]raft.ServerID{from, to}) }
 	w.Fewer = func(n int) int { return w.random.IntN(n + 1) }
 	w.weights = [happenings]int{
@@ -130,6 +153,9 @@ func newWalk(seed uint64) *walk {
 		case 1:
 			w.weights[what] *= 3
 		}
+	}
+	if w.churn {
+		w.weights[configureLeader] = 25
 	}
 	return w
 }
@@ -314,10 +340,65 @@ func (w *walk) ask(what int, s *rafttest.Server) {
 		w.note("%d is asked for read %d", s.ID, w.asked)
 		w.stepTwice(s, raft.ReadIndex{ID: w.asked})
 	case configureLeader:
-		configuration := *s.Core.Configuration().Configuration
-		configuration.Data = fmt.Appendf(nil, "%d", w.asked)
-		w.Step(s, raft.ProposeConfiguration{ID: w.asked, Entry: raft.Entry{Kind: raft.KindConfiguration, Configuration: &configuration, Data: configuration.Data}})
+		w.configure(s, w.drawConfiguration(*s.Core.Configuration().Configuration))
 	}
+}
+
+func (w *walk) configure(s *rafttest.Server, next *raft.Configuration) {
+	next.Data = fmt.Appendf(nil, "%d", w.asked)
+	w.note("%d is asked for configuration %v > %v, learners %v", s.ID, next.OldVoters, next.Voters, next.Learners)
+	w.Step(s, raft.ProposeConfiguration{ID: w.asked, Entry: rafttest.ConfigurationEntry(next)})
+}
+
+// drawConfiguration draws one that may follow now; and, rarely, one that may not.
+func (w *walk) drawConfiguration(now raft.Configuration) *raft.Configuration {
+	if !w.churn {
+		return &now
+	}
+	if now.Joint() && w.random.IntN(3) > 0 {
+		now.OldVoters = nil
+		return &now
+	}
+	if !now.Joint() && w.random.IntN(8) > 0 {
+		now.OldVoters = now.Voters
+	}
+	now.Voters, now.Learners = nil, nil
+	for _, s := range w.Servers {
+		switch w.random.IntN(5) {
+		case 0, 1, 2:
+			now.Voters = append(now.Voters, s.ID)
+		case 3:
+			now.Learners = append(now.Learners, s.ID)
+		}
+	}
+	return &now
+}
+
+// completeChange lets a leader leave a joint configuration, and returns the servers that then count: all
+// members.
+func (w *walk) completeChange() []*rafttest.Server {
+	var leader *rafttest.Server
+	for _, s := range w.Servers {
+		if s.Core.Role() == raft.Leader && (leader == nil || s.Core.CurrentTerm() > leader.Core.CurrentTerm()) {
+			leader = s
+		}
+	}
+	if leader == nil {
+		return nil
+	}
+	now := *leader.Core.Configuration().Configuration
+	if now.Joint() {
+		now.OldVoters = nil
+		w.asked++
+		w.configure(leader, &now)
+		w.Settle()
+		return nil
+	}
+	var members []*rafttest.Server
+	for _, id := range now.Members() {
+		members = append(members, w.Server(id))
+	}
+	return members
 }
 
 // anyLeader returns one of the servers that believe to lead, be it true or not.
@@ -390,6 +471,11 @@ func (w *walk) endWell() {
 		if w.Broken != "" {
 			return
 		}
+		if w.churn {
+			if well = w.completeChange(); well == nil {
+				continue
+			}
+		}
 		if leader := w.leaderOf(well); leader == nil {
 			quiet = 0
 		} else if quiet++; quiet > 2*ticks {
@@ -403,7 +489,7 @@ func (w *walk) endWell() {
 // chooseWell returns all servers, or a majority; then it leaves the others half broken.
 func (w *walk) chooseWell() []*rafttest.Server {
 	voters := len(w.Servers[0].Disk.First.Voters)
-	if w.random.IntN(2) == 0 {
+	if w.churn || w.random.IntN(2) == 0 {
 		return w.Servers
 	}
 	order := w.random.Perm(voters)

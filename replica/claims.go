@@ -66,28 +66,17 @@ func sameClaim(a, b *wire.Member) bool {
 
 // propose lets a leader propose the configuration with all claims in it, if that is another one.
 func (c *claims) propose(r *Replica) {
-	if !c.dirty {
+	if !c.dirty || r.membership.asked {
 		return
 	}
-	commit := r.core.CommitIndex()
-	if term, _ := r.core.TermAt(commit); term != r.term || r.configurationIndex > commit {
+	if !r.termHasCommitted() || r.configurationIndex > r.core.CommitIndex() {
 		return // one change at a time, and none before this term has committed: look again then
 	}
 	c.dirty = false
 	want := r.configuration.Clone()
-	changed := c.apply(r, want)
-	if !changed {
-		return
+	if c.apply(r, want) {
+		r.proposeConfiguration(want) // if somebody's claim does not fit, nobody could read the entry, and it is none
 	}
-	configuration := want.Raft()
-	if _, err := wire.DecodeConfiguration(configuration.Data); err != nil {
-		return // somebody's claim does not fit, and nobody could read the entry
-	}
-	r.batch = append(r.batch, raft.ProposeConfiguration{ID: proposalOfConfiguration, Entry: raft.Entry{
-		Kind:          raft.KindConfiguration,
-		Configuration: configuration,
-		Data:          layOut(len(configuration.Data), func(b []byte) []byte { return append(b, configuration.Data...) }),
-	}})
 }
 
 // apply writes the claims into the configuration. A key counts only if a link has proved it to this

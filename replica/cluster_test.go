@@ -36,6 +36,7 @@ type server struct {
 	boot    uint64
 	replica *Replica
 	alive   bool
+	slow    bool // its disk: nothing gets durable
 
 	// The disk: records[i] is the entry at i+1, durable all of it.
 	hard    raft.HardState
@@ -54,11 +55,16 @@ type server struct {
 const testGroup = wire.GroupID(7)
 
 func newCluster(t *testing.T, seed uint64, size int) *cluster {
+	return newClusterWith(t, seed, size, 0)
+}
+
+// newClusterWith has some spare servers, who belong to no configuration yet.
+func newClusterWith(t *testing.T, seed uint64, size, spare int) *cluster {
 	c := &cluster{t: t, random: rand.New(rand.NewPCG(seed, 1)), initial: &wire.Configuration{}}
 	for i := range size {
 		c.initial.Members = append(c.initial.Members, wire.Member{ID: raft.ServerID(i + 1), Roles: wire.RoleVoter})
 	}
-	for i := range size {
+	for i := range size + spare {
 		s := &server{id: raft.ServerID(i + 1), answers: map[uint64]Answer{}}
 		c.servers = append(c.servers, s)
 		c.start(s)
@@ -147,7 +153,7 @@ func (c *cluster) step(s *server) {
 
 // sync makes a server's writes durable.
 func (c *cluster) sync(s *server) {
-	if len(s.writes) == 0 {
+	if len(s.writes) == 0 || s.slow {
 		return
 	}
 	for _, w := range s.writes {

@@ -253,6 +253,9 @@ const (
 // acceptedOrRefused notes what the core did with the proposals and reads that it was offered.
 func (r *Replica) acceptedOrRefused(out *raft.Output) {
 	for _, a := range out.Accepted {
+		if a.ID == proposalOfConfiguration {
+			r.membership.appended(r, a.First)
+		}
 		if a.ID == proposalOfCommands {
 			// Those who forwarded rely on it that their commands are taken in the term they named, or never.
 			invariant.Check(len(r.intake.offered) == 0 || a.Term == r.term,

@@ -98,12 +98,13 @@ type Replica struct {
 	persisted      raft.Ticket
 	writesInFlight int
 
-	outbox   outbox
-	commands commands
-	intake   intake
-	reads    reads
-	apply    applying
-	claims   claims
+	outbox     outbox
+	commands   commands
+	intake     intake
+	reads      reads
+	apply      applying
+	claims     claims
+	membership membership
 }
 
 // New returns a replica in the state that the server found on its disk.
@@ -137,7 +138,7 @@ func New(options Options, state State) (*Replica, error) {
 
 // Step takes in what happened and returns what must now be done.
 func (r *Replica) Step(inputs []Input) Work {
-	r.intake.refused, r.reads.busy = false, false
+	r.intake.refused, r.reads.busy, r.membership.asked = false, false, false
 	for _, in := range inputs {
 		r.take(in)
 	}
@@ -173,6 +174,8 @@ func (r *Replica) take(input Input) {
 		r.fetched(&in)
 	case KeyKnown:
 		r.claims.keyKnown(in.ID, in.Key)
+	case Reconfigure:
+		r.membership.reconfigure(r, &in)
 	case Campaign:
 		r.batch = append(r.batch, raft.Campaign{})
 	}
@@ -184,6 +187,7 @@ func (r *Replica) tick(in Tick) {
 	r.commands.tick(r)
 	r.reads.tick(r)
 	r.claims.tick(r)
+	r.membership.tick(r)
 }
 
 // receive sorts a message: the core's to the core, requests of other servers to where they wait.
@@ -332,6 +336,7 @@ func (r *Replica) noteLeadership() {
 	r.commands.leadershipChanged(term)
 	r.intake.leadershipChanged()
 	r.reads.leadershipChanged()
+	r.membership.leadershipChanged(r)
 	r.claims.dirty = true
 }
 
@@ -344,7 +349,9 @@ func (r *Replica) offer() bool {
 	case r.leads():
 		r.proposeWaiting()
 		r.reads.offerToCore(r)
-		r.claims.propose(r)
+		if !r.membership.propose(r) {
+			r.claims.propose(r)
+		}
 	case r.leader != 0:
 		r.commands.forward(r)
 		r.reads.request(r)
@@ -357,6 +364,7 @@ func (r *Replica) answer(a Answer) { r.work.Answers = append(r.work.Answers, a) 
 func (r *Replica) cancel(handle uint64) {
 	if !r.commands.cancel(r, handle) {
 		r.reads.cancel(r, handle)
+		r.membership.cancel(r, handle)
 	}
 }
 

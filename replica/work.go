@@ -66,6 +66,25 @@ type KeyKnown struct {
 	Key []byte
 }
 
+// Reconfigure asks the leader for other members. It is answered when the change is complete: Done, with the
+// index of the configuration. What is asked of somebody who does not lead is answered NotLeader; while another
+// change is waited for, Busy.
+type Reconfigure struct {
+	// Handle is the caller's; it comes back in the Answer.
+	Handle uint64
+	Edits  []Edit
+}
+
+// Edit is what is to become of one member.
+type Edit struct {
+	// Member is the server. Of one that belongs to the group already Roles and PeerURLs are taken, unless
+	// they are empty. One that is new becomes a learner; with RoleVoter, or no role, one that gets its vote as
+	// soon as it has caught up, for which nobody waits.
+	Member wire.Member
+	// Remove: it is to leave the group. It is no error if it does not belong to it.
+	Remove bool
+}
+
 // Campaign starts an election at once.
 type Campaign struct{}
 
@@ -79,6 +98,8 @@ func (Cancel) isInput()    {}
 func (Fetched) isInput()   {}
 func (KeyKnown) isInput()  {}
 func (Campaign) isInput()  {}
+
+func (Reconfigure) isInput() {}
 
 // Work is what must now be done. The parts are independent of each other, but for Writes, which go to
 // the log in this order.
@@ -157,12 +178,20 @@ const (
 	Canceled
 	// TooLarge: the command does not fit into an entry. It certainly did not happen.
 	TooLarge
-	// Unknown: the caller stopped waiting, and the command may still be applied.
+	// Unknown: the caller stopped waiting, and the command may still be applied; or a change of members had
+	// begun, and this server no longer leads.
 	Unknown
+	// NotLeader: a change of members was asked of a server that does not lead. It has not happened.
+	NotLeader
+	// NotReady: a change of members would give a vote to a server that has not caught up, or leave the group
+	// without a majority that answers. It has not happened.
+	NotReady
+	// NotAllowed: a change of members would leave nobody who votes, or does not fit into an entry.
+	NotAllowed
 )
 
 func (o Outcome) String() string {
-	return [...]string{"", "done", "busy", "canceled", "too large", "unknown"}[o]
+	return [...]string{"", "done", "busy", "canceled", "too large", "unknown", "not leader", "not ready", "not allowed"}[o]
 }
 
 // Diverged: a peer's entries do not follow from the log that both are supposed to share. They are not

@@ -43,8 +43,10 @@ const (
 	RoleOldVoter
 	// RoleLearner: receives the log and counts for nothing.
 	RoleLearner
+	// RoleJoining: a learner that gets a vote as soon as it has caught up.
+	RoleJoining
 
-	knownRoles = RoleVoter | RoleOldVoter | RoleLearner
+	knownRoles = RoleVoter | RoleOldVoter | RoleLearner | RoleJoining
 )
 
 const (
@@ -172,6 +174,8 @@ func (c *Configuration) checkRoles() error {
 			return fmt.Errorf("%w: member %x has no role", ErrConfiguration, c.Members[i].ID)
 		case r&RoleVoter != 0 && r&RoleLearner != 0:
 			return fmt.Errorf("%w: member %x is a voter and a learner", ErrConfiguration, c.Members[i].ID)
+		case r&RoleJoining != 0 && r&RoleLearner == 0:
+			return fmt.Errorf("%w: member %x joins, and is no learner", ErrConfiguration, c.Members[i].ID)
 		case r&RoleVoter != 0:
 			voters++
 		}

@@ -118,7 +118,7 @@
 //
 //	varint    length e of what follows
 //	8         id
-//	1         roles: bit 0 voter, bit 1 old voter, bit 2 learner
+//	1         roles: bit 0 voter, bit 1 old voter, bit 2 learner, bit 3 a learner that is to vote
 //	varint    length of the key: 0 or 32;      key
 //	varint    length of the name;              name
 //	varint    number of peers' addresses;      each: length (varint), bytes

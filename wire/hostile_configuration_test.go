@@ -54,6 +54,7 @@ func TestConfigurationsThatLieAreRefused(t *testing.T) {
 		{"nobody votes", configurationOf(1, memberEntry(1, byte(wire.RoleOldVoter), 0, 0, 0, 0)), false},
 		{"a member without a role", configurationOf(2, voter(1), memberEntry(2, 0, 0, 0, 0, 0)), false},
 		{"a voter that is a learner", configurationOf(1, memberEntry(1, byte(wire.RoleVoter|wire.RoleLearner), 0, 0, 0, 0)), false},
+		{"a voter that is to become one", configurationOf(1, memberEntry(1, byte(wire.RoleVoter|wire.RoleJoining), 0, 0, 0, 0)), false},
 		{"2^64-1 members", configurationOf(math.MaxUint64, voter(1)), false},
 		{"members not sorted", configurationOf(2, voter(2), voter(1)), false},
 		{"a member twice", configurationOf(2, voter(1), voter(1)), false},

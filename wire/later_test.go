@@ -123,7 +123,7 @@ func TestWhatIsTooNewIsSaidToBe(t *testing.T) {
 	command[8]++
 	configuration := wire.AppendConfiguration(nil, sampleConfiguration())
 	configuration[0]++
-	otherRoles := configurationOf(1, memberEntry(1, byte(wire.RoleVoter|wire.RoleLearner<<1), bare...))
+	otherRoles := configurationOf(1, memberEntry(1, byte(wire.RoleVoter|wire.RoleJoining<<1), bare...))
 	laterEntry := func(r wire.Record) []byte {
 		r.Group, r.Index, r.Term = sampleGroup, 1, 1
 		return messageWith(&raft.AppendEntries{}, wire.AppendRecord(nil, &r))

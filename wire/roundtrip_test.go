@@ -66,6 +66,7 @@ func (s source) strings() []string {
 // roleSets are all that a member can be.
 var roleSets = []wire.Roles{
 	wire.RoleVoter, wire.RoleOldVoter, wire.RoleLearner, wire.RoleVoter | wire.RoleOldVoter, wire.RoleOldVoter | wire.RoleLearner,
+	wire.RoleLearner | wire.RoleJoining, wire.RoleOldVoter | wire.RoleLearner | wire.RoleJoining,
 }
 
 func (s source) member(id raft.ServerID) wire.Member {

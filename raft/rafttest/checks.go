@@ -81,6 +81,12 @@ func (s *Server) now() moment {
 	return moment{s.Core.Role(), s.Core.CurrentTerm(), s.Core.CommitIndex(), s.Core.LastIndex()}
 }
 
+// leadsUntilNow reports whether the server was the leader of its term before, and has just committed that it
+// has no vote any more: what it decided in that step it decided as the leader.
+func (m moment) leadsUntilNow(s *Server) bool {
+	return m.role == raft.Leader && m.term == s.Core.CurrentTerm() && !s.Core.Configuration().Configuration.IsVoter(s.ID)
+}
+
 func sameEntry(x, y *raft.Entry) bool {
 	return x.Term == y.Term && x.Kind == y.Kind && bytes.Equal(x.Data, y.Data)
 }
@@ -106,7 +112,7 @@ func (c *Cluster) check(s *Server, before moment, out raft.Output) {
 	c.checkCommit(s, before, out)
 	c.checkApply(s, out.Apply)
 	c.checkOrder(s, out.Apply)
-	c.checkAnswers(s, out)
+	c.checkAnswers(s, before, out)
 	var room [8]raft.PeerStatus
 	for _, p := range s.Core.AppendPeers(room[:0]) {
 		c.checkProgress(s, &p)
@@ -187,7 +193,7 @@ func (c *Cluster) checkElection(s *Server, before moment) {
 	}
 	// Who is alone needs nobody's vote, and leads before its own is durable. A crash then may undo that
 	// nobody has heard of yet, and it comes to lead in the same term once more.
-	alone := len(s.Core.Configuration().Configuration.Voters) == 1
+	alone := s.Core.Configuration().Configuration.HasQuorum(func(id raft.ServerID) bool { return id == s.ID })
 	if was := c.History.Leaders[term]; was != 0 && !(was == s.ID && alone) {
 		c.Fail("election safety: both %d and %d lead in term %d", was, s.ID, term)
 	}
@@ -212,7 +218,7 @@ func (c *Cluster) checkCommit(s *Server, before moment, out raft.Output) {
 	}
 	for _, event := range out.Events {
 		if e, ok := event.(raft.Committed); ok {
-			c.checkLeaderCommit(s, e.Index)
+			c.checkLeaderCommit(s, before, e.Index)
 		}
 	}
 	if int(s.hard.Commit) > len(c.History.Committed) {
@@ -224,8 +230,9 @@ func (c *Cluster) checkCommit(s *Server, before moment, out raft.Output) {
 	}
 }
 
-func (c *Cluster) checkLeaderCommit(s *Server, index raft.Index) {
-	if s.Core.Role() != raft.Leader || s.View[index-1].Term != s.Core.CurrentTerm() {
+func (c *Cluster) checkLeaderCommit(s *Server, before moment, index raft.Index) {
+	leads := s.Core.Role() == raft.Leader || before.leadsUntilNow(s)
+	if !leads || s.View[index-1].Term != s.Core.CurrentTerm() {
 		c.Fail("commit rule: server %d (%s of term %d) commits at %d, of term %d",
 			s.ID, s.Core.Role(), s.Core.CurrentTerm(), index, s.View[index-1].Term)
 	}
@@ -347,7 +354,7 @@ func accountsForAll(p *raft.PeerStatus) bool {
 }
 
 // checkAnswers: each proposal and read is answered once; a read shows what was committed before.
-func (c *Cluster) checkAnswers(s *Server, out raft.Output) {
+func (c *Cluster) checkAnswers(s *Server, before moment, out raft.Output) {
 	for _, a := range out.Accepted {
 		if _, asked := c.History.answered(s.ID, a.ID); !asked {
 			c.Fail("server %d: accepts proposal %d, which nobody waits for", s.ID, a.ID)
@@ -358,13 +365,7 @@ func (c *Cluster) checkAnswers(s *Server, out raft.Output) {
 			c.Fail("server %d: refuses %d, which nobody waits for", s.ID, r.ID)
 		}
 	}
-	if s.Core.Role() != raft.Leader {
-		for _, q := range c.History.Questions {
-			if q.Server == s.ID {
-				c.Fail("server %d no longer leads, and leaves question %d without an answer", s.ID, q.ID)
-			}
-		}
-	}
+	leads := s.Core.Role() == raft.Leader || before.leadsUntilNow(s)
 	for _, r := range out.Reads {
 		q, asked := c.History.answered(s.ID, r.ID)
 		if !asked || !q.Read {
@@ -373,8 +374,15 @@ func (c *Cluster) checkAnswers(s *Server, out raft.Output) {
 		if r.Index < q.Least {
 			c.Fail("stale read: server %d serves read %d at %d, and %d was committed when it came in", s.ID, r.ID, r.Index, q.Least)
 		}
-		if term, _ := s.Core.TermAt(r.Index); s.Core.Role() != raft.Leader || term != s.Core.CurrentTerm() {
+		if term, _ := s.Core.TermAt(r.Index); !leads || term != s.Core.CurrentTerm() {
 			c.Fail("server %d: serves read %d at %d as %s, before an entry of term %d is committed", s.ID, r.ID, r.Index, s.Core.Role(), s.Core.CurrentTerm())
+		}
+	}
+	if s.Core.Role() != raft.Leader {
+		for _, q := range c.History.Questions {
+			if q.Server == s.ID {
+				c.Fail("server %d no longer leads, and leaves question %d without an answer", s.ID, q.ID)
+			}
 		}
 	}
 }

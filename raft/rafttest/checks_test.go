@@ -82,11 +82,11 @@ func TestChecksSeeWhatIsBroken(t *testing.T) {
 		}},
 		{"commit rule: server 1 (leader of term 1) commits at 1, of term 0", func(c *Cluster, leader *Server) {
 			leader.View[0].Term = 0
-			c.checkLeaderCommit(leader, 1)
+			c.checkLeaderCommit(leader, leader.now(), 1)
 		}},
 		{"commit: leader 1 commits 1, which is not on the disks of a quorum", func(c *Cluster, leader *Server) {
 			forget(c, raft.HardState{CurrentTerm: 1})
-			c.checkLeaderCommit(leader, 1)
+			c.checkLeaderCommit(leader, leader.now(), 1)
 		}},
 		{"handed out 2, commit 1", func(c *Cluster, leader *Server) {
 			c.checkOrder(leader, raft.Apply{First: 2, Last: 2})
@@ -109,10 +109,10 @@ func TestChecksSeeWhatIsBroken(t *testing.T) {
 		}},
 		{"stale read: server 1 serves read 7 at 1, and 5 was committed when it came in", func(c *Cluster, leader *Server) {
 			c.History.Questions = []Question{{Server: 1, ID: 7, Read: true, Least: 5}}
-			c.checkAnswers(leader, raft.Output{Reads: []raft.ReadReady{{ID: 7, Index: 1}}})
+			c.checkAnswers(leader, leader.now(), raft.Output{Reads: []raft.ReadReady{{ID: 7, Index: 1}}})
 		}},
 		{"server 1: accepts proposal 7, which nobody waits for", func(c *Cluster, leader *Server) {
-			c.checkAnswers(leader, raft.Output{Accepted: []raft.Accepted{{ID: 7}}})
+			c.checkAnswers(leader, leader.now(), raft.Output{Accepted: []raft.Accepted{{ID: 7}}})
 		}},
 	} {
 		c := led(t)

@@ -65,10 +65,11 @@ type Disk struct {
 	First *raft.Configuration
 }
 
-// New returns a group of servers with empty disks, all up.
-func New(options raft.Options, first *raft.Configuration) *Cluster {
+// New returns a group of servers with empty disks, all up: the members of its first configuration, and
+// spare ones, who belong to no configuration yet.
+func New(options raft.Options, first *raft.Configuration, spare ...raft.ServerID) *Cluster {
 	c := &Cluster{}
-	for _, id := range first.Members() {
+	for _, id := range append(first.Members(), spare...) {
 		s := &Server{ID: id, Options: options, Disk: Disk{First: first}}
 		s.Options.ID = id
 		c.Servers = append(c.Servers, s)
@@ -346,3 +347,8 @@ func (c *Cluster) Settle() {
 
 // Command returns an entry for the state machine.
 func Command(text string) raft.Entry { return raft.Entry{Kind: raft.KindCommand, Data: []byte(text)} }
+
+// ConfigurationEntry returns an entry with that configuration.
+func ConfigurationEntry(c *raft.Configuration) raft.Entry {
+	return raft.Entry{Kind: raft.KindConfiguration, Configuration: c, Data: c.Data}
+}

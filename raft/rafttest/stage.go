@@ -14,14 +14,16 @@ import (
 //
 //	group voters=3            a new group, of servers 1 to 3; learners=(4), election= and heartbeat= ticks,
 //	                          append= bytes of a request, window= requests on their way, probe= entries of a
-//	                          request that looks for where the logs agree
+//	                          request that looks for where the logs agree, spare=(4) servers that belong
+//	                          to no configuration yet
 //	log 2 terms=(1, 1, 4)     a server starts anew with this log; term=, vote= and commit= as written
 //	silence 1 2               these hear nothing for so long that they no longer believe in their leader, and not
 //	                          quite so long that they campaign
 //	tick 1 2 times=5          ticks; random= decides how long the next election timeout is
 //	campaign 1                the election timeout of a server has passed
 //	propose 1 x y             a client's commands, as one proposal
-//	configure 1 data=x        a configuration that changes nobody's role
+//	configure 1 data=x        the next configuration: voters=(1, 2, 4), by way of a joint one, whose aim it changes if
+//	                          there is one; leave, out of the joint one; learners=(4)
 //	read 1                    a client's linearizable read
 //	deliver from=1 to=2       all matching messages that are on their way now, oldest first; kind=, count=
 //	repeat, lose, backwards   the same messages are delivered and stay; are lost; arrive newest first
@@ -117,16 +119,18 @@ func (s *Stage) demand(cmd script.Command, servers []*Server) {
 func (s *Stage) group(cmd script.Command) {
 	configuration := Voters(int(cmd.Uint("voters")))
 	if cmd.Has("learners") {
-		for _, id := range cmd.Uints("learners") {
-			configuration.Learners = append(configuration.Learners, raft.ServerID(id))
-		}
+		configuration.Learners = idsOf(cmd, "learners")
+	}
+	var spare []raft.ServerID
+	if cmd.Has("spare") {
+		spare = idsOf(cmd, "spare")
 	}
 	*s = Stage{Cluster: New(raft.Options{
 		ElectionTicks:       int(cmd.UintOr("election", 10)),
 		HeartbeatTicks:      int(cmd.UintOr("heartbeat", 1)),
 		MaxAppendBytes:      int(cmd.UintOr("append", 0)),
 		MaxInflightMessages: int(cmd.UintOr("window", 0)),
-	}, configuration)}
+	}, configuration, spare...)}
 	if most := int(cmd.UintOr("probe", 0)); most > 0 {
 		s.Fewer = func(entries int) int { return min(entries, most) }
 	}
@@ -204,9 +208,8 @@ func (s *Stage) ask(cmd script.Command, servers []*Server, words []string) {
 				}
 				in = propose
 			case "configure":
-				configuration := *server.Core.Configuration().Configuration
-				configuration.Data = []byte(cmd.String("data"))
-				in = raft.ProposeConfiguration{ID: s.next(), Entry: raft.Entry{Kind: raft.KindConfiguration, Configuration: &configuration, Data: configuration.Data}}
+				configuration := nextConfiguration(cmd, *server.Core.Configuration().Configuration, words)
+				in = raft.ProposeConfiguration{ID: s.next(), Entry: ConfigurationEntry(configuration)}
 			case "read":
 				in = raft.ReadIndex{ID: s.next()}
 			}
@@ -214,6 +217,37 @@ func (s *Stage) ask(cmd script.Command, servers []*Server, words []string) {
 			s.writeFast()
 		}
 	}
+}
+
+// nextConfiguration is the one that a script wants after now.
+func nextConfiguration(cmd script.Command, now raft.Configuration, words []string) *raft.Configuration {
+	if cmd.Has("data") {
+		now.Data = []byte(cmd.String("data"))
+	}
+	if cmd.Has("learners") {
+		now.Learners = idsOf(cmd, "learners")
+	}
+	if cmd.Has("voters") {
+		if !now.Joint() {
+			now.OldVoters = now.Voters
+		}
+		now.Voters = idsOf(cmd, "voters")
+	}
+	if slices.Contains(words, "leave") {
+		now.OldVoters = nil
+	}
+	return &now
+}
+
+// idsOf returns the servers in a list of a command; none, if the list is (0).
+func idsOf(cmd script.Command, list string) []raft.ServerID {
+	var ids []raft.ServerID
+	for _, id := range cmd.Uints(list) {
+		if id > 0 {
+			ids = append(ids, raft.ServerID(id))
+		}
+	}
+	return ids
 }
 
 // silence lets the shortest election timeout pass, and sees to it that theirs is the longest.

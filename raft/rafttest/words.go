@@ -78,11 +78,27 @@ func sayData(e *raft.Entry) string {
 	case e.Kind == raft.KindNoOp:
 		return "no-op"
 	case e.Kind == raft.KindConfiguration:
-		return fmt.Sprintf("configuration(%s)", e.Configuration.Data)
+		return fmt.Sprintf("configuration(%s)", sayConfiguration(e.Configuration))
 	case len(e.Data) == 0:
 		return "-"
 	}
 	return string(e.Data)
+}
+
+// sayConfiguration names who votes, and what the members' addresses are: C_old > C_new while it is joint.
+func sayConfiguration(c *raft.Configuration) string {
+	say := func(ids []raft.ServerID) string { return strings.Trim(fmt.Sprint(ids), "[]") }
+	words := say(c.Voters)
+	if c.Joint() {
+		words = say(c.OldVoters) + " > " + words
+	}
+	if len(c.Learners) > 0 {
+		words += ", learning " + say(c.Learners)
+	}
+	if len(c.Data) > 0 {
+		words += ", " + string(c.Data)
+	}
+	return words
 }
 
 // SayMessage says what is in a message, with the entries that it carries. A request that has not left
