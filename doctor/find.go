@@ -36,6 +36,15 @@ func (r *Report) find(v *View) {
 // findQuorum looks whether anything can be decided, as far as this server can tell: who follows a leader
 // cannot, for the leader reaches others.
 func (r *Report) findQuorum(v *View) {
+	// A leader that removes itself goes on until that is committed.
+	if v.Configuration != nil && v.member(v.ID) == nil && v.Role != raft.Leader {
+		r.Findings = append(r.Findings, Finding{
+			Code: NotMember, Severity: Stops, About: r.Name,
+			Text: fmt.Sprintf("%s is not a member: the configuration that it knows does not name it", r.Name),
+			Todo: "If it was removed, stop it and send clients to the others. If not, ask all servers (quorate doctor --cluster).",
+		})
+		return
+	}
 	if v.Leader != 0 && v.Role != raft.Leader {
 		r.findStall(v)
 		return

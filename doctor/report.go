@@ -120,6 +120,7 @@ type Code string
 const (
 	NoQuorum     Code = "no-quorum"     // too few voters are reached
 	NoLeader     Code = "no-leader"     // enough are reached, and nobody leads
+	NotMember    Code = "not-member"    // this server is not in its group's configuration
 	Stalled      Code = "stalled"       // there is a leader, writes wait, and nothing is committed
 	PeerDown     Code = "peer-down"     // a peer is not linked, or in one direction only
 	PeerSilent   Code = "peer-silent"   // a peer is linked, and does not answer its leader
@@ -149,7 +150,7 @@ func Examine(v *View) *Report {
 	} else {
 		r.LeaderlessSince = v.LeaderlessSince.UTC()
 	}
-	if m := v.member(v.ID); m != nil && m.Roles&wire.RoleLearner != 0 {
+	if m := v.member(v.ID); m != nil && roleOf(m) == roleLearner {
 		r.Role = roleLearner
 	}
 	if v.Configuration != nil {
@@ -170,14 +171,8 @@ func Examine(v *View) *Report {
 func (v *View) peer(m *wire.Member) Peer {
 	link := v.link(m.ID)
 	p := Peer{
-		Server: hex(uint64(m.ID)), Name: v.name(m.ID), ClientURLs: m.ClientURLs, Role: roleVoter,
+		Server: hex(uint64(m.ID)), Name: v.name(m.ID), ClientURLs: m.ClientURLs, Role: roleOf(m),
 		Sending: link.Sending.inUTC(), Receiving: link.Receiving.inUTC(),
-	}
-	switch {
-	case m.Roles&wire.RoleLearner != 0:
-		p.Role = roleLearner
-	case m.Roles&wire.RoleVoter == 0:
-		p.Role = roleOldVoter
 	}
 	silent := time.Duration(0)
 	if progress, known := v.progress(m.ID); known {
@@ -196,6 +191,17 @@ func (v *View) peer(m *wire.Member) Peer {
 		p.Reached = true
 	}
 	return p
+}
+
+// roleOf says what a member counts for. A voter that becomes a learner counts until that is done.
+func roleOf(m *wire.Member) string {
+	switch {
+	case m.Roles&wire.RoleVoter != 0:
+		return roleVoter
+	case m.Roles&wire.RoleOldVoter != 0:
+		return roleOldVoter
+	}
+	return roleLearner
 }
 
 // linkTrouble says why a peer is not reached, and since when.
@@ -270,7 +276,7 @@ func (r *Report) judge() {
 // Blocking returns the finding that explains why nothing is decided; nil if there is none.
 func (r *Report) Blocking() *Finding {
 	for i := range r.Findings {
-		if c := r.Findings[i].Code; c == NoQuorum || c == NoLeader || c == Stalled {
+		if c := r.Findings[i].Code; c == NoQuorum || c == NoLeader || c == NotMember || c == Stalled {
 			return &r.Findings[i]
 		}
 	}

@@ -144,6 +144,9 @@ func TestAServerSaysWhyThereIsNoProgress(t *testing.T) {
 		{"joint, and the old half lacks", viewOf(5).role(1, both).role(2, oldOnly).role(3, oldOnly).role(4, newOnly).role(5, newOnly).leaderless(time.Minute).without(2, 3),
 			"no-quorum stops s1", "no quorum: s1 reaches 1, needs 2 of 3 of the old configuration and reaches 3, ...", "old 1/2/3, new 3/2/3"},
 
+		{"joint, and who becomes a learner is missing", viewOf(3).role(1, both).role(2, oldOnly|wire.RoleLearner).role(3, oldOnly).leaderless(time.Minute).without(2, 3),
+			"no-quorum stops s1", "no quorum: s1 reaches 1, needs 2 of 3 of the old configuration and reaches 1, needs 1 of 1 of the new configuration; missing: s2 (...",
+			"old 1/2/3, new 1/1/1"},
 		{"one direction is down: there", viewOf(3).leaderless(time.Minute).without(3).change(func(v *View) {
 			v.Links[0].Sending = Direction{Since: now.Add(-5 * time.Second), Error: "no route"}
 		}), "no-quorum stops s1", "no quorum: s1 reaches 1, needs 2 of 3; missing: s2 (reaches s1, but is not reached from there since 2026-03-01 12:59:55 UTC (5s): no route), s3 (...", "1/2/3"},
@@ -169,6 +172,10 @@ func TestAServerSaysWhyThereIsNoProgress(t *testing.T) {
 		{"writes wait for a quorum", viewOf(3).without(2, 3).leaderless(time.Minute).stalled(time.Minute), "no-quorum stops s1", "no quorum: ...", "1/2/3"},
 		{"alarms", viewOf(3).change(func(v *View) { v.Alarms = []Alarm{{2, "NOSPACE"}, {3, "CORRUPT"}, {9, "ODD"}} }),
 			"alarm-nospace stops s2, alarm-corrupt stops s3, alarm-other stops 9", "the alarm NOSPACE is on: the state of s2 ...", "3/2/3"},
+		{"a server that was removed", viewOf(3).leaderless(time.Minute).change(func(v *View) { v.ID = 9 }), "not-member stops 9, peer-down warns s1",
+			"9 is not a member: the configuration that it knows does not name it", "2/2/3"},
+		{"a leader that removes itself", viewOf(4).leads().change(func(v *View) { v.Configuration.Members = v.Configuration.Members[1:] }), "",
+			"1 leads, and reaches 3, needs 2 of 3.", "3/2/3"},
 		{"nothing is known", &View{Now: now, Started: started, ID: 1, Role: raft.Follower, LeaderlessSince: started}, "no-leader stops 1",
 			"no leader since 2026-03-01 12:00:00 UTC (1h0m0s), though 1 does not know who votes: an election is under way", ""},
 	} {
