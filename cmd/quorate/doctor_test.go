@@ -99,10 +99,12 @@ func TestDoctorBelievesNoStranger(t *testing.T) {
 	f := startFake(t) // speaks gRPC only
 	f.ask("", "doctor").expect(t, "no HTTP", exitFailed, f.address+" does not answer: ")
 	for want, answer := range map[string]http.HandlerFunc{
-		"has no page /quorate/status (404 Not Found)":    http.NotFound,
-		"what it answers is no report: invalid":          func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("hello")) },
-		"it does not say which server it is":             func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"healthy":true}`)) },
-		"has no page /quorate/status (302 Found)":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound) },
+		"has no page /quorate/status (404 Not Found)": http.NotFound,
+		"what it answers is no report: invalid":       func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("hello")) },
+		"it does not say which server it is":          func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"healthy":true}`)) },
+		"has no page /quorate/status (302 Found)": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
 		"its report has more than 4194304 bytes":         func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, maxReportBytes+1)) },
 		"takes connections, but does not answer within ": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 	} {
