@@ -122,9 +122,6 @@ func (c *Checker) Fail(check, format string, args ...any) { c.fail(check, format
 // Committed returns the last index that any server has committed.
 func (c *Checker) Committed() raft.Index { return raft.Index(len(c.committed)) }
 
-// quorum is how many voters are a majority.
-func (c *Checker) quorum() int { return len(c.options.Voters)/2 + 1 }
-
 // alone reports whether one server decides by itself. Then a term and its first entries are one write,
 // and if that is lost in a crash, the same term comes again: nobody has seen the first one.
 func (c *Checker) alone() bool { return len(c.options.Voters) == 1 }

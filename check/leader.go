@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/quorate/quorate/raft"
@@ -15,14 +16,10 @@ func (s *Server) elected() {
 		return
 	}
 	s.voted(term, s.id, "leads by")
-	granted := 0
-	for _, voter := range c.options.Voters {
-		if c.votes[ballot{voter, term}] == s.id {
-			granted++
-		}
-	}
-	if granted < c.quorum() {
-		c.fail("C1", "server %d leads in term %d with %d votes of %d", s.id, term, granted, len(c.options.Voters))
+	configuration := c.configurationOf(&s.view)
+	granted := func(voter raft.ServerID) bool { return c.votes[ballot{voter, term}] == s.id }
+	if !configuration.HasQuorum(granted) {
+		c.fail("C1", "server %d leads in term %d with %s", s.id, term, countOf("votes", configuration, granted))
 	}
 	if n := c.committedBefore(term); n > 0 {
 		if e := c.committed[n-1]; s.memory.last() < n || s.memory.log[n-1] != e.mark {
@@ -58,7 +55,7 @@ func (l *leader) had(term raft.Term, index raft.Index, m mark) bool {
 // committed checks an advance of the commit index.
 func (s *Server) committed(before View) {
 	c := s.checker
-	commit := s.view.Commit
+	commit, known := s.view.Commit, c.Committed()
 	for i := before.Commit + 1; i <= commit; i++ {
 		m := s.memory.log[i-1]
 		switch {
@@ -76,14 +73,39 @@ func (s *Server) committed(before View) {
 	if s.view.Role == raft.Leader && before.Role == raft.Leader && before.Term == s.view.Term && m.term != s.view.Term {
 		c.fail("C8", "leader %d of term %d commits up to entry %d, which is of term %d", s.id, s.view.Term, commit, m.term)
 	}
-	durable := 0
-	for _, other := range c.servers {
-		if slices.Contains(c.options.Voters, other.id) && other.durable.has(commit, m) {
-			durable++
+	if commit <= known && s.view.Role != raft.Leader && before.Role != raft.Leader {
+		return // its own configuration may be an older one
+	}
+	// It may have appended the next configuration since.
+	configuration, earlier := c.configurationOf(&s.view), c.configurationOf(&before)
+	durable := func(id raft.ServerID) bool { return c.Server(id).durable.has(commit, m) }
+	if !configuration.HasQuorum(durable) && !earlier.HasQuorum(durable) {
+		c.fail("C7", "server %d commits entry %d of term %d, which is on %s", s.id, commit, m.term, countOf("disks", configuration, durable))
+	}
+}
+
+// configurationOf returns the one that was in force.
+func (c *Checker) configurationOf(v *View) *raft.Configuration {
+	if v.Configuration != nil {
+		return v.Configuration
+	}
+	return &raft.Configuration{Voters: c.options.Voters}
+}
+
+// countOf says how many of the voters have something.
+func countOf(what string, c *raft.Configuration, has func(raft.ServerID) bool) string {
+	count := func(voters []raft.ServerID) int {
+		n := 0
+		for _, id := range voters {
+			if has(id) {
+				n++
+			}
 		}
+		return n
 	}
-	if durable < c.quorum() {
-		c.fail("C7", "server %d commits entry %d of term %d, which is on the disks of %d servers of %d",
-			s.id, commit, m.term, durable, len(c.options.Voters))
+	text := fmt.Sprintf("%d %s of %d", count(c.Voters), what, len(c.Voters))
+	if c.Joint() {
+		text = fmt.Sprintf("%d %s of %d, and %s", count(c.OldVoters), what, len(c.OldVoters), text)
 	}
+	return text
 }

@@ -35,11 +35,13 @@ type View struct {
 	Commit, Last raft.Index
 	// Durable is the last index that the replica takes to be on its disk.
 	Durable raft.Index
+	// Configuration is the one in force; nil: that of Options.Voters, always.
+	Configuration *raft.Configuration
 }
 
 // ViewOf looks at a core.
 func ViewOf(c *raft.Core) View {
-	return View{Role: c.Role(), Term: c.CurrentTerm(), Commit: c.CommitIndex(), Last: c.LastIndex(), Durable: c.Durable()}
+	return View{Role: c.Role(), Term: c.CurrentTerm(), Commit: c.CommitIndex(), Last: c.LastIndex(), Durable: c.Durable(), Configuration: c.Configuration().Configuration}
 }
 
 // Server returns the record of a server, which begins with an empty disk.

@@ -132,6 +132,10 @@ func (w *world) serve(s *server, r *request, index raft.Index) {
 
 // answer takes a replica's answer to a request.
 func (w *world) answer(s *server, a *replica.Answer) {
+	if a.Handle > changeHandles {
+		w.changed(s, a)
+		return
+	}
 	r := w.requests[a.Handle]
 	if r == nil || r.server != s.index {
 		w.check.Fail("S2", "server %d answers request %d, which does not wait there", s.id, a.Handle)
@@ -217,6 +221,7 @@ func (w *world) ended(r *request, outcome check.Outcome) {
 
 // endRequests ends what waits at a server that has crashed.
 func (w *world) endRequests(s *server) {
+	w.operatorLoses(s)
 	var lost []*request
 	for id := w.oldestID; id <= w.lastID; id++ {
 		if r := w.requests[id]; r != nil && r.server == s.index {

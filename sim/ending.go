@@ -220,6 +220,9 @@ func (w *world) mustComeRight(s *server) bool {
 		leader := w.theLeader()
 		return leader != nil && (leader == s || w.linked(leader, s))
 	}
+	if w.plan.churn.spares > 0 {
+		return w.belongs(s)
+	}
 	return !w.end.excused[s.index]
 }
 
@@ -232,7 +235,7 @@ func (w *world) wantingDrain() string {
 			return fmt.Sprintf("request %d, %+v, waits at server %d: %s", id, r.Request, r.Server, w.describeServers())
 		}
 	}
-	return ""
+	return w.wantingMembers()
 }
 
 // theLeader returns the leader of the highest term that there is, of those who can commit something.
@@ -252,25 +255,20 @@ func (w *world) reachesMajority(s *server) bool {
 	if !s.up || s.paused {
 		return false
 	}
-	count := 1
-	for _, other := range w.servers {
-		if other != s && other.up && !other.paused && w.linked(s, other) {
-			count++
-		}
-	}
-	return count > len(w.servers)/2
+	return s.replica.Core().Configuration().Configuration.HasQuorum(func(id raft.ServerID) bool {
+		other := w.servers[id-1]
+		return other == s || other.up && !other.paused && w.linked(s, other)
+	})
 }
 
 // acceptedByMajority reports whether a leader's term is not over for a majority of those it is linked with,
 // itself included. A leader that was deposed may not know it yet.
 func (w *world) acceptedByMajority(s *server) bool {
-	count := 1
-	for _, other := range w.servers {
-		if other != s && other.up && w.linked(s, other) && other.replica.Core().CurrentTerm() <= s.replica.Core().CurrentTerm() {
-			count++
-		}
-	}
-	return count > len(w.servers)/2
+	core := s.replica.Core()
+	return core.Configuration().Configuration.HasQuorum(func(id raft.ServerID) bool {
+		other := w.servers[id-1]
+		return other == s || other.up && w.linked(s, other) && other.replica.Core().CurrentTerm() <= core.CurrentTerm()
+	})
 }
 
 // linked reports whether messages get through between two servers, both ways.

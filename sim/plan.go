@@ -56,6 +56,7 @@ type plan struct {
 
 	watch watchPlan
 	lease leasePlan
+	churn churnPlan
 
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
@@ -88,6 +89,9 @@ func drawPlan(d dice) plan {
 	}
 	p.drawWatches(d)
 	p.drawLeases(d)
+	if !p.calm {
+		p.drawChurn(d)
+	}
 	return p
 }
 
@@ -239,6 +243,9 @@ func (p *plan) String() string {
 	}
 	if p.lease.holders > 0 {
 		text += ", " + p.lease.String()
+	}
+	if p.churn.spares > 0 {
+		text += ", " + p.churn.String()
 	}
 	var faults []string
 	for _, f := range []struct {

@@ -43,6 +43,7 @@ const (
 	evRelief                           // a fault ends; data: *fault
 	evEnd                              // the ending is looked at
 	evLoad                             // a closed loop of the ending writes again; number: which loop
+	evOperator                         // somebody asks for other members
 	evStorm                            // the next read of the ending's storm
 	evLossEnds                         // a link that has lost everything for a moment works again; number: which one
 	evTerms                            // somebody looks whether terms grow
@@ -63,7 +64,7 @@ var eventNames = [...]string{
 	evTick: "tick", evTurn: "turn", evDeliver: "deliver", evSynced: "synced", evSeal: "seal", evPrepare: "prepare",
 	evApplied: "applied", evFetched: "fetched", evFlush: "flush", evRemove: "remove", evKeyKnown: "key known",
 	evSample: "sample", evRestart: "restart", evResume: "resume", evClient: "client", evDeadline: "deadline",
-	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evStorm: "storm", evLossEnds: "loss ends", evTerms: "terms",
+	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evOperator: "operator", evStorm: "storm", evLossEnds: "loss ends", evTerms: "terms",
 	evWatchOpen: "watch open", evWatchAct: "watch act", evNews: "news", evRead: "read", evStreamOpens: "stream opens",
 	evStreamAsks: "stream asks", evStreamTold: "stream told", evStreamTick: "stream tick", evStreamEnds: "stream ends",
 	evLessor: "lessor", evLease: "lease",

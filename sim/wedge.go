@@ -98,6 +98,9 @@ func (w *world) lookAtTerms() {
 		return
 	}
 	w.termsLater()
+	if w.plan.churn.spares > 0 {
+		return // which servers are a majority changes all the time
+	}
 	g := &w.wedges
 	settles := spellSettles * w.plan.electionTimeout()
 	switch spell := w.wellMajority(g.spell.members); {

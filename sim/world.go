@@ -52,10 +52,11 @@ type world struct {
 	abandoned map[uint64]struct{} // looked up, never walked
 	dark      raft.Index
 
-	ending bool
-	end    ending
-	over   bool
-	wedges wedges
+	ending   bool
+	end      ending
+	over     bool
+	wedges   wedges
+	operator operator
 
 	watching watching
 	leasing  leasing
@@ -117,8 +118,8 @@ func newPlannedWorld(options Options, d dice, p plan) *world {
 		voters = append(voters, raft.ServerID(i+1))
 		w.initial.Members = append(w.initial.Members, wire.Member{ID: raft.ServerID(i + 1), Roles: wire.RoleVoter})
 	}
-	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode, Applied: w.leaseApplied, Model: true})
-	for i := range w.plan.servers {
+	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode, Applied: w.leaseApplied, Model: w.plan.churn.spares == 0})
+	for i := range w.plan.servers + w.plan.churn.spares {
 		w.servers = append(w.servers, newServer(w, i))
 	}
 	for from := range w.servers {
@@ -180,6 +181,10 @@ func (w *world) begin() {
 	w.termsLater()
 	w.beginWatching()
 	w.beginLeasing()
+	if w.plan.churn.spares > 0 {
+		w.counts.Churning++
+		w.operateLater()
+	}
 	w.queue.add(event{at: int64(w.options.Simulated), kind: evEnd, server: none, life: anyLife})
 }
 
@@ -213,6 +218,8 @@ func (w *world) happen(e *event) {
 		w.relieve(e.data.(*fault))
 	case evEnd:
 		w.lookAtEnd()
+	case evOperator:
+		w.operate()
 	case evStorm:
 		w.stormNext()
 	case evLossEnds:

@@ -1,0 +1,201 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wire"
+)
+
+// In some worlds servers come and go: there are more of them than belong to the group at first, and an
+// operator asks whoever leads for other members, again and again, whatever else goes wrong. When all has
+// healed, the change that has begun must be completed, whoever was to vote must vote, and those who belong to
+// the group must come right. Nobody else need, and nobody else may disturb.
+
+// churnPlan says how.
+type churnPlan struct {
+	spares   int   // servers that do not belong to the group at first; 0: nobody comes or goes
+	every    int64 // between a change and the next
+	patience int64 // until the operator gives a change up
+}
+
+// churning is how many of a million worlds do.
+const churning = 200_000
+
+// minVoters are left by every change: who decides alone has checks of its own.
+const minVoters = 2
+
+func (p *plan) drawChurn(d dice) {
+	if p.servers < minVoters || p.servers > 4 || !d.chance("plan.churns", churning) {
+		return
+	}
+	const ms = int64(time.Millisecond)
+	p.churn = churnPlan{
+		spares:   d.between("plan.churn.spares", 1, min(2, 5-p.servers)),
+		every:    d.scale("plan.churn.every", 50*ms, 4000*ms),
+		patience: d.scale("plan.churn.patience", 300*ms, 5000*ms),
+	}
+	p.ending, p.storm = everythingHeals, false
+}
+
+func (p *churnPlan) String() string { return fmt.Sprintf("%d more come and go", p.spares) }
+
+// operator is who asks for other members.
+type operator struct {
+	changes uint64 // asked for so far
+	server  *server
+	life    int
+	waits   bool // for the latest of them
+}
+
+// changeHandles is above all ids of requests.
+const changeHandles = 1 << 62
+
+func (w *world) operateLater() {
+	w.queue.add(event{at: w.now + w.dice.spread("operator.every", w.plan.churn.every), kind: evOperator, server: none, life: anyLife})
+}
+
+// operate asks a server for a change, the leader mostly.
+func (w *world) operate() {
+	o := &w.operator
+	if w.ending || o.waits {
+		return
+	}
+	s := w.servers[w.dice.below("operator.server", len(w.servers))]
+	if w.dice.below("operator.elsewhere", 8) > 0 {
+		for _, other := range w.servers {
+			if other.up && other.replica.Core().Role() == raft.Leader {
+				s = other
+			}
+		}
+	}
+	var edits []replica.Edit
+	if s.up {
+		edits = w.drawEdits(s.replica.Core().Configuration().Configuration)
+	}
+	if len(edits) == 0 {
+		w.operateLater()
+		return
+	}
+	o.changes++
+	o.server, o.life, o.waits = s, s.life, true
+	w.counts.Changes++
+	if w.story != nil {
+		w.tell(s, "is asked for other members: %s", describeEdits(edits))
+	}
+	s.put(replica.Reconfigure{Handle: changeHandles + o.changes, Edits: edits})
+	w.queue.add(event{at: w.now + w.plan.churn.patience, kind: evDeadline, server: s.index, life: s.life, number: changeHandles + o.changes})
+	s.mayTurn()
+}
+
+// drawEdits makes up a change.
+func (w *world) drawEdits(now *raft.Configuration) []replica.Edit {
+	var edits []replica.Edit
+	voters := 0
+	for _, s := range w.servers {
+		e := replica.Edit{Member: wire.Member{ID: s.id}}
+		votes, learns := slices.Contains(now.Voters, s.id), slices.Contains(now.Learners, s.id)
+		switch k := w.dice.below("operator.edit", 12); {
+		case !votes && !learns && k < 5:
+			e.Member.Roles = wire.RoleVoter
+		case !votes && !learns && k < 7, votes && k == 0:
+			e.Member.Roles = wire.RoleLearner
+		case learns && k < 5:
+			e.Member.Roles = wire.RoleVoter
+		case learns && k < 7, votes && k < 4:
+			e.Remove = true
+		default:
+			e.Member.ID = 0
+		}
+		if votes && e.Member.ID == 0 || learns && e.Member.Roles == wire.RoleVoter {
+			voters++
+		}
+		if e.Member.ID != 0 {
+			edits = append(edits, e)
+		}
+	}
+	if voters < minVoters {
+		return nil
+	}
+	return edits
+}
+
+func describeEdits(edits []replica.Edit) string {
+	text := ""
+	for _, e := range edits {
+		what := "votes"
+		switch {
+		case e.Remove:
+			what = "leaves"
+		case e.Member.Roles == wire.RoleLearner:
+			what = "learns"
+		}
+		text += fmt.Sprintf("; %d %s", e.Member.ID, what)
+	}
+	return text[2:]
+}
+
+// changed takes the answer to a change.
+func (w *world) changed(s *server, a *replica.Answer) {
+	o := &w.operator
+	w.trace.add(a.Handle<<8 | uint64(a.Outcome))
+	if !o.waits || s != o.server || a.Handle != changeHandles+o.changes {
+		w.check.Fail("S2", "server %d answers change %d, which does not wait there", s.id, a.Handle-changeHandles)
+		return
+	}
+	switch a.Outcome {
+	case replica.Done:
+		w.counts.ChangesDone++
+		if s.replica.Core().CommitIndex() < a.Index {
+			w.check.Fail("S2", "server %d says that change %d is done, at %d, which is not committed", s.id, o.changes, a.Index)
+		}
+	case replica.Unknown:
+		w.counts.ChangesUnknown++
+	case replica.NotReady:
+		w.counts.ChangesNotReady++
+	}
+	if w.story != nil {
+		w.tell(s, "change of members: %v", a.Outcome)
+	}
+	o.waits = false
+	w.operateLater()
+}
+
+// operatorLoses ends the change that waits at a server that has crashed.
+func (w *world) operatorLoses(s *server) {
+	if o := &w.operator; o.waits && o.server == s {
+		o.waits = false
+		w.operateLater()
+	}
+}
+
+// wantingMembers says what the group still lacks as it should be when all has healed: nothing half done, and
+// nobody who is to vote and does not.
+func (w *world) wantingMembers() string {
+	leader := w.theLeader()
+	if w.plan.churn.spares == 0 || leader == nil {
+		return ""
+	}
+	at := leader.replica.Core().Configuration()
+	if at.Configuration.Joint() || at.Index > leader.replica.Core().CommitIndex() {
+		return fmt.Sprintf("the change at %d of leader %d is not complete: %s", at.Index, leader.id, w.describeServers())
+	}
+	if !at.Configuration.IsVoter(leader.id) {
+		return fmt.Sprintf("server %d leads, and has no vote: %s", leader.id, w.describeServers())
+	}
+	for _, m := range leader.replica.Status().Configuration.Members {
+		if m.Roles&wire.RoleJoining != 0 {
+			return fmt.Sprintf("server %d is to vote, and does not: %s", m.ID, w.describeServers())
+		}
+	}
+	return ""
+}
+
+// belongs reports whether a server is a member in the leader's configuration.
+func (w *world) belongs(s *server) bool {
+	leader := w.theLeader()
+	return leader != nil && leader.replica.Core().Configuration().Configuration.IsMember(s.id)
+}
