@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quorate/quorate/internal/vfs"
 	"github.com/quorate/quorate/raft"
@@ -218,6 +219,9 @@ func (h *Host) Key() transport.PublicKey { return h.identity.Public() }
 
 // Dir returns the data directory.
 func (h *Host) Dir() string { return h.directory.path }
+
+// TickInterval is how long a tick is, in which package raft counts time.
+func (h *Host) TickInterval() time.Duration { return tick }
 
 // Peers describes the links to the other servers, ascending by id.
 func (h *Host) Peers() []transport.PeerStatus { return h.links.Status() }

@@ -10,7 +10,7 @@
 //	etcdserverpb.Maintenance   Status, HashKV, Alarm
 //	etcdserverpb.Cluster       MemberList
 //	grpc.health.v1.Health      Check, Watch, for the service ""
-//	HTTP, GET                  /health /livez /readyz /version /metrics /debug/pprof (if enabled)
+//	HTTP, GET                  /health /livez /readyz /version /quorate/status /metrics /debug/pprof (if enabled)
 //
 // Everything else of etcd's API is registered nowhere, so that gRPC itself answers Unimplemented and
 // nothing is pretended: the other methods of Maintenance (Defragment, Hash, Snapshot, MoveLeader,

@@ -32,6 +32,9 @@ func (s *Server) newPages() http.Handler {
 	get("/version", s.versionPage)
 	s.checkPages(get, "/livez", s.liveChecks())
 	s.checkPages(get, "/readyz", s.readyChecks())
+	if s.options.Report != nil {
+		get("/quorate/status", s.statusPage)
+	}
 	if s.options.Metrics != nil {
 		get("/metrics", s.options.Metrics.ServeHTTP)
 	}
@@ -45,7 +48,8 @@ func (s *Server) newPages() http.Handler {
 	return mux
 }
 
-// healthPage tells whether requests would be answered: 200 if so, else 503 and the reason. With
+// healthPage tells whether requests would be answered: 200 if so, else 503 and the reason, in etcd's
+// words; and behind a colon what this server knows of why. With
 // serializable=true it is asked whether those would that take what this server has; exclude names
 // alarms to disregard.
 func (s *Server) healthPage(w http.ResponseWriter, r *http.Request) {
@@ -63,11 +67,29 @@ func (s *Server) healthPage(w http.ResponseWriter, r *http.Request) {
 	if i := slices.IndexFunc(alarms, counts); i >= 0 {
 		fail("ALARM " + alarms[i].Type.String())
 	} else if !serializable && !s.hasLeader() {
-		fail("RAFT NO LEADER")
+		fail("RAFT NO LEADER" + s.whyNoProgress())
 	} else if err := s.probe(r.Context(), !serializable); err != nil {
-		fail("RANGE ERROR:" + err.Error())
+		fail("RANGE ERROR:" + err.Error() + s.whyNoProgress())
 	}
 	writeJSON(w, code, health)
+}
+
+// whyNoProgress is what is to be said of a server that cannot make progress, behind a colon; "" if
+// nothing is known.
+func (s *Server) whyNoProgress() string {
+	if s.options.Report == nil {
+		return ""
+	}
+	if f := s.options.Report().Blocking(); f != nil {
+		return ": " + f.Text
+	}
+	return ""
+}
+
+// statusPage says how this server is and why it makes no progress, if it makes none. It is answered with
+// 200 in any case: who asks wants to know, and /health is for those who only look at the code.
+func (s *Server) statusPage(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, s.options.Report())
 }
 
 func (s *Server) versionPage(w http.ResponseWriter, _ *http.Request) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/doctor"
 	"github.com/quorate/quorate/wire"
 )
 
@@ -20,6 +21,19 @@ func TestPages(t *testing.T) {
 	unconfirmed := func(_ *Options, g *fakeGroup) { g.read = func(context.Context) error { return quorate.ErrCanceled } }
 	broken := func(o *Options, _ *fakeGroup) { o.Store = brokenStore{o.Store} }
 	learner := func(_ *Options, g *fakeGroup) { g.members = []wire.Member{{ID: testMember, Roles: wire.RoleLearner}} }
+	says := func(findings ...doctor.Finding) func(*Options, *fakeGroup) {
+		return func(o *Options, _ *fakeGroup) {
+			o.Report = func() *doctor.Report { return &doctor.Report{Name: "s1", Findings: findings} }
+		}
+	}
+	lost := doctor.Finding{Code: doctor.NoQuorum, Text: "no quorum: s1 reaches 1, needs 2 of 3"}
+	and := func(changes ...func(*Options, *fakeGroup)) func(*Options, *fakeGroup) {
+		return func(o *Options, g *fakeGroup) {
+			for _, change := range changes {
+				change(o, g)
+			}
+		}
+	}
 	for _, c := range []struct {
 		change func(*Options, *fakeGroup)
 		method string
@@ -37,6 +51,13 @@ func TestPages(t *testing.T) {
 			`{"health":"false","reason":"RANGE ERROR:rpc error: code = Unavailable desc = etcdserver: request timed out"}`},
 		{broken, "GET", "/health?serializable=true", 503,
 			`{"health":"false","reason":"RANGE ERROR:rpc error: code = Internal desc = quorate: the state cannot be read"}`},
+		{and(leaderless, says(lost)), "GET", "/health", 503,
+			`{"health":"false","reason":"RAFT NO LEADER: no quorum: s1 reaches 1, needs 2 of 3"}`},
+		{and(unconfirmed, says(lost)), "GET", "/health", 503,
+			`{"health":"false","reason":"RANGE ERROR:rpc error: code = Unavailable desc = etcdserver: request timed out: no quorum: s1 reaches 1, needs 2 of 3"}`},
+		{and(leaderless, says(doctor.Finding{Code: doctor.PeerDown, Text: "s2 is missing"})), "GET", "/health", 503,
+			`{"health":"false","reason":"RAFT NO LEADER"}`},
+		{says(doctor.Finding{Code: doctor.PeerDown, Text: "s2 is missing"}), "GET", "/health", 200, `{"health":"true","reason":""}`},
 		{nil, "POST", "/health", 405, "Method Not Allowed\n"},
 
 		{nil, "GET", "/livez", 200, "ok\n"},
@@ -60,6 +81,12 @@ func TestPages(t *testing.T) {
 		{nil, "GET", "/version", 200, `{"etcdserver":"3.7.3","etcdcluster":"3.7.0","storage":"3.7.0"}`},
 		{func(o *Options, _ *fakeGroup) { o.Version = "0.1" }, "GET", "/version", 200,
 			`{"etcdserver":"3.7.3","etcdcluster":"3.7.0","storage":"3.7.0","quorate":"0.1"}`},
+		{nil, "GET", "/quorate/status", 404, "404 page not found\n"},
+		{and(leaderless, unconfirmed, says(lost)), "GET", "/quorate/status", 200,
+			`{"healthy":false,"progress":false,"verdict":"","time":"0001-01-01T00:00:00Z","started":"0001-01-01T00:00:00Z","cluster":"","server":"",` +
+				`"name":"s1","role":"","term":0,"commit":0,"applied":0,"quorum":null,"peers":null,` +
+				`"findings":[{"code":"no-quorum","severity":"","text":"no quorum: s1 reaches 1, needs 2 of 3"}]}`},
+		{says(lost), "POST", "/quorate/status", 405, "Method Not Allowed\n"},
 		{nil, "GET", "/metrics", 404, "404 page not found\n"},
 		{func(o *Options, _ *fakeGroup) { o.Metrics = metrics }, "GET", "/metrics", 200, "etcd_server_has_leader 1\n"},
 		{nil, "GET", "/debug/pprof/", 404, "404 page not found\n"},

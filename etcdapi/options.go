@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/quorate/quorate/doctor"
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/watch"
@@ -101,6 +102,9 @@ type Options struct {
 	// server. Nil: a Compact that asks for it does not wait.
 	Compacted func(ctx context.Context, revision int64) error
 
+	// Report says how this server is, for GET /quorate/status, and for /health while it is not well. It
+	// must not wait. Nil: there is no such page.
+	Report func() *doctor.Report
 	// Metrics answers GET /metrics. Nil: there is no such page.
 	Metrics http.Handler
 	// Pprof serves Go's profiles under /debug/pprof.

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc/codes"
 
+	"github.com/quorate/quorate/doctor"
 	"github.com/quorate/quorate/etcdapi"
 )
 
@@ -54,6 +56,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	c.collectStore(gauge, counter)
 	c.collectPeers(gauge, counter)
 	c.collectCalls(counter)
+	c.collectHealth(gauge)
 }
 
 // emit emits one value; labels are names and values in turn.
@@ -123,6 +126,33 @@ func (c *collector) collectPeers(gauge, counter emit) {
 		gauge(oneIf(!p.ConnectedSince.IsZero()), "etcd_network_active_peers", "Whether the link to a server is up: 1, or 0.",
 			"Local", local, "Remote", peer)
 		gauge(p.RoundTrip.Seconds(), "quorate_peer_round_trip_seconds", "A smoothed time to a server and back; 0 before the first.", "To", peer)
+	}
+}
+
+// collectHealth tells what GET /quorate/status does, in numbers. Findings are counted by their codes:
+// those that there are not have no series.
+func (c *collector) collectHealth(gauge emit) {
+	r := c.server.Report()
+	gauge(oneIf(r.Progress), "quorate_progress_possible", "Whether requests can be carried out, as far as this server knows: 1, or 0.")
+	for _, q := range r.Quorum {
+		of := q.Of
+		if of == "" {
+			of = "only"
+		}
+		gauge(float64(q.Reached), "quorate_voters_reached", "Voters that are linked in both directions, this one included; by half of the configuration.", "configuration", of)
+		gauge(float64(q.Needed), "quorate_voters_needed", "How many of them make a majority.", "configuration", of)
+		gauge(float64(q.Voters), "quorate_voters", "How many there are.", "configuration", of)
+	}
+	for _, p := range r.Peers {
+		gauge(oneIf(p.Reached), "quorate_peer_reached", "Whether a server is linked in both directions, and has answered lately if this one leads: 1, or 0.",
+			"To", p.Server, "name", strings.ToValidUTF8(p.Name, "?"))
+	}
+	found := map[doctor.Code]int{}
+	for _, f := range r.Findings {
+		found[f.Code]++
+	}
+	for code, count := range found { //tidy:ordered Prometheus sorts
+		gauge(float64(count), "quorate_findings", "What is wrong, as quorate doctor says it, by code.", "code", string(code))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/etcdapi"
@@ -38,6 +39,8 @@ type Server struct {
 	api     *etcdapi.Server
 	disk    *diskUsage
 
+	checkup checkup
+
 	leasesEnded atomic.Uint64 // by this server, because they were due
 
 	clients, metrics []net.Listener
@@ -47,7 +50,7 @@ type Server struct {
 	done      chan struct{} // closed when nothing is served any more
 	ended     sync.Once     // closes done
 	cancel    context.CancelFunc
-	context   context.Context // ends the flusher, the remover, the compactor and the lessor
+	context   context.Context // ends the flusher, the remover, the compactor, the lessor and the vigil
 	running   sync.WaitGroup
 
 	closing  sync.Once
@@ -63,7 +66,7 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	tuneGC()
-	s := &Server{options: o.withDefaults(), done: make(chan struct{})}
+	s := &Server{options: o.withDefaults(), done: make(chan struct{}), checkup: checkup{started: time.Now()}}
 	s.logger = s.options.Logger
 	s.context, s.cancel = context.WithCancel(context.Background())
 	for _, step := range []func() error{s.listen, s.openHost, s.openStore, s.startGroup, s.serve} {
@@ -174,6 +177,7 @@ func (s *Server) startGroup() (err error) {
 	}
 	s.leaders.Group = s.group
 	s.running.Go(func() { s.endLeases(s.context) })
+	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
 	if keep.interval() > 0 {
 		s.running.Go(func() { s.compactByItself(s.context, keep) })
@@ -193,6 +197,7 @@ func (s *Server) serve() (err error) {
 		Compacted: func(ctx context.Context, revision int64) error {
 			return s.machine.removed.wait(ctx, revision, s.context.Done())
 		},
+		Report:  s.Report,
 		Metrics: http.HandlerFunc(s.serveMetrics()), Pprof: o.EnablePprof, Version: Version, Logger: s.logger,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 )
 
@@ -12,6 +13,14 @@ var (
 	errDeaf   = errors.New("the other side is heard no more")
 	errSilent = errors.New("the other side closed the connection without a word")
 )
+
+// withoutAddress takes from an error of dialling what its reader has been told already.
+func withoutAddress(err error) error {
+	if operation, ok := err.(*net.OpError); ok && operation.Op == "dial" {
+		return operation.Err
+	}
+	return err
+}
 
 // explain puts the errors of connections into an operator's words. The error stays what it was.
 func explain(err error) error {

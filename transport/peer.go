@@ -32,7 +32,7 @@ func newPeer(ctx context.Context, id raft.ServerID, o *Options) *peer {
 		id:     id,
 		queue:  newQueue(o.QueueMessages, o.QueueBytes),
 		hint:   make(chan struct{}, 1),
-		record: record{downSince: time.Now()},
+		record: record{downSince: time.Now(), receivingDownSince: time.Now()},
 	}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	return p
@@ -63,10 +63,15 @@ type record struct {
 	downSince      time.Time
 	lastErr        error
 	lastErrAt      time.Time
-	refused        string
-	refusedAt      time.Time
-	boot           uint64
-	features       uint32
+	// Of the last link that it had to us and that was not replaced by another; of use while there is
+	// none, which the roster knows.
+	receivingDownSince time.Time
+	receivingErr       error
+
+	refused   string
+	refusedAt time.Time
+	boot      uint64
+	features  uint32
 }
 
 func (r *record) dialling(address string) {
@@ -96,6 +101,13 @@ func (r *record) sendingDown(err error) {
 	}
 	r.connectedSince = time.Time{}
 	r.lastErr, r.lastErrAt = err, now
+}
+
+// receivingDown notes that the link from the peer is gone.
+func (r *record) receivingDown(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.receivingDownSince, r.receivingErr = time.Now(), err
 }
 
 // refusedOne notes that a connection was refused that the peer's own key had made.

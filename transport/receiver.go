@@ -22,7 +22,11 @@ func (t *Transport) receiveWhileUp(l *link) {
 	t.log.Info("link from a peer is up", "peer", hexID(p.id), "address", l.stream.RemoteAddr().String(),
 		"boot", l.theirs.Boot, "features", l.theirs.Features)
 	err := l.close(t.receiveAll(p, l))
-	t.roster.do(func(r *roster) { r.end(l) })
+	var wasItsLink bool
+	t.roster.do(func(r *roster) { wasItsLink = r.end(l) })
+	if wasItsLink { // and no newer one has taken over
+		p.record.receivingDown(explain(err))
+	}
 	t.log.Info("link from a peer is down", "peer", hexID(p.id), "err", explain(err))
 }
 

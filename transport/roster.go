@@ -329,17 +329,18 @@ func (r *roster) begin(l *link, maxAccepted int) (cuts []cut, err error) {
 	return cuts, nil
 }
 
-// end takes note that a connection is gone.
-func (r *roster) end(l *link) {
+// end takes note that a connection is gone, and reports whether it was a member's link until now.
+func (r *roster) end(l *link) (wasLink bool) {
 	r.forget(l)
 	for _, m := range r.members {
 		if m.sending == l {
-			m.sending = nil
+			m.sending, wasLink = nil, true
 		}
 		if m.receiving == l {
-			m.receiving = nil
+			m.receiving, wasLink = nil, true
 		}
 	}
+	return wasLink
 }
 
 // forget drops l from the handshakes under way.

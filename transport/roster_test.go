@@ -56,9 +56,11 @@ func TestNewerConnectionReplacesTheOlder(t *testing.T) {
 	mustAdmit(t, r, older)
 	wantCuts(t, "a link of the other direction", mustAdmit(t, r, sending), 0)
 	wantCuts(t, "a second link", mustAdmit(t, r, newer), ReasonSuperseded, older)
-	r.end(older)
-	if r.members[0].receiving != newer || r.members[0].sending != sending {
+	if r.end(older) || r.members[0].receiving != newer || r.members[0].sending != sending {
 		t.Error("the end of the older link took the newer one with it")
+	}
+	if !r.end(newer) || r.members[0].receiving != nil {
+		t.Error("the end of the newer link is not the peer's")
 	}
 }
 

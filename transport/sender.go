@@ -48,7 +48,7 @@ func (t *Transport) connect(p *peer, attempt int) (lived time.Duration, err erro
 	p.record.dialling(address)
 	l, err := t.dial(p, address)
 	if err != nil {
-		return 0, fmt.Errorf("dial %s: %w", address, err)
+		return 0, fmt.Errorf("dial %s: %w", address, withoutAddress(err))
 	}
 	if err = t.introduce(l); err == nil {
 		err = t.sendWhileUp(p, l)

@@ -28,6 +28,10 @@ type PeerStatus struct {
 
 	// ReceivingSince is when its link to us came up; zero while it is down.
 	ReceivingSince time.Time
+	// ReceivingDownSince is since when that link is down; zero while it is up. ReceivingError is why
+	// the last one ended; empty while there is one, and before the first.
+	ReceivingDownSince time.Time
+	ReceivingError     string
 	// Refused is why the last connection that its own key made was refused by us, and RefusedAt
 	// when; empty if none was.
 	Refused   string
@@ -71,6 +75,10 @@ func (p *peer) status() PeerStatus {
 			s.Reason = refusal.Reason
 		}
 	}
+	s.ReceivingDownSince = r.receivingDownSince
+	if r.receivingErr != nil {
+		s.ReceivingError = r.receivingErr.Error()
+	}
 	s.Refused, s.RefusedAt = r.refused, r.refusedAt
 	s.Boot, s.Features = r.boot, r.features
 	return s
@@ -94,7 +102,9 @@ func (t *Transport) Status() []PeerStatus {
 		known := rows[i]
 		rows[i] = p.status()
 		rows[i].Key, rows[i].Addresses = known.Key, known.Addresses
-		rows[i].ReceivingSince = known.ReceivingSince
+		if rows[i].ReceivingSince = known.ReceivingSince; !known.ReceivingSince.IsZero() {
+			rows[i].ReceivingDownSince, rows[i].ReceivingError = time.Time{}, ""
+		}
 	}
 	return rows
 }

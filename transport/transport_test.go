@@ -245,6 +245,35 @@ func TestStatusSaysWhoIsMissingSinceWhenAndWhy(t *testing.T) {
 	})
 }
 
+func TestStatusTellsTheTwoDirectionsApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		n := newFakeNet()
+		a, b := start(t, n, 1, nil), start(t, n, 2, nil)
+		row := peerRow(b)
+		row.Addresses = []string{addressOf(9)} // Nobody is there.
+		a.setPeers(row)
+		b.setPeers(peerRow(a))
+		letPass(10 * time.Second)
+		two := a.status(2)
+		if two.DownSince.IsZero() || two.ReceivingSince.IsZero() || !two.ReceivingDownSince.IsZero() || two.ReceivingError != "" {
+			t.Errorf("a peer that reaches us and is not reached: %+v", two)
+		}
+		one := b.status(1)
+		if !one.DownSince.IsZero() || !one.ReceivingSince.IsZero() || one.ReceivingDownSince.Sub(began) != 0 || one.ReceivingError != "" {
+			t.Errorf("a peer that is reached and has never reached us: %+v", one)
+		}
+		down := time.Now()
+		b.Close()
+		letPass(time.Minute)
+		two = a.status(2)
+		if got := two.ReceivingDownSince.Sub(down); got < 0 || got > time.Second || !two.ReceivingSince.IsZero() ||
+			!strings.Contains(two.ReceivingError, "server 2 is stopping") {
+			t.Errorf("a peer that reaches us no more: down after %v, %+v", got, two)
+		}
+	})
+}
+
 func TestOptionsTellEverythingThatIsWrong(t *testing.T) {
 	_, err := New(Options{Trust: TrustLoopback, QueueBytes: -1, KeepAlive: time.Hour, RedialMin: time.Second, RedialMax: 1})
 	for _, want := range []string{"Identity", "Cluster", "Self", "Boot", "Handler", "Listener", "Claim", "QueueBytes",

@@ -5,6 +5,7 @@
 //	quorate up               three servers on this machine, until Ctrl-C
 //	quorate put, get, del    keys; txn and compact too
 //	quorate status           who answers, who leads, how far everyone is
+//	quorate doctor           what is wrong, since when and why, and what to do
 //	quorate lab              scenarios on the code of Raft, step by step
 //
 // Each command is a file of its own name: it declares flags, turns what was typed into a request, and

@@ -133,18 +133,23 @@ func (f *clientFlags) prepare(cmd *cobra.Command, w *world, otherwise show.Forma
 // atEach asks all endpoints at once, each through a client of its own, and returns what ask makes of them.
 // ask is told why there is no client.
 func atEach[T any](ctx context.Context, f *clientFlags, ask func(ctx context.Context, endpoint string, c *clientv3.Client, err error) T) []T {
-	results := make([]T, len(f.endpoints))
+	return forEach(f.endpoints, func(endpoint string) T {
+		c, err := f.connectTo(ctx, endpoint)
+		if err == nil {
+			defer c.Close()
+		}
+		ctx, cancel := context.WithTimeout(ctx, f.commandTimeout)
+		defer cancel()
+		return ask(ctx, endpoint, c, err)
+	})
+}
+
+// forEach asks all endpoints at once, and returns the answers in their order.
+func forEach[T any](endpoints []string, ask func(endpoint string) T) []T {
+	results := make([]T, len(endpoints))
 	var asking sync.WaitGroup
-	for i, endpoint := range f.endpoints {
-		asking.Go(func() {
-			c, err := f.connectTo(ctx, endpoint)
-			if err == nil {
-				defer c.Close()
-			}
-			ctx, cancel := context.WithTimeout(ctx, f.commandTimeout)
-			defer cancel()
-			results[i] = ask(ctx, endpoint, c, err)
-		})
+	for i, endpoint := range endpoints {
+		asking.Go(func() { results[i] = ask(endpoint) })
 	}
 	asking.Wait()
 	return results

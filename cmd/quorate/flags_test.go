@@ -70,6 +70,7 @@ func TestWrongFlagsAreRefusedWithStatus2AndAHint(t *testing.T) {
 		{"compact x", "want a revision"},
 		{"compact -- -1", "want a revision"},
 		{"status word", "status takes no words"},
+		{"doctor word", "doctor takes no words"},
 		{"member", "There is member list"},
 		{"member add x", "member add is not supported yet"},
 		{"member list --consistency x", "want l (linearizable)"},

@@ -53,7 +53,7 @@ func commands(w *world) []*cobra.Command {
 	return []*cobra.Command{
 		serveCommand(w), upCommand(w), keyCommand(w),
 		putCommand(w), getCommand(w), delCommand(w), txnCommand(w), watchCommand(w), leaseCommand(w), lockCommand(w), electCommand(w), compactCommand(w),
-		statusCommand(w, show.Table), endpointCommand(w), checkCommand(w, perfDuration), alarmCommand(w), memberCommand(w), versionCommand(w),
+		statusCommand(w, show.Table), doctorCommand(w), endpointCommand(w), checkCommand(w, perfDuration), alarmCommand(w), memberCommand(w), versionCommand(w),
 		simCommand(w), labCommand(w),
 	}
 }
@@ -74,14 +74,15 @@ func rootCommand(w *world) *cobra.Command {
 
 Exit status of every command:
   0   done
-  1   failed, and certainly did not happen; or bad news (status)
+  1   failed, and certainly did not happen; or bad news (status, doctor)
   2   the command line or the environment is wrong
   3   the outcome of a write is unknown: it may have happened
   70  a server stopped because its disk failed`,
 		Example: `  quorate up                                   # three servers on this machine
   quorate put fruit/apple red                  # in another terminal
   quorate get --prefix fruit/
-  quorate status --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379`,
+  quorate status --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379
+  quorate doctor --cluster                     # what is wrong, and what to do`,
 		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,

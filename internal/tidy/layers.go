@@ -65,6 +65,7 @@ var layers = []layer{
 	{row: 2, dir: "snapshot", kind: kindPlanned},
 	{row: 2, dir: "transport", kind: kindProduct},
 	{row: 2, dir: "session", kind: kindPlanned},
+	{row: 2, dir: "doctor", kind: kindPure, never: []string{"internal/vfs"}},
 	{row: 2, dir: "lessor", kind: kindPure, never: []string{"internal/vfs"}},
 	{row: 2, dir: "watch", kind: kindPure, never: []string{"internal/vfs"}},
 	{row: 2, dir: "kv", kind: kindPure, beside: []string{"kv/internal/ordered"}, never: []string{"internal/vfs"}, modules: []string{protobufModule}, tests: []string{etcdAPIModule, pebbleModule}},

@@ -6,12 +6,15 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/quorate/quorate/doctor"
 )
 
 // Endpoint is the state of one server as asked at an address, or why there is no answer.
 type Endpoint struct {
 	Address string
 	Status  *pb.StatusResponse // nil if there is no answer
+	Report  *doctor.Report     // what a server of ours says besides; nil if it was not asked, or is none
 	Err     error              // why not
 }
 
@@ -29,17 +32,18 @@ func (p *Printer) Statuses(endpoints []Endpoint) error {
 	return g.flush()
 }
 
-// statusJSON has etcdctl's names, and one more for what does not answer.
+// statusJSON has etcdctl's names, one more for what does not answer, and one for reports.
 type statusJSON struct {
 	Endpoint string             `json:"Endpoint"`
 	Status   *pb.StatusResponse `json:"Status,omitempty"`
+	Report   *doctor.Report     `json:"Report,omitempty"`
 	Error    string             `json:"Error,omitempty"`
 }
 
 func statusesJSON(endpoints []Endpoint) []statusJSON {
 	list := make([]statusJSON, 0, len(endpoints))
 	for _, e := range endpoints {
-		row := statusJSON{Endpoint: e.Address, Status: e.Status}
+		row := statusJSON{Endpoint: e.Address, Status: e.Status, Report: e.Report}
 		if e.Err != nil {
 			row.Error = e.Err.Error()
 		}
@@ -73,18 +77,59 @@ func (g *page) statusLines(endpoints []Endpoint) {
 }
 
 func (g *page) statusTable(endpoints []Endpoint) {
-	rows := [][]string{{"ENDPOINT", "SERVER", "VERSION", "DB SIZE", "STATE", "TERM", "INDEX", "APPLIED", "ERRORS"}}
+	rows := [][]string{{"ENDPOINT", "NAME", "VERSION", "DB SIZE", "STATE", "LEADER", "TERM", "INDEX", "APPLIED", "REACHES", "VERDICT"}}
 	for _, e := range endpoints {
 		if e.Status == nil {
-			rows = append(rows, []string{e.Address, "-", "-", "-", "no answer", "-", "-", "-", fmt.Sprint(e.Err)})
+			rows = append(rows, []string{e.Address, "-", "-", "-", "no answer", "-", "-", "-", "-", "-", fmt.Sprint(e.Err)})
 			continue
 		}
-		s := e.Status
-		rows = append(rows, []string{e.Address, fmt.Sprintf("%x", s.GetHeader().GetMemberId()), s.Version, size(s.DbSize), Role(s),
+		s, verdict := e.Status, strings.Join(e.Status.Errors, ", ")
+		name, leader, reaches := fmt.Sprintf("%x", s.GetHeader().GetMemberId()), "-", "-"
+		if s.Leader != 0 {
+			leader = fmt.Sprintf("%x", s.Leader)
+		}
+		if r := e.Report; r != nil {
+			name, leader, reaches, verdict = orDash(r.Name), orDash(r.LeaderName), reach(r), inShort(r)
+		}
+		rows = append(rows, []string{e.Address, name, s.Version, size(s.DbSize), Role(s), leader,
 			strconv.FormatUint(s.RaftTerm, 10), strconv.FormatUint(s.RaftIndex, 10), strconv.FormatUint(s.RaftAppliedIndex, 10),
-			strings.Join(s.Errors, ", ")})
+			reaches, verdict})
 	}
 	g.table(rows)
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return Printable(text)
+}
+
+// reach says how many voters a server reaches, itself included, of how many.
+func reach(r *doctor.Report) string {
+	counts := make([]string, len(r.Quorum))
+	for i, q := range r.Quorum {
+		counts[i] = fmt.Sprintf("%d of %d", q.Reached, q.Voters)
+		if q.Reached < q.Needed {
+			counts[i] += fmt.Sprintf(", needs %d", q.Needed)
+		}
+	}
+	return strings.Join(counts, "; ")
+}
+
+// inShort names what a server finds.
+func inShort(r *doctor.Report) string {
+	if len(r.Findings) == 0 {
+		return "well"
+	}
+	texts := make([]string, len(r.Findings))
+	for i, f := range r.Findings {
+		texts[i] = string(f.Code)
+		if f.About != r.Name {
+			texts[i] += " " + f.About
+		}
+	}
+	return Printable(strings.Join(texts, ", "))
 }
 
 // Role says in a word what a server is doing.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,10 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/quorate/quorate/doctor"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -32,6 +37,23 @@ func status(id, leader, term uint64) *pb.StatusResponse {
 
 func hash(hash uint32, revision, compact int64) *pb.HashKVResponse {
 	return &pb.HashKVResponse{Header: header(), Hash: hash, HashRevision: revision, CompactRevision: compact}
+}
+
+// report is that of the first of three servers, which reaches so many.
+func report(reached int) *doctor.Report {
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	v := &doctor.View{Now: began.Add(time.Hour), Started: began, ElectionTimeout: time.Second, Cluster: 7, ID: 8, Role: raft.PreCandidate,
+		Term: 2, Commit: 14, Applied: 13, LeaderlessSince: began.Add(time.Minute), Configuration: &wire.Configuration{}}
+	if reached >= 2 {
+		v.Role, v.Leader, v.LeaderlessSince = raft.Follower, 9, time.Time{}
+	}
+	for i := range 3 {
+		id := raft.ServerID(8 + i)
+		v.Configuration.Members = append(v.Configuration.Members, wire.Member{ID: id, Name: fmt.Sprint("s", i+1), Roles: wire.RoleVoter})
+		direction := doctor.Direction{Up: i < reached, Since: began.Add(time.Minute)}
+		v.Links = append(v.Links, doctor.Link{ID: id, Sending: direction, Receiving: direction, WasUp: true})
+	}
+	return doctor.Examine(v)
 }
 
 var errRefused = errors.New("connection refused")
@@ -96,8 +118,15 @@ var answers = []struct {
 		noLeader.Errors = []string{"etcdserver: no leader"}
 		learner := status(13, 10, 2)
 		learner.IsLearner = true
-		return p.Statuses([]Endpoint{{Address: "127.0.0.1:2379", Status: status(10, 10, 2)}, {Address: "127.0.0.1:22379", Status: status(11, 10, 2)},
+		return p.Statuses([]Endpoint{{Address: "127.0.0.1:1379", Status: status(9, 10, 2), Report: report(3)}, {Address: "127.0.0.1:1380", Status: status(8, 0, 2), Report: report(1)},
+			{Address: "127.0.0.1:2379", Status: status(10, 10, 2)}, {Address: "127.0.0.1:22379", Status: status(11, 10, 2)},
 			{Address: "127.0.0.1:32379", Err: errRefused}, {Address: "127.0.0.1:42379", Status: noLeader}, {Address: "127.0.0.1:52379", Status: learner}})
+	}},
+	{"diagnosis", func(p *Printer) error {
+		return p.Diagnosis(doctor.Combine([]doctor.Answer{{Endpoint: "127.0.0.1:1380", Report: report(1)}, {Endpoint: "127.0.0.1:2379", Error: "connection \x1b[2Jrefused"}}))
+	}},
+	{"diagnosis-well", func(p *Printer) error {
+		return p.Diagnosis(doctor.Combine([]doctor.Answer{{Endpoint: "127.0.0.1:1379", Report: report(3)}}))
 	}},
 	{"alarms", func(p *Printer) error {
 		return p.Alarms(&pb.AlarmResponse{Header: header(), Alarms: []*pb.AlarmMember{{MemberID: 10, Alarm: pb.AlarmType_NOSPACE}}})
