@@ -20,6 +20,7 @@ type churnPlan struct {
 	spares   int   // servers that do not belong to the group at first; 0: nobody comes or goes
 	every    int64 // between a change and the next
 	patience int64 // until the operator gives a change up
+	tear     int   // per million of configurations that a leader puts in force
 }
 
 // churning is how many of a million worlds do.
@@ -37,6 +38,7 @@ func (p *plan) drawChurn(d dice) {
 		spares:   d.between("plan.churn.spares", 1, min(2, 5-p.servers)),
 		every:    d.scale("plan.churn.every", 50*ms, 4000*ms),
 		patience: d.scale("plan.churn.patience", 300*ms, 5000*ms),
+		tear:     rarely(d, "churn.tear", 50_000, 500_000),
 	}
 	p.ending, p.storm = everythingHeals, false
 }
@@ -170,6 +172,26 @@ func (w *world) operatorLoses(s *server) {
 		o.waits = false
 		w.operateLater()
 	}
+}
+
+// strikeTear parts the servers just when a leader has another configuration, and some of the others may have
+// it already: what one side decides by the majority of C_old, the other must not decide by that of C_new.
+func (w *world) strikeTear() {
+	side := make([]bool, len(w.servers))
+	for i := range side {
+		side[i] = w.dice.either("churn.side")
+	}
+	links := w.linksWhere(func(from, to int) bool { return side[from] != side[to] })
+	if len(links) == 0 {
+		return
+	}
+	w.counts.Partitions++
+	for _, l := range links {
+		l.cuts++
+		l.strikes++
+	}
+	w.tell(nil, "the servers part, as the members change: %s", linkNames(links))
+	w.reliefAfter(&fault{kind: cutFault, links: links}, w.plan.cut)
 }
 
 // wantingMembers says what the group still lacks as it should be when all has healed: nothing half done, and

@@ -64,7 +64,7 @@ type server struct {
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, mistaken, atOnce, news, feed, lessor string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor string
 }
 
 func newServer(w *world, index int) *server {
@@ -74,7 +74,7 @@ func newServer(w *world, index int) *server {
 		tick: label("tick"), rate: label("rate"), turn: label("turn"), sync: label("sync"), prepare: label("prepare"),
 		apply: label("apply"), read: label("read"), flush: label("flush"), remove: label("remove"), known: label("known"),
 		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
-		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), mistaken: label("mistaken"), atOnce: label("atOnce"),
+		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), tear: label("tear"), mistaken: label("mistaken"), atOnce: label("atOnce"),
 		news: label("news"), feed: label("feed"), lessor: label("lessor"),
 	}
 	s.checks = w.check.Server(s.id)

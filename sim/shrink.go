@@ -222,7 +222,7 @@ func (k *shrinker) without(what string, eighths int, chosen func(int, happening)
 		if chosen(i, h) {
 			continue
 		}
-		if eighths < 8 && (h.class == "server.cutNow" || h.class == "server.crashNow") && h.number > 1 {
+		if eighths < 8 && (h.class == "server.cutNow" || h.class == "server.crashNow" || h.class == "server.tear") && h.number > 1 {
 			h.number = 1 + (h.number-1)*eighths/8
 			moved = true
 		}

@@ -59,6 +59,8 @@ type seen struct {
 	commit raft.Index
 	// interesting: something has just happened after which a crash is worth its while.
 	interesting bool
+	// reconfigured: as the leader, it has just put another configuration in force.
+	reconfigured bool
 	// forwarded is the highest batch sent to the leader of forwardTerm.
 	forwardTerm raft.Term
 	forwarded   uint64
@@ -76,6 +78,7 @@ func (s *server) note(work *replica.Work) {
 		w.elected(s, term)
 	}
 	s.seen.role, s.seen.term, s.seen.commit = role, term, commit
+	s.seen.reconfigured = false
 	for i := range work.Writes {
 		for _, record := range work.Writes[i].Records {
 			w.trace.addBytes(record[:8])
@@ -95,6 +98,7 @@ func (s *server) note(work *replica.Work) {
 			w.counts.Commits++
 		case raft.ConfigurationChanged:
 			w.counts.Configurations++
+			s.seen.reconfigured = role == raft.Leader
 		case replica.Diverged:
 			w.check.Fail("C4", "server %d: %v", s.id, e)
 		}
@@ -125,6 +129,11 @@ func (s *server) moment() {
 	if w.dice.chance(s.labels.cutNow, w.plan.cutAtEvent) {
 		leave := w.within(fmt.Sprintf(" of moment %d.%d", s.id, s.moments))
 		w.strikeCut(s)
+		leave()
+	}
+	if s.seen.reconfigured && w.plan.churn.spares > 0 && w.dice.chance(s.labels.tear, w.plan.churn.tear) {
+		leave := w.within(fmt.Sprintf(" of moment %d.%d", s.id, s.moments))
+		w.strikeTear()
 		leave()
 	}
 	if w.dice.chance(s.labels.crashNow, w.plan.crashAtEvent) {
