@@ -18,6 +18,12 @@ var (
 	// ErrOutcomeUnknown: the caller's context ended, or the host was closed, while a leader had the
 	// command: it may still take effect. It wraps the context's error.
 	ErrOutcomeUnknown = errors.New("outcome is unknown")
+	// ErrNotLeader: members can be changed at the leader only. They were not.
+	ErrNotLeader = errors.New("this server does not lead")
+	// ErrNotReady: after the change no majority would answer, or somebody would vote who lags. It did not happen.
+	ErrNotReady = errors.New("too few of the servers that would vote are ready")
+	// ErrNotAllowed: nobody would vote, or the members do not fit into an entry. It did not happen.
+	ErrNotAllowed = errors.New("the group cannot have these members")
 	// ErrClosed: the host is closed. A read did not happen.
 	ErrClosed = errors.New("host is closed")
 

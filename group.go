@@ -150,6 +150,17 @@ func (g *Group) Read(ctx context.Context) error {
 	return err
 }
 
+// Reconfigure changes who belongs to the group, and returns when the change is complete. At the leader only;
+// elsewhere the error is ErrNotLeader. ErrNotReady: it would leave the group without a majority that answers, or
+// give a vote to a server that lags. ErrNotAllowed: nobody would vote. ErrBusy: another change is under way. None of
+// them has happened. ErrOutcomeUnknown: it may still, whoever leads.
+//
+// Servers to come cannot be started yet: what can be changed are those who belong to the group.
+func (g *Group) Reconfigure(ctx context.Context, edits ...replica.Edit) error {
+	_, err := g.wait(ctx, func(handle uint64) replica.Input { return replica.Reconfigure{Handle: handle, Edits: edits} })
+	return err
+}
+
 // wait puts a request in and waits for its answer.
 func (g *Group) wait(ctx context.Context, input func(handle uint64) replica.Input) (replica.Answer, error) {
 	if err := ctx.Err(); err != nil {
@@ -194,6 +205,15 @@ func outcomeError(o replica.Outcome, ctx context.Context) error {
 		return ErrTooLarge
 	case replica.Canceled:
 		return fmt.Errorf("%w: %w", ErrCanceled, ctx.Err())
+	case replica.NotLeader:
+		return ErrNotLeader
+	case replica.NotReady:
+		return ErrNotReady
+	case replica.NotAllowed:
+		return ErrNotAllowed
+	}
+	if ctx.Err() == nil {
+		return ErrOutcomeUnknown
 	}
 	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
 }

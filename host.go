@@ -45,7 +45,7 @@ type Host struct {
 
 	// membersMu guards members, which is what the configurations of the groups say of each server.
 	membersMu sync.Mutex
-	members   map[GroupID]*wire.Configuration
+	members   map[GroupID][]wire.Member
 	// directoryMu guards the directory's server file.
 	directoryMu sync.Mutex
 
@@ -67,7 +67,7 @@ func openOn(files vfs.FS, options Options) (h *Host, err error) {
 	}
 	h = &Host{
 		options: options.withDefaults(),
-		groups:  map[GroupID]*Group{}, members: map[GroupID]*wire.Configuration{}, recovered: map[GroupID]*wal.Group{},
+		groups:  map[GroupID]*Group{}, members: map[GroupID][]wire.Member{}, recovered: map[GroupID]*wal.Group{},
 	}
 	h.logger = h.options.Logger
 	h.context, h.cancel = context.WithCancel(context.Background())
@@ -264,11 +264,12 @@ func (h *Host) linkChanged(peer raft.ServerID, up bool, reason error) {
 	}
 }
 
-// setMembers tells the links whom a group's configuration names, by which keys and addresses.
-func (h *Host) setMembers(group GroupID, c *wire.Configuration) {
+// setMembers tells the links whom a group's configuration names, by which keys and addresses, and who is leaving
+// it. Nobody else is listened to: the key of a server that has left does not work any more.
+func (h *Host) setMembers(group GroupID, c *wire.Configuration, leaving []wire.Member) {
 	h.membersMu.Lock()
 	defer h.membersMu.Unlock()
-	h.members[group] = c
+	h.members[group] = slices.Concat(c.Members, leaving)
 	ids := make([]GroupID, 0, len(h.members))
 	for id := range h.members { //tidy:ordered sorted below
 		ids = append(ids, id)
@@ -276,8 +277,8 @@ func (h *Host) setMembers(group GroupID, c *wire.Configuration) {
 	slices.Sort(ids)
 	var peers []transport.Peer
 	for _, id := range ids {
-		for i := range h.members[id].Members {
-			m := &h.members[id].Members[i]
+		for i := range h.members[id] {
+			m := &h.members[id][i]
 			if m.ID != h.id && !slices.ContainsFunc(peers, func(p transport.Peer) bool { return p.ID == m.ID }) {
 				peers = append(peers, h.peerOf(m))
 			}

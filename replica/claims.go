@@ -129,6 +129,14 @@ func (r *Replica) adoptConfiguration() error {
 	if err != nil {
 		return err
 	}
+	r.leaving = nil
+	if before := r.configuration; before != nil && at.Index > r.core.CommitIndex() {
+		for i := range before.Members {
+			if configuration.Member(before.Members[i].ID) == nil {
+				r.leaving = append(r.leaving, before.Members[i])
+			}
+		}
+	}
 	r.configuration, r.configurationIndex = configuration, at.Index
 	return nil
 }

@@ -88,6 +88,7 @@ type Replica struct {
 
 	configuration      *wire.Configuration // in force
 	configurationIndex raft.Index
+	leaving            []wire.Member // until it is committed: who belonged to the one before, and not to this
 	logTime            uint64
 
 	// What the core was when it was last looked at: a change of these is a change of leadership.
@@ -256,7 +257,11 @@ func (r *Replica) stepCore() {
 		if err := r.adoptConfiguration(); err != nil {
 			r.work.Fatal = err
 		}
-		r.work.Configuration = r.configuration
+		r.work.Configuration, r.work.Leaving = r.configuration, r.leaving
+	}
+	if len(r.leaving) > 0 && r.core.CommitIndex() >= r.configurationIndex {
+		r.leaving = nil
+		r.work.Configuration, r.work.Leaving = r.configuration, nil
 	}
 	r.outbox.put(r, out.Send)
 	for _, ready := range out.Reads {
