@@ -161,6 +161,15 @@ func (g *Group) Reconfigure(ctx context.Context, edits ...replica.Edit) error {
 	return err
 }
 
+// TransferLeadership hands over to another voter of the group, and returns when this server does not lead any
+// more; to = 0 is whoever can take over soonest. Commands wait meanwhile, here and elsewhere, and go to the next
+// leader. At the leader only; elsewhere the error is ErrNotLeader. ErrNotReady: nobody else answers.
+// ErrNotAllowed: to has no vote. ErrOutcomeUnknown: it has not taken over in time.
+func (g *Group) TransferLeadership(ctx context.Context, to ServerID) error {
+	_, err := g.wait(ctx, func(handle uint64) replica.Input { return replica.Transfer{Handle: handle, To: to} })
+	return err
+}
+
 // wait puts a request in and waits for its answer.
 func (g *Group) wait(ctx context.Context, input func(handle uint64) replica.Input) (replica.Answer, error) {
 	if err := ctx.Err(); err != nil {

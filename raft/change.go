@@ -57,7 +57,7 @@ func (c *Core) proposeConfiguration(in *ProposeConfiguration) {
 		c.refuse(in.ID, NotLeader)
 	case next == nil || !next.wellFormed():
 		c.refuse(in.ID, ChangeNotAllowed)
-	case c.commitIndex < c.leadState.firstOfTerm || !c.configurationIsSettled(next):
+	case c.commitIndex < c.leadState.firstOfTerm || !c.configurationIsSettled(next) || c.leadState.transferring():
 		c.refuse(in.ID, ChangeInProgress)
 	case !next.follows(c.configuration()):
 		c.refuse(in.ID, ChangeNotAllowed)

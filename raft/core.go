@@ -196,6 +196,8 @@ func (c *Core) Step(batch []Input) Output {
 			c.propose(&in)
 		case ProposeConfiguration:
 			c.proposeConfiguration(&in)
+		case TransferLeadership:
+			c.transferLeadership(&in)
 		case ReadIndex:
 			c.readIndex(in.ID)
 		case Campaign:
@@ -237,6 +239,8 @@ func (c *Core) receive(e *Envelope) {
 		c.handleAppendEntriesReply(e.From, m)
 	case *AppendEntriesRefusal:
 		c.handleAppendEntriesRefusal(e.From, m)
+	case *TimeoutNow:
+		c.handleTimeoutNow(e.From)
 	}
 }
 

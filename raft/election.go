@@ -90,7 +90,7 @@ func (c *Core) becomePreCandidate() {
 	c.votes = []vote{{c.id, true}}
 	c.tell(RoleChanged{Role: PreCandidate, Term: c.currentTerm, Why: "no word from a leader"})
 	if c.hasVotes() {
-		c.becomeCandidate()
+		c.becomeCandidate(false)
 		return
 	}
 	c.askAllVoters(&RequestPreVote{LastLogIndex: c.log.last, LastLogTerm: c.log.lastTerm()})
@@ -99,18 +99,26 @@ func (c *Core) becomePreCandidate() {
 // becomeCandidate opens a new term and asks for votes in it.
 //
 // Figure 2, Candidates 1. The vote for itself is one write with the new term, and no request leaves
-// before that is durable: else a restart could give a second vote in the same term.
-func (c *Core) becomeCandidate() {
+// before that is durable: else a restart could give a second vote in the same term. With transfer the leader
+// itself wants it.
+func (c *Core) becomeCandidate(transfer bool) {
 	c.setTermAndVote(c.currentTerm+1, c.id)
 	c.role, c.leader = Candidate, 0
 	c.votes = []vote{{c.id, true}}
 	c.resetElectionTimer()
-	c.tell(RoleChanged{Role: Candidate, Term: c.currentTerm, Why: "an election can be won"})
+	c.tell(RoleChanged{Role: Candidate, Term: c.currentTerm, Why: whyCandidate(transfer)})
 	if c.hasVotes() {
 		c.becomeLeader()
 		return
 	}
-	c.askAllVoters(&RequestVote{LastLogIndex: c.log.last, LastLogTerm: c.log.lastTerm()})
+	c.askAllVoters(&RequestVote{LastLogIndex: c.log.last, LastLogTerm: c.log.lastTerm(), Transfer: transfer})
+}
+
+func whyCandidate(transfer bool) string {
+	if transfer {
+		return "the leader hands over"
+	}
+	return "an election can be won"
 }
 
 func (c *Core) askAllVoters(m Message) {
@@ -197,7 +205,7 @@ func (c *Core) handleRequestPreVoteReply(from ServerID, m *RequestPreVoteReply) 
 	}
 	c.countVote(from, m.Granted)
 	if c.hasVotes() {
-		c.becomeCandidate()
+		c.becomeCandidate(false)
 	}
 }
 

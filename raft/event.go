@@ -69,6 +69,10 @@ type ConfigurationChanged struct {
 	Voters, OldVoters, Learners []ServerID
 }
 
+// Transferring: the leader hands over.
+type Transferring struct{ To ServerID }
+
+func (Transferring) isEvent()         {}
 func (RoleChanged) isEvent()          {}
 func (VoteGranted) isEvent()          {}
 func (VoteRefused) isEvent()          {}
@@ -123,6 +127,8 @@ func (e ConfigurationChanged) String() string {
 	}
 	return s
 }
+
+func (e Transferring) String() string { return fmt.Sprintf("hands over to %x", e.To) }
 
 func voteName(pre bool) string {
 	if pre {

@@ -100,6 +100,10 @@ func (c *Core) AppendNamelessState(b []byte, ahead Future) []byte {
 		if !ahead.NoTicks {
 			e.put(uint64(l.sinceHeartbeat))
 		}
+		if t := &l.transfer; l.transferring() { // to whom is in the part about that server
+			e.flag(t.told)
+			e.put(uint64(min(l.now-t.since, c.options.ElectionTicks)))
+		}
 		r := &l.reads
 		e.put(uint64(len(r.waiting)), uint64(len(r.confirming)))
 		if len(r.confirming) > 0 {
@@ -115,6 +119,9 @@ func (c *Core) AppendStateAbout(b []byte, id ServerID, ahead Future) []byte {
 	e := stateEncoder{bytes: b, ahead: ahead}
 	e.flag(id == c.id)
 	e.flag(slices.Contains(c.votes, vote{id, true}))
+	if c.leadState != nil {
+		e.flag(c.leadState.transfer.to == id)
+	}
 	for _, at := range c.log.configurations {
 		e.flag(contains(at.Configuration.Voters, id))
 		e.flag(contains(at.Configuration.OldVoters, id))

@@ -51,6 +51,8 @@ type bounds struct {
 	// committed may be completed at any time.
 	spares, changes int
 	aims            [][]raft.ServerID
+	// transfers are how often a leader may be asked to hand over, to anybody.
+	transfers int
 	// halfWay: server 1 was to become the group of 1, 2 and 3. The joint configuration is committed, as 1 knows,
 	// and what completes the change has reached 3 alone.
 	halfWay bool
@@ -81,6 +83,8 @@ var stories = []story{
 	{"one has other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 1, overtakes: 1, slowWrites: 2}},
 	{"all have other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1, 3}}, campaigns: 1, slowWrites: 2, duplicates: 1}},
 	{"a read across an election", bounds{led: true, servers: 3, campaigns: 1, heartbeats: 1, reads: 1}},
+	{"a transfer", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, transfers: 1, inFlight: 4}},
+	{"a transfer as a server is removed", bounds{led: true, servers: 3, changes: 1, transfers: 1, aims: [][]raft.ServerID{{2, 3}}}},
 	{"one becomes another", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 1, slowWrites: 2, crashes: 1, aims: [][]raft.ServerID{{2}}}},
 	{"one becomes two, or not", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 2, slowWrites: 1, aims: [][]raft.ServerID{{1}, {1, 2}}}},
 	{"half way, and back", bounds{halfWay: true, servers: 3, spares: 2, campaigns: 2, changes: 1, inFlight: 4, aims: [][]raft.ServerID{{1}, {1, 2, 3}}}},

@@ -12,7 +12,7 @@ func (c *Core) LoseTheLeader() { c.sinceLeader = c.options.ElectionTicks }
 func (c *Core) StepDown() { c.becomeFollower(c.currentTerm, 0, "no answer from a majority") }
 
 // StandForElection opens a new term without asking first.
-func (c *Core) StandForElection() { c.becomeCandidate() }
+func (c *Core) StandForElection() { c.becomeCandidate(false) }
 
 // Round returns that of the leader's latest AppendEntries.
 func (c *Core) Round() Round { return c.leadState.round }

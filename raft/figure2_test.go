@@ -45,6 +45,7 @@ func TestFigure2_AllServers2(t *testing.T) {
 	messages := []Message{
 		&RequestVote{LastLogIndex: 9, LastLogTerm: 3}, &RequestVoteReply{}, &RequestPreVote{LastLogIndex: 9, LastLogTerm: 3},
 		&RequestPreVoteReply{}, &AppendEntries{Round: 1}, &AppendEntriesReply{Round: 1}, &AppendEntriesRefusal{Round: 1},
+		&TimeoutNow{},
 	}
 	for role := Follower; role <= Leader; role++ {
 		for _, m := range messages {
@@ -196,7 +197,7 @@ func TestFigure2_Candidates2(t *testing.T) {
 		configuration := votersOf(test.voters)
 		configuration.Learners = []ServerID{9}
 		core := newCore(t, 1, configuration, HardState{CurrentTerm: 1})
-		core.becomeCandidate()
+		core.becomeCandidate(false)
 		for _, a := range test.answers {
 			if core.Role() == Leader {
 				t.Errorf("%d voters, %v: leads too early", test.voters, test.answers)
@@ -214,7 +215,7 @@ func TestFigure2_Candidates3(t *testing.T) {
 	for _, role := range []Role{PreCandidate, Candidate} {
 		core := newCore(t, 1, votersOf(3), HardState{CurrentTerm: 1})
 		if role == Candidate {
-			core.becomeCandidate()
+			core.becomeCandidate(false)
 		} else {
 			core.becomePreCandidate()
 		}
@@ -234,7 +235,7 @@ func TestFigure2_Candidates4(t *testing.T) {
 	core := newCore(t, 1, votersOf(5), HardState{})
 	var waits []int
 	for range 3 {
-		core.becomeCandidate()
+		core.becomeCandidate(false)
 		term, wait := core.CurrentTerm(), 0
 		for core.Role() == Candidate && wait < 100 {
 			step(core, Tick{Random: uint64(5 + 3*len(waits))})
@@ -257,7 +258,7 @@ func TestFigure2_Candidates4(t *testing.T) {
 func TestFigure2_Leaders1(t *testing.T) {
 	core := newCore(t, 1, &Configuration{Voters: []ServerID{1, 2, 3}, Learners: []ServerID{4}}, HardState{}, 1, 1)
 	core.options.HeartbeatTicks = 3
-	core.becomeCandidate()
+	core.becomeCandidate(false)
 	core.Step(nil)
 	out := step(core, from(2, 2, &RequestVoteReply{Granted: true}))
 	if len(out.Persist.Entries) != 1 || out.Persist.Entries[0].Kind != KindNoOp || out.Persist.Entries[0].Term != 2 {

@@ -432,6 +432,8 @@ func appendMessage(b []byte, e *raft.Envelope) []byte {
 			b = appendNumbers(b, uint64(r.Term), uint64(r.First))
 		}
 		return b
+	case *raft.TimeoutNow:
+		return appendNumbers(b, 8)
 	}
 	panic(fmt.Sprintf("no encoding for %T", e.Message))
 }

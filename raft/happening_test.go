@@ -14,6 +14,7 @@ type choice struct {
 	message int // index in the network
 	second  int // another, delivered in the same step
 	aim     int // of a change, among those of the bounds
+	target  raft.ServerID
 	slow    bool
 }
 
@@ -31,12 +32,13 @@ const (
 	reads
 	changes
 	completes
+	transfers
 	persists
 	crashes
 )
 
 func (h happening) String() string {
-	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "changes", "completes the change", "persists", "crashes"}[h]
+	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "changes", "completes the change", "hands over", "persists", "crashes"}[h]
 }
 
 // choices lists what can happen, the undisturbed course first, apart from slow disks and messages that
@@ -87,6 +89,11 @@ func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
 		}
 		if b.reads > 0 {
 			add(choice{what: reads, server: s.ID})
+		}
+		if b.transfers > 0 {
+			for _, other := range c.Servers {
+				add(choice{what: transfers, server: s.ID, target: other.ID})
+			}
 		}
 		if b.changes > 0 {
 			for i := range b.aims {
@@ -212,6 +219,9 @@ func (next choice) begin(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, boun
 	case changes:
 		b.changes--
 		d.Step(s, raft.ProposeConfiguration{ID: uint64(200 + b.changes), Entry: b.towards(s, b.aims[next.aim])})
+	case transfers:
+		b.transfers--
+		d.Step(s, raft.TransferLeadership{ID: uint64(400 + b.transfers), To: next.target})
 	case completes:
 		d.Step(s, raft.ProposeConfiguration{ID: 300, Entry: b.towards(s, nil)})
 	case persists:

@@ -96,7 +96,7 @@ func (h *hostile) next() uint64 {
 
 func (h *hostile) input() Input {
 	var m Message
-	kind := h.next() % 10
+	kind := h.next() % 11
 	from, term := ServerID(h.next()), Term(h.next())
 	switch kind {
 	case 1:
@@ -107,6 +107,8 @@ func (h *hostile) input() Input {
 		m = &RequestPreVote{Index(h.next()), Term(h.next())}
 	case 4:
 		m = &RequestPreVoteReply{h.next()%2 == 0}
+	case 10:
+		m = &TimeoutNow{}
 	case 5:
 		a := &AppendEntries{PrevLogIndex: Index(h.next()), PrevLogTerm: Term(h.next()), LeaderCommit: Index(h.next()), Round: Round(h.next())}
 		for range h.next() % 8 {

@@ -18,6 +18,7 @@ type leadState struct {
 	// now counts ticks since the election; sinceHeartbeat those since the last heartbeat.
 	now, sinceHeartbeat int
 	reads               readQueue
+	transfer            transfer
 }
 
 // peer is what the leader knows of one other server: nextIndex and matchIndex of Figure 2, and how
@@ -104,13 +105,14 @@ func (c *Core) leaderTick() {
 		c.becomeFollower(c.currentTerm, 0, "no answer from a majority")
 		return
 	}
+	c.transferTick()
 	l.sinceHeartbeat++
 	if l.sinceHeartbeat < c.options.HeartbeatTicks {
 		return
 	}
 	// The rounds of reads do not put this off, though they are heartbeats, too: what is lost must be noticed,
 	// however many reads there are.
-	l.sinceHeartbeat = 0
+	l.sinceHeartbeat, l.transfer.told = 0, false
 	c.broadcastHeartbeat()
 	for _, p := range l.peers {
 		if p.waiting && l.now-p.probedAt > c.options.HeartbeatTicks && p.answered > p.probeRound {
@@ -158,7 +160,7 @@ func (c *Core) propose(in *Propose) {
 	switch {
 	case c.role != Leader:
 		c.refuse(in.ID, NotLeader)
-	case c.uncommittedBytes() > uint64(c.options.MaxUncommittedBytes):
+	case c.uncommittedBytes() > uint64(c.options.MaxUncommittedBytes) || c.leadState.transferring():
 		c.refuse(in.ID, Busy)
 	default:
 		c.accept(in.ID, in.Entries)
@@ -193,6 +195,7 @@ func (c *Core) lead() {
 	for _, p := range c.leadState.peers {
 		c.replicateTo(p)
 	}
+	c.handOver()
 	c.leaveIfRemoved()
 }
 

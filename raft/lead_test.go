@@ -18,7 +18,7 @@ func TestPeerThatNeedsWhatIsGoneIsStranded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	core.becomeCandidate()
+	core.becomeCandidate(false)
 	core.Step(nil)
 	step(core, from(3, 3, &RequestVoteReply{Granted: true}))
 	stranded := 0

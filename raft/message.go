@@ -85,6 +85,9 @@ type AppendEntriesRefusal struct {
 	Runs []TermRun
 }
 
+// TimeoutNow tells the receiver to campaign at once: its leader hands over to it. (Thesis §3.10.)
+type TimeoutNow struct{}
+
 func (*RequestVote) isMessage()          {}
 func (*RequestVoteReply) isMessage()     {}
 func (*RequestPreVote) isMessage()       {}
@@ -92,6 +95,7 @@ func (*RequestPreVoteReply) isMessage()  {}
 func (*AppendEntries) isMessage()        {}
 func (*AppendEntriesReply) isMessage()   {}
 func (*AppendEntriesRefusal) isMessage() {}
+func (*TimeoutNow) isMessage()           {}
 
 // maxRunsPerReply bounds a refusal. A log with more runs than that takes another round trip for
 // each thousand.
@@ -145,6 +149,8 @@ func (m *AppendEntriesRefusal) String() string {
 	}
 	return fmt.Sprintf("AppendEntriesRefusal #%d: log ends at %d, terms%s, commit %d", m.Round, m.LastLogIndex, terms, m.Commit)
 }
+
+func (*TimeoutNow) String() string { return "TimeoutNow" }
 
 func grantedOrRefused(granted bool) string {
 	if granted {

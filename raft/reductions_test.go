@@ -27,6 +27,7 @@ func TestReductionsLoseNoState(t *testing.T) {
 		{"one has other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1}}, campaigns: 1, overtakes: 1, slowWrites: 2}},
 		{"a chain of four", bounds{servers: 4, campaigns: 1, proposals: 1, cut: [][2]raft.ServerID{{1, 3}, {1, 4}, {2, 4}}}},
 		{"one becomes two, or not", bounds{led: true, servers: 2, spares: 1, campaigns: 1, changes: 2, aims: [][]raft.ServerID{{1}, {1, 2}}}},
+		{"a transfer", bounds{led: true, servers: 3, campaigns: 1, transfers: 1, inFlight: 3}},
 		{"two of three", bounds{led: true, servers: 3, changes: 1, aims: [][]raft.ServerID{{2, 3}}}},
 		{"few in flight", bounds{servers: 3, campaigns: 2, slowWrites: 1, inFlight: 2}},
 		{"few in flight, a crash", bounds{servers: 3, campaigns: 2, crashes: 1, slowWrites: 1, inFlight: 2}},
@@ -71,7 +72,7 @@ func TestReductionsLoseNoState(t *testing.T) {
 }
 
 // counted returns what is left of each bound.
-func (b bounds) counted() (all [11]int) {
+func (b bounds) counted() (all [12]int) {
 	for k, n := range b.counts() {
 		all[k] = *n
 	}

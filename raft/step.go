@@ -39,6 +39,14 @@ type ReadIndex struct {
 	ID uint64
 }
 
+// TransferLeadership asks the leader to hand over to another voter. If it does not come to that, there is a
+// Refusal; otherwise this server ceases to lead.
+type TransferLeadership struct {
+	// ID is the caller's and comes back in Refusal.
+	ID uint64
+	To ServerID
+}
+
 // Campaign starts an election at once, as if the election timeout had passed.
 type Campaign struct{}
 
@@ -49,6 +57,7 @@ func (Applied) isInput()              {}
 func (Propose) isInput()              {}
 func (ProposeConfiguration) isInput() {}
 func (ReadIndex) isInput()            {}
+func (TransferLeadership) isInput()   {}
 func (Campaign) isInput()             {}
 
 // Output is what must now be done, in the order in which to act. Its slices are the caller's.
@@ -106,15 +115,20 @@ type Reason uint8
 const (
 	// NotLeader: this server does not lead, or has just ceased to.
 	NotLeader Reason = iota + 1
-	// Busy: too many bytes are appended and not yet committed, or too many reads wait.
+	// Busy: too many bytes are appended and not yet committed, too many reads wait, or leadership is being
+	// handed over.
 	Busy
 	// ChangeInProgress: a configuration is not committed yet, or none of this term's entries is.
 	ChangeInProgress
 	// ChangeNotAllowed: the configuration is malformed, or does not follow the one in force.
 	ChangeNotAllowed
+	// TargetNotAllowed: leadership can be handed over to another voter only.
+	TargetNotAllowed
+	// TransferTimedOut: the target did not take over within an election timeout. It still may.
+	TransferTimedOut
 )
 
 func (r Reason) String() string {
 	return [...]string{"", "not leader", "busy", "a configuration change is in progress",
-		"the configuration does not follow the one in force"}[r]
+		"the configuration does not follow the one in force", "not another voter", "it did not take over in time"}[r]
 }

@@ -107,6 +107,7 @@ const (
 	readSomewhere
 	readFromLeader
 	configureLeader
+	transferFromLeader
 	persistOne
 	persistEverything
 	crashOne
@@ -143,7 +144,7 @@ func newWalk(seed uint64) *walk {
 	w.Fewer = func(n int) int { return w.random.IntN(n + 1) }
 	w.weights = [happenings]int{
 		tickOne: 20, tickAll: 6, deliverOldest: 60, deliverAny: 30, deliverTwice: 5, dropAny: 8,
-		proposeSomewhere: 2, proposeToLeader: 10, readSomewhere: 1, readFromLeader: 5, configureLeader: 1,
+		proposeSomewhere: 2, proposeToLeader: 10, readSomewhere: 1, readFromLeader: 5, configureLeader: 1, transferFromLeader: 2,
 		persistOne: 20, persistEverything: 20, crashOne: 3, restartOne: 6, cutLinks: 2, mendLinks: 2, campaignSomewhere: 2,
 	}
 	for _, what := range []int{deliverAny, deliverTwice, dropAny, persistEverything, crashOne, cutLinks, campaignSomewhere, tickAll, readFromLeader} {
@@ -215,7 +216,7 @@ func (w *walk) happen(what int) {
 		if len(w.Network) > 0 {
 			w.Take(w.random.IntN(len(w.Network)))
 		}
-	case proposeSomewhere, proposeToLeader, readSomewhere, readFromLeader, configureLeader:
+	case proposeSomewhere, proposeToLeader, readSomewhere, readFromLeader, configureLeader, transferFromLeader:
 		w.ask(what, s)
 	case persistOne:
 		if len(s.Writes) > 0 {
@@ -339,6 +340,10 @@ func (w *walk) ask(what int, s *rafttest.Server) {
 	case readSomewhere, readFromLeader:
 		w.note("%d is asked for read %d", s.ID, w.asked)
 		w.stepTwice(s, raft.ReadIndex{ID: w.asked})
+	case transferFromLeader:
+		to := w.anyone()
+		w.note("%d is asked to hand over to %d", s.ID, to)
+		w.Step(s, raft.TransferLeadership{ID: w.asked, To: to})
 	case configureLeader:
 		w.configure(s, w.drawConfiguration(*s.Core.Configuration().Configuration))
 	}

@@ -248,6 +248,7 @@ func (r *Replica) proposeWaiting() {
 const (
 	proposalOfCommands      = 1
 	proposalOfConfiguration = 2
+	proposalOfTransfer      = 3
 )
 
 // acceptedOrRefused notes what the core did with the proposals and reads that it was offered.
@@ -274,6 +275,8 @@ func (r *Replica) acceptedOrRefused(out *raft.Output) {
 			r.commands.offered, r.intake.offered = nil, nil
 			r.intake.refused = true
 		case proposalOfConfiguration:
+		case proposalOfTransfer:
+			r.handover.refused(r, refusal.Reason)
 		default:
 			r.reads.refused(refusal)
 		}

@@ -80,11 +80,11 @@ func (m *membership) hasCaughtUp(r *Replica, id raft.ServerID, peers []raft.Peer
 		return true
 	}
 	i := slices.IndexFunc(peers, func(p raft.PeerStatus) bool { return p.ID == id })
-	return i >= 0 && m.older > 0 && !peers[i].Probing && peers[i].MatchIndex >= m.older && m.answers(r, &peers[i])
+	return i >= 0 && m.older > 0 && !peers[i].Probing && peers[i].MatchIndex >= m.older && r.answers(&peers[i])
 }
 
 // answers reports whether a peer has answered lately.
-func (m *membership) answers(r *Replica, p *raft.PeerStatus) bool {
+func (r *Replica) answers(p *raft.PeerStatus) bool {
 	return p.SilentTicks < max(r.options.Raft.ElectionTicks, 10)
 }
 
@@ -169,7 +169,7 @@ func (m *membership) objection(r *Replica, target *wire.Configuration) Outcome {
 	answering := 0
 	for _, id := range voters {
 		i := slices.IndexFunc(peers, func(p raft.PeerStatus) bool { return p.ID == id })
-		if id == r.options.Member.ID || i >= 0 && m.answers(r, &peers[i]) {
+		if id == r.options.Member.ID || i >= 0 && r.answers(&peers[i]) {
 			answering++
 		}
 		if was := r.configuration.Member(id); (was == nil || was.Roles&(wire.RoleVoter|wire.RoleOldVoter) == 0) && !m.hasCaughtUp(r, id, peers) {

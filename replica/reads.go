@@ -43,7 +43,7 @@ type remoteRead struct {
 	number uint64
 }
 
-// The core knows reads by these ids: proposals have 1 and 2.
+// The core knows reads by these ids: what is proposed has 1 to 3.
 const firstReadID = 16
 
 // read takes a client's read in.

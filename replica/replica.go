@@ -106,6 +106,7 @@ type Replica struct {
 	apply      applying
 	claims     claims
 	membership membership
+	handover   handover
 }
 
 // New returns a replica in the state that the server found on its disk.
@@ -177,6 +178,8 @@ func (r *Replica) take(input Input) {
 		r.claims.keyKnown(in.ID, in.Key)
 	case Reconfigure:
 		r.membership.reconfigure(r, &in)
+	case Transfer:
+		r.handover.transfer(r, &in)
 	case Campaign:
 		r.batch = append(r.batch, raft.Campaign{})
 	}
@@ -342,6 +345,7 @@ func (r *Replica) noteLeadership() {
 	r.intake.leadershipChanged()
 	r.reads.leadershipChanged()
 	r.membership.leadershipChanged(r)
+	r.handover.leadershipChanged(r)
 	r.claims.dirty = true
 }
 
@@ -352,7 +356,9 @@ func (r *Replica) leads() bool { return r.role == raft.Leader }
 func (r *Replica) offer() bool {
 	switch {
 	case r.leads():
-		r.proposeWaiting()
+		if !r.handover.underWay { // the core would refuse them
+			r.proposeWaiting()
+		}
 		r.reads.offerToCore(r)
 		if !r.membership.propose(r) {
 			r.claims.propose(r)
@@ -370,6 +376,7 @@ func (r *Replica) cancel(handle uint64) {
 	if !r.commands.cancel(r, handle) {
 		r.reads.cancel(r, handle)
 		r.membership.cancel(r, handle)
+		r.handover.cancel(r, handle)
 	}
 }
 

@@ -85,6 +85,14 @@ type Edit struct {
 	Remove bool
 }
 
+// Transfer asks the leader to hand over to another voter; to the one that can take over soonest, if To is 0. It
+// is answered Done when this server does not lead any more, and Unknown if the other has not taken over within
+// an election timeout. NotReady: no other voter answers. NotAllowed: To is none.
+type Transfer struct {
+	Handle uint64
+	To     raft.ServerID
+}
+
 // Campaign starts an election at once.
 type Campaign struct{}
 
@@ -100,6 +108,7 @@ func (KeyKnown) isInput()  {}
 func (Campaign) isInput()  {}
 
 func (Reconfigure) isInput() {}
+func (Transfer) isInput()    {}
 
 // Work is what must now be done. The parts are independent of each other, but for Writes, which go to
 // the log in this order.

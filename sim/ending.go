@@ -235,6 +235,9 @@ func (w *world) wantingDrain() string {
 			return fmt.Sprintf("request %d, %+v, waits at server %d: %s", id, r.Request, r.Server, w.describeServers())
 		}
 	}
+	if len(w.end.phases) > 1 && w.end.phases[1] == reference {
+		return w.wantingAgree() // a disk may still be at a sync that began while it was slow
+	}
 	return w.wantingMembers()
 }
 

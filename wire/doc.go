@@ -84,13 +84,14 @@
 //	 5  AppendEntries         index and term before, leader's commit, round      records, in a row
 //	 6  AppendEntriesReply    round, verified index                              -
 //	 7  AppendEntriesRefusal  round, commit, last log index                      runs: term, first index
+//	 8  TimeoutNow            -                                                  -
 //	16  Forward               boot, batch                                        each: varint length, command
 //	17  ForwardReply          boot, batch                                        -
 //	18  ReadRequest           boot, number                                       -
 //	19  ReadReply             boot, number, index                                -
 //	20  Claim                 -                                                  a member's entry
 //
-// Kept are, for the algorithm, 8 (TimeoutNow), 9 to 11 (snapshots), 12 and 13 (entries fetched by
+// Kept are, for the algorithm, 9 to 11 (snapshots), 12 and 13 (entries fetched by
 // index, term and hash), 14 and 15; for the replica, 21 to 31; for the host, 32 to 255. 0 is never
 // sent. A flag is bit 0 of its field.
 //

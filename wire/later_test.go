@@ -139,7 +139,7 @@ func TestWhatIsTooNewIsSaidToBe(t *testing.T) {
 	}{
 		{"record layout", decodeRecord, record(func(b []byte) { b[13]++ })},
 		{"message layout", decodeMessage, message(func(b []byte) { b[1]++ })},
-		{"message kind for the algorithm", decodeMessage, message(func(b []byte) { b[0] = 8 })},
+		{"message kind for the algorithm", decodeMessage, message(func(b []byte) { b[0] = 9 })},
 		{"message kind for the replica", decodeMessage, message(func(b []byte) { b[0] = 21 })},
 		{"message kind for the host", decodeMessage, message(func(b []byte) { b[0] = 255 })},
 		{"command layout", decodeCommand, command},

@@ -11,7 +11,7 @@ import (
 )
 
 // MessageKind tells what a message between servers is. The numbers are on the wire for ever; those
-// missing below 16 are kept for the algorithm (8 TimeoutNow, 9 to 11 snapshots, 12 to 13 entries
+// missing below 16 are kept for the algorithm (9 to 11 snapshots, 12 to 13 entries
 // fetched by index, term and hash), those from 32 on for the host.
 type MessageKind uint8
 
@@ -24,6 +24,7 @@ const (
 	KindAppendEntries        MessageKind = 5
 	KindAppendEntriesReply   MessageKind = 6
 	KindAppendEntriesRefusal MessageKind = 7
+	KindTimeoutNow           MessageKind = 8
 
 	KindForward      MessageKind = 16
 	KindForwardReply MessageKind = 17
@@ -155,6 +156,8 @@ func appendFixed(b []byte, body any) (MessageKind, []byte) {
 		return KindAppendEntriesReply, put(uint64(m.Round), uint64(m.Verified))
 	case *raft.AppendEntriesRefusal:
 		return KindAppendEntriesRefusal, put(uint64(m.Round), uint64(m.Commit), uint64(m.LastLogIndex))
+	case *raft.TimeoutNow:
+		return KindTimeoutNow, b
 	case *Forward:
 		return KindForward, put(m.Boot, m.Batch)
 	case *ForwardReply:
@@ -258,6 +261,8 @@ func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any
 	case KindAppendEntriesRefusal:
 		m := &raft.AppendEntriesRefusal{Round: f.round(), Commit: f.index(), LastLogIndex: f.index()}
 		return m, decodeRuns(m, variable)
+	case KindTimeoutNow:
+		return &raft.TimeoutNow{}, nil
 	case KindForward:
 		m := &Forward{Boot: f.u64(), Batch: f.u64()}
 		return m, decodeCommands(m, variable)

@@ -137,6 +137,7 @@ func (s source) messages() []*wire.Message {
 		s.entries(group),
 		&raft.AppendEntriesReply{Round: raft.Round(s.number()), Verified: raft.Index(s.number())},
 		refusal,
+		&raft.TimeoutNow{},
 		forward,
 		&wire.ForwardReply{Boot: s.number(), Batch: s.number()},
 		&wire.ReadRequest{Boot: s.number(), Number: s.number()},

@@ -159,6 +159,7 @@ func sampleMessages() []namedMessage {
 			Round: sampleRound, Commit: sampleIndex - 0x10, LastLogIndex: sampleIndex,
 			Runs: []raft.TermRun{{Term: sampleTerm - 2, First: sampleIndex - 8}, {Term: sampleTerm - 1, First: sampleIndex - 1}},
 		}},
+		{"timeout-now", &raft.TimeoutNow{}},
 		{"forward", &wire.Forward{Boot: sampleBoot, Batch: sampleNumber, Commands: [][]byte{
 			wire.AppendCommand(nil, sampleCommand()), wire.AppendCommand(nil, &wire.Command{}),
 		}}},

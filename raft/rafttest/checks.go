@@ -26,6 +26,8 @@ type Question struct {
 	// Read: the answer must show at least the entries up to Least, those committed when it was asked.
 	Read  bool
 	Least raft.Index
+	// Transfer: that the server ceases to lead is an answer, too.
+	Transfer bool
 }
 
 // clone shares the entries with the copy: whoever appends to these slices finds no room in them.
@@ -40,6 +42,8 @@ func (h *History) asked(server raft.ServerID, input raft.Input) {
 		h.Questions = append(h.Questions, Question{Server: server, ID: in.ID})
 	case raft.ProposeConfiguration:
 		h.Questions = append(h.Questions, Question{Server: server, ID: in.ID})
+	case raft.TransferLeadership:
+		h.Questions = append(h.Questions, Question{Server: server, ID: in.ID, Transfer: true})
 	case raft.ReadIndex:
 		h.Questions = append(h.Questions, Question{Server: server, ID: in.ID, Read: true, Least: raft.Index(len(h.Committed))})
 	}
@@ -379,6 +383,7 @@ func (c *Cluster) checkAnswers(s *Server, before moment, out raft.Output) {
 		}
 	}
 	if s.Core.Role() != raft.Leader {
+		c.History.Questions = slices.DeleteFunc(c.History.Questions, func(q Question) bool { return q.Transfer && q.Server == s.ID })
 		for _, q := range c.History.Questions {
 			if q.Server == s.ID {
 				c.Fail("server %d no longer leads, and leaves question %d without an answer", s.ID, q.ID)
