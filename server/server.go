@@ -287,7 +287,8 @@ func (s *Server) Store() *kv.Store { return s.store }
 // Host returns the host.
 func (s *Server) Host() *quorate.Host { return s.host }
 
-// Close takes no more requests, ends what is under way, stops the group and makes the state durable, so
+// Close hands leadership over, if this server leads, so that the others need not miss it first; takes no more
+// requests, ends what is under way, stops the group and makes the state durable, so
 // that the next start has nothing to apply again. It returns when the last goroutine is gone and all
 // files are closed, and may be called again.
 func (s *Server) Close() error {
@@ -298,6 +299,7 @@ func (s *Server) Close() error {
 // closeAll takes apart what there is, in the reverse order of Start.
 func (s *Server) closeAll() error {
 	var errs []error
+	s.handOver()
 	if s.api != nil {
 		s.api.Close()
 	}

@@ -17,6 +17,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate/raft"
 )
 
 // story is what a client does to keys that begin with prefix, and sees.
@@ -115,6 +117,35 @@ func TestWritesGoOnWithoutTheLeader(t *testing.T) {
 		if err != nil || string(got.Kvs[0].Value) != fmt.Sprint("after ", i) {
 			t.Errorf("server %d: %v, %v", i, got, err)
 		}
+	}
+}
+
+// The others do not have to miss a leader that ends in good order: when it has ended there is a new term already.
+func TestALeaderThatEndsHandsOver(t *testing.T) {
+	servers := startAll(t, clusterOptions(t, 3))
+	if _, err := connect(t, servers[0]).Put(testContext(t), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	before := servers[0].Group().Status().Raft
+	leader := slices.IndexFunc(servers, func(s *Server) bool { return s.Host().ID() == before.Leader })
+	if leader < 0 {
+		t.Fatal("a write was answered and nobody leads")
+	}
+	if err := servers[leader].Close(); err != nil {
+		t.Fatal(err)
+	}
+	latest := raft.Term(0)
+	for i, s := range servers {
+		if i != leader {
+			latest = max(latest, s.Group().Status().Raft.CurrentTerm)
+		}
+	}
+	if latest != before.CurrentTerm+1 {
+		t.Errorf("the others are in term %d, the leader that has ended was of %d", latest, before.CurrentTerm)
+	}
+	rest := slices.Delete(slices.Clone(servers), leader, leader+1)
+	if _, err := connect(t, rest...).Put(testContext(t), "k", "w"); err != nil {
+		t.Error(err)
 	}
 }
 
