@@ -24,8 +24,8 @@ func runNested(ctx context.Context, b *bed, r *report.Run) error {
 func (b *bed) nested(connection *clientv3.Client) load.Operation {
 	return func(ctx context.Context, chance *rand.Rand) error {
 		at := chance.IntN(b.options.keys)
-		// No key may be put twice in a transaction, so the second is the one behind the first.
-		first, second, other := keyName(at), keyName((at+1)%b.options.keys), b.key(chance)
+		// No key may be changed twice in a transaction, so they follow each other.
+		first, second, other := keyName(at), keyName((at+1)%b.options.keys), keyName((at+2)%b.options.keys)
 		from := chance.IntN(max(1, b.options.keys-nestedKeys))
 		inner := clientv3.OpTxn(
 			[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(second), ">", 0)},

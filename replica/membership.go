@@ -33,9 +33,16 @@ func (m *membership) reconfigure(r *Replica, in *Reconfigure) {
 		r.answer(Answer{Handle: in.Handle, Outcome: NotLeader})
 	case m.wanted != nil:
 		r.answer(Answer{Handle: in.Handle, Outcome: Busy})
+	case slices.ContainsFunc(in.Edits, func(e Edit) bool { return !canBecome(e.Member.Roles) }):
+		r.answer(Answer{Handle: in.Handle, Outcome: NotAllowed})
 	default:
 		m.wanted, m.completedAt, m.begun = in, 0, false
 	}
+}
+
+// canBecome reports whether a member can be asked to have these roles.
+func canBecome(roles wire.Roles) bool {
+	return slices.Contains([]wire.Roles{0, wire.RoleVoter, wire.RoleLearner, wire.RoleLearner | wire.RoleJoining}, roles)
 }
 
 // leadershipChanged ends the change that somebody waits for: whoever leads now completes it, if it has

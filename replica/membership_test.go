@@ -124,6 +124,9 @@ func TestAChangeThatWouldStopTheGroupIsRefused(t *testing.T) {
 	leader, other := c.leader(), c.follower()
 	c.wantOutcome(other, c.reconfigure(other, remove(leader.id)), NotLeader)
 	c.wantOutcome(leader, c.reconfigure(leader, remove(1), remove(2), remove(3)), NotAllowed)
+	for _, roles := range []wire.Roles{wire.RoleOldVoter, wire.RoleVoter | wire.RoleLearner, wire.RoleJoining, 1 << 7} {
+		c.wantOutcome(leader, c.reconfigure(leader, add(4, wire.RoleLearner), add(other.id, roles)), NotAllowed)
+	}
 	c.crash(other)
 	c.settle(15)
 	third := c.server(6 - leader.id - other.id)

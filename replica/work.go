@@ -198,7 +198,8 @@ const (
 	// NotReady: a change of members would give a vote to a server that has not caught up, or leave the group
 	// without a majority that answers. It has not happened.
 	NotReady
-	// NotAllowed: a change of members would leave nobody who votes, or does not fit into an entry.
+	// NotAllowed: a change of members would leave nobody who votes, does not fit into an entry, or asks for
+	// roles that no server can have. Or leadership was to be handed over to somebody without a vote.
 	NotAllowed
 )
 
