@@ -176,10 +176,12 @@ func (w *world) operatorLoses(s *server) {
 
 // strikeTear parts the servers just when a leader has another configuration, and some of the others may have
 // it already: what one side decides by the majority of C_old, the other must not decide by that of C_new.
-func (w *world) strikeTear() {
+func (w *world) strikeTear(leader *server) {
 	side := make([]bool, len(w.servers))
-	for i := range side {
-		side[i] = w.dice.either("churn.side")
+	next := leader.replica.Core().Configuration().Configuration.Voters
+	for i, s := range w.servers {
+		// Mostly those of C_new from the others; who belongs to both is on either side.
+		side[i] = slices.Contains(next, s.id) != (w.dice.below("churn.side", 4) == 0)
 	}
 	links := w.linksWhere(func(from, to int) bool { return side[from] != side[to] })
 	if len(links) == 0 {

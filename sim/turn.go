@@ -133,7 +133,7 @@ func (s *server) moment() {
 	}
 	if s.seen.reconfigured && w.plan.churn.spares > 0 && w.dice.chance(s.labels.tear, w.plan.churn.tear) {
 		leave := w.within(fmt.Sprintf(" of moment %d.%d", s.id, s.moments))
-		w.strikeTear()
+		w.strikeTear(s)
 		leave()
 	}
 	if w.dice.chance(s.labels.crashNow, w.plan.crashAtEvent) {
