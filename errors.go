@@ -16,14 +16,17 @@ var (
 	// wraps the context's error.
 	ErrCanceled = errors.New("request was given up before it happened")
 	// ErrOutcomeUnknown: the caller's context ended, or the host was closed, while a leader had the
-	// command: it may still take effect. It wraps the context's error.
+	// command: it may still take effect. It wraps the context's error. Or a change of members had begun, or
+	// leadership was being handed over, and this server cannot tell how that ends.
 	ErrOutcomeUnknown = errors.New("outcome is unknown")
-	// ErrNotLeader: members can be changed at the leader only. They were not.
+	// ErrNotLeader: members are changed, and leadership is handed over, at the leader only. It did not happen.
 	ErrNotLeader = errors.New("this server does not lead")
-	// ErrNotReady: after the change no majority would answer, or somebody would vote who lags. It did not happen.
-	ErrNotReady = errors.New("too few of the servers that would vote are ready")
-	// ErrNotAllowed: nobody would vote, or the members do not fit into an entry. It did not happen.
-	ErrNotAllowed = errors.New("the group cannot have these members")
+	// ErrNotReady: after the change no majority would answer, or somebody would vote who lags; or no other
+	// voter answers that could take over. It did not happen.
+	ErrNotReady = errors.New("too few of the servers that are needed answer, or they lag")
+	// ErrNotAllowed: nobody would vote, the members do not fit into an entry, or their roles are none; or who is
+	// to take over has no vote. It did not happen.
+	ErrNotAllowed = errors.New("the group cannot have these members, or this leader")
 	// ErrClosed: the host is closed. A read did not happen.
 	ErrClosed = errors.New("host is closed")
 

@@ -66,22 +66,4 @@ func TestALeaderIsRemoved(t *testing.T) {
 		}
 	}
 	wantCommands(t, others[0].read(t), "a b b")
-	next, rest := leaderAndOthers(t, others)
-	rest[0].host.Close()
-	next.waitSilent(t)
-	if err := next.reconfigure(t, leaves(next)); !errors.Is(err, quorate.ErrNotReady) && !errors.Is(err, quorate.ErrNotLeader) {
-		t.Errorf("with nobody left: %v", err)
-	}
-}
-
-// waitSilent waits until the leader has not heard of its peers for as long as it takes to miss them; it may
-// have stepped down then.
-func (n *node) waitSilent(t *testing.T) {
-	t.Helper()
-	for range time.NewTicker(time.Millisecond).C {
-		peers := n.group.Status().Raft.Peers
-		if len(peers) == 0 || peers[0].SilentTicks > 60 {
-			return
-		}
-	}
 }

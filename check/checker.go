@@ -66,8 +66,10 @@ type entry struct {
 	record wire.Raw
 	// Of a command: whose request it carries; nil for others, and if nobody asked for it.
 	op *Op
-	// committedIn is the term of the server that committed it first.
+	// committedIn is the term of the server that committed it first, and committedBy the configuration in
+	// which a quorum had it then.
 	committedIn raft.Term
+	committedBy *raft.Configuration
 	// Once applied somewhere:
 	applied  bool
 	answer   []byte

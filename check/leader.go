@@ -55,7 +55,8 @@ func (l *leader) had(term raft.Term, index raft.Index, m mark) bool {
 // committed checks an advance of the commit index.
 func (s *Server) committed(before View) {
 	c := s.checker
-	commit, known := s.view.Commit, c.Committed()
+	commit := s.view.Commit
+	var added []*entry
 	for i := before.Commit + 1; i <= commit; i++ {
 		m := s.memory.log[i-1]
 		switch {
@@ -63,6 +64,7 @@ func (s *Server) committed(before View) {
 			e := c.known(i, m)
 			e.committedIn = s.view.Term
 			c.committed = append(c.committed, e)
+			added = append(added, e)
 		case c.committed[i-1].mark != m:
 			c.fail("C6", "server %d commits entry %d of term %d, but the entry of term %d was committed there",
 				s.id, i, m.term, c.committed[i-1].term)
@@ -73,13 +75,19 @@ func (s *Server) committed(before View) {
 	if s.view.Role == raft.Leader && before.Role == raft.Leader && before.Term == s.view.Term && m.term != s.view.Term {
 		c.fail("C8", "leader %d of term %d commits up to entry %d, which is of term %d", s.id, s.view.Term, commit, m.term)
 	}
-	if commit <= known && s.view.Role != raft.Leader && before.Role != raft.Leader {
-		return // its own configuration may be an older one
-	}
-	// It may have appended the next configuration since.
-	configuration, earlier := c.configurationOf(&s.view), c.configurationOf(&before)
 	durable := func(id raft.ServerID) bool { return c.Server(id).durable.has(commit, m) }
-	if !configuration.HasQuorum(durable) && !earlier.HasQuorum(durable) {
+	// Whoever learns of it later may act on another configuration.
+	configuration := c.committed[commit-1].committedBy
+	if len(added) > 0 {
+		configuration = c.configurationOf(&s.view)
+		if earlier := c.configurationOf(&before); earlier.HasQuorum(durable) {
+			configuration = earlier // it has appended the next one since
+		}
+		for _, e := range added {
+			e.committedBy = configuration
+		}
+	}
+	if !configuration.HasQuorum(durable) {
 		c.fail("C7", "server %d commits entry %d of term %d, which is on %s", s.id, commit, m.term, countOf("disks", configuration, durable))
 	}
 }

@@ -17,7 +17,7 @@ func (c *Core) transferLeadership(in *TransferLeadership) {
 	switch {
 	case c.role != Leader:
 		c.refuse(in.ID, NotLeader)
-	case c.leadState.transfer.to != 0:
+	case c.leadState.transferring():
 		c.refuse(in.ID, Busy)
 	case in.To == c.id || !c.configuration().IsVoter(in.To):
 		c.refuse(in.ID, TargetNotAllowed)

@@ -67,9 +67,9 @@ func (h *handover) end(r *Replica, outcome Outcome) {
 	*h = handover{}
 }
 
-// leadershipChanged ends a handover: this server does not lead any more, which is what was asked for.
+// leadershipChanged ends a handover: the reign in which it began is over, which is what was asked for.
 func (h *handover) leadershipChanged(r *Replica) {
-	if h.underWay && !r.leads() {
+	if h.underWay {
 		h.end(r, Done)
 	}
 }

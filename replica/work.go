@@ -191,12 +191,13 @@ const (
 	// TooLarge: the command does not fit into an entry. It certainly did not happen.
 	TooLarge
 	// Unknown: the caller stopped waiting, and the command may still be applied; or a change of members had
-	// begun, and this server no longer leads.
+	// begun, and this server no longer leads; or the next leader has not taken over in time.
 	Unknown
-	// NotLeader: a change of members was asked of a server that does not lead. It has not happened.
+	// NotLeader: a change of members, or that leadership is handed over, was asked of a server that does not
+	// lead. It has not happened.
 	NotLeader
 	// NotReady: a change of members would give a vote to a server that has not caught up, or leave the group
-	// without a majority that answers. It has not happened.
+	// without a majority that answers; or no other voter answers that could take over. It has not happened.
 	NotReady
 	// NotAllowed: a change of members would leave nobody who votes, does not fit into an entry, or asks for
 	// roles that no server can have. Or leadership was to be handed over to somebody without a vote.
