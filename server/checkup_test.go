@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,24 +16,9 @@ import (
 	"github.com/quorate/quorate/wire"
 )
 
-// page gets a page of a server.
-func page(t *testing.T, s *Server, path string) (code int, body string) {
-	t.Helper()
-	answer, err := http.Get(endpoint(s) + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, string(b)
-}
-
 func TestAServerAloneOfThreeSaysWhyItDoesNothing(t *testing.T) {
 	s := start(t, clusterOptions(t, 3)[0])
-	code, body := page(t, s, "/quorate/status")
+	code, body := get(t, endpoint(s)+"/quorate/status")
 	var r doctor.Report
 	if err := json.Unmarshal([]byte(body), &r); err != nil || code != http.StatusOK {
 		t.Fatalf("%d %s: %v", code, body, err)
@@ -45,11 +29,11 @@ func TestAServerAloneOfThreeSaysWhyItDoesNothing(t *testing.T) {
 		!strings.HasPrefix(r.Verdict, "no quorum: n0 reaches 1, needs 2 of 3; missing: n") {
 		t.Errorf("got %s", body)
 	}
-	code, body = page(t, s, "/health")
+	code, body = get(t, endpoint(s)+"/health")
 	if want := `{"health":"false","reason":"RAFT NO LEADER: no quorum: n0 reaches 1, needs 2 of 3; missing: n`; code != 503 || !strings.HasPrefix(body, want) {
 		t.Errorf("/health: %d %s", code, body)
 	}
-	_, body = page(t, s, "/metrics")
+	_, body = get(t, endpoint(s)+"/metrics")
 	for _, want := range []string{
 		"quorate_progress_possible 0\n", `quorate_voters_reached{configuration="only"} 1`, `quorate_voters_needed{configuration="only"} 2`,
 		`quorate_voters{configuration="only"} 3`, `quorate_findings{code="no-quorum"} 1`, `name="n1"} 0`, `name="n2"} 0`,
@@ -69,10 +53,10 @@ func TestAServerThatIsAllThereIsSaysThatItIsWell(t *testing.T) {
 	if !r.Healthy || !r.Progress || r.Verdict != "n0 leads, and reaches 1, needs 1 of 1." || r.Applied == 0 || !r.LeaderlessSince.IsZero() {
 		t.Errorf("got %+v", r)
 	}
-	if code, body := page(t, s, "/health"); code != 200 || body != `{"health":"true","reason":""}` {
+	if code, body := get(t, endpoint(s)+"/health"); code != 200 || body != `{"health":"true","reason":""}` {
 		t.Errorf("/health: %d %s", code, body)
 	}
-	if _, body := page(t, s, "/metrics"); !strings.Contains(body, "quorate_progress_possible 1\n") || strings.Contains(body, "quorate_findings{") {
+	if _, body := get(t, endpoint(s)+"/metrics"); !strings.Contains(body, "quorate_progress_possible 1\n") || strings.Contains(body, "quorate_findings{") {
 		t.Error("metrics do not say that all is well")
 	}
 }

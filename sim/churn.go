@@ -11,7 +11,7 @@ import (
 )
 
 // In some worlds servers come and go: there are more of them than belong to the group at first, and an
-// operator asks whoever leads for other members, again and again, whatever else goes wrong. When all has
+// operator asks whoever leads for other members or to hand over, again and again, whatever else goes wrong. When all has
 // healed, the change that has begun must be completed, whoever was to vote must vote, and those who belong to
 // the group must come right. Nobody else need, and nobody else may disturb.
 
@@ -45,11 +45,10 @@ func (p *plan) drawChurn(d dice) {
 
 func (p *churnPlan) String() string { return fmt.Sprintf("%d more come and go", p.spares) }
 
-// operator is who asks for other members.
+// operator is who asks for other members, and for other leaders.
 type operator struct {
 	changes uint64 // asked for so far
 	server  *server
-	life    int
 	waits   bool // for the latest of them
 }
 
@@ -60,7 +59,7 @@ func (w *world) operateLater() {
 	w.queue.add(event{at: w.now + w.dice.spread("operator.every", w.plan.churn.every), kind: evOperator, server: none, life: anyLife})
 }
 
-// operate asks a server for a change, the leader mostly.
+// operate asks a server for something, the leader mostly.
 func (w *world) operate() {
 	o := &w.operator
 	if w.ending || o.waits {
@@ -74,23 +73,38 @@ func (w *world) operate() {
 			}
 		}
 	}
-	var edits []replica.Edit
-	if s.up {
-		edits = w.drawEdits(s.replica.Core().Configuration().Configuration)
-	}
-	if len(edits) == 0 {
+	in := w.drawChange(s, changeHandles+o.changes+1)
+	if in == nil {
 		w.operateLater()
 		return
 	}
 	o.changes++
-	o.server, o.life, o.waits = s, s.life, true
+	o.server, o.waits = s, true
+	s.put(in)
+	w.queue.add(event{at: w.now + w.plan.churn.patience, kind: evDeadline, server: s.index, life: s.life, number: changeHandles + o.changes})
+	s.mayTurn()
+}
+
+// drawChange makes up what a server is asked for: other members, or to hand over; nil: nothing.
+func (w *world) drawChange(s *server, handle uint64) replica.Input {
+	if !s.up {
+		return nil
+	}
+	if w.dice.below("operator.what", 4) == 0 {
+		w.counts.Transfers++
+		to := raft.ServerID(w.dice.below("operator.to", len(w.servers)+1)) // 0: to anybody
+		w.tell(s, "is asked to hand over to %d", to)
+		return replica.Transfer{Handle: handle, To: to}
+	}
+	edits := w.drawEdits(s.replica.Core().Configuration().Configuration)
+	if len(edits) == 0 {
+		return nil
+	}
 	w.counts.Changes++
 	if w.story != nil {
 		w.tell(s, "is asked for other members: %s", describeEdits(edits))
 	}
-	s.put(replica.Reconfigure{Handle: changeHandles + o.changes, Edits: edits})
-	w.queue.add(event{at: w.now + w.plan.churn.patience, kind: evDeadline, server: s.index, life: s.life, number: changeHandles + o.changes})
-	s.mayTurn()
+	return replica.Reconfigure{Handle: handle, Edits: edits}
 }
 
 // drawEdits makes up a change.
@@ -140,7 +154,7 @@ func describeEdits(edits []replica.Edit) string {
 	return text[2:]
 }
 
-// changed takes the answer to a change.
+// changed takes the answer to what the operator has asked for.
 func (w *world) changed(s *server, a *replica.Answer) {
 	o := &w.operator
 	w.trace.add(a.Handle<<8 | uint64(a.Outcome))
@@ -160,7 +174,7 @@ func (w *world) changed(s *server, a *replica.Answer) {
 		w.counts.ChangesNotReady++
 	}
 	if w.story != nil {
-		w.tell(s, "change of members: %v", a.Outcome)
+		w.tell(s, "has an answer for the operator: %v", a.Outcome)
 	}
 	o.waits = false
 	w.operateLater()

@@ -77,7 +77,7 @@ type Counts struct {
 	Calm, Struck, Worlds                                 int
 	Cores, SomeLinks, Grays, GrayLeaders, Constrained    int
 	Storms                                               int
-	Churning, Changes                                    int
+	Churning, Changes, Transfers                         int
 	ChangesDone, ChangesUnknown, ChangesNotReady         int
 	LateLeaders, QuietSpells                             int
 	Watched, Streams, Watchers                           int
@@ -126,9 +126,9 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"endings that left a core", &c.Cores}, {"endings that left some links", &c.SomeLinks},
 		{"of them with a constrained election", &c.Constrained},
 		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders}, {"endings with a storm of reads", &c.Storms},
-		{"worlds in which servers come and go", &c.Churning}, {"changes of members asked for", &c.Changes},
-		{"changes that were done", &c.ChangesDone}, {"changes of unknown outcome", &c.ChangesUnknown},
-		{"changes that were refused, as too few are ready", &c.ChangesNotReady},
+		{"worlds in which servers come and go", &c.Churning}, {"changes of members asked for", &c.Changes}, {"transfers of leadership asked for", &c.Transfers},
+		{"of both: done", &c.ChangesDone}, {"of both: of unknown outcome", &c.ChangesUnknown},
+		{"of both: refused, as too few are ready", &c.ChangesNotReady},
 		{"leader changes after the first success of an ending", &c.LateLeaders},
 		{"spells of a well majority, terms watched", &c.QuietSpells},
 		{"worlds with watchers", &c.Watched}, {"streams opened for watching", &c.Streams}, {"watchers created, or resumed", &c.Watchers},

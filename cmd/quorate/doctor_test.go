@@ -21,20 +21,10 @@ func startOneOf(t *testing.T, count int) (endpoint string) {
 	for i, port := range ports {
 		cluster = append(cluster, fmt.Sprintf("s%d=%s", i+1, localURL(port)))
 	}
-	s, err := server.Start(server.Options{
+	return serve(t, server.Options{
 		Name: "s1", DataDir: filepath.Join(t.TempDir(), "data"), ListenClientURLs: []string{"http://127.0.0.1:0"},
 		ListenPeerURLs: []string{localURL(ports[0])}, InitialCluster: strings.Join(cluster, ","),
-		OnFatal: func(err error) { t.Error(err) },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s.ClientAddrs()[0].String()
 }
 
 func TestDoctorFindsNothingWhereAllIsWell(t *testing.T) {

@@ -16,11 +16,17 @@ import (
 // startServer starts a server that is a cluster of its own.
 func startServer(t *testing.T) (endpoint string) {
 	t.Helper()
-	s, err := server.Start(server.Options{
+	return serve(t, server.Options{
 		Name: "s1", DataDir: t.TempDir(), ListenPeerURLs: []string{"http://127.0.0.1:0"}, ListenClientURLs: []string{"http://127.0.0.1:0"},
 		InitialCluster: "s1=http://127.0.0.1:1", InitialAdvertisePeerURLs: []string{"http://127.0.0.1:1"},
-		OnFatal: func(err error) { t.Error(err) },
 	})
+}
+
+// serve runs a server until the test ends, and returns where clients find it.
+func serve(t *testing.T, o server.Options) (endpoint string) {
+	t.Helper()
+	o.OnFatal = func(err error) { t.Error(err) }
+	s, err := server.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}
