@@ -74,19 +74,38 @@ func eventually(t *testing.T, what string, condition func() error) {
 	}
 }
 
-// freePorts returns ports at which nobody listens. Somebody might by the time they are used.
+// given are the ports that tests have been given, some of which are to be listened at only later.
+var given sync.Map
+
+// freePorts returns ports at which nobody listens, and which it has never returned before. Another program
+// might listen there by the time they are used.
 func freePorts(t *testing.T, count int) []int {
 	t.Helper()
 	var ports []int
-	for range count {
+	for len(ports) < count {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close() // All stay taken until all are known.
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		port := l.Addr().(*net.TCPAddr).Port
+		if _, again := given.LoadOrStore(port, true); !again {
+			ports = append(ports, port)
+		}
 	}
 	return ports
+}
+
+// A test may ask twice before it listens at any of them.
+func TestFreePortsAreGivenOnce(t *testing.T) {
+	seen := map[int]bool{}
+	for range 2000 {
+		port := freePorts(t, 1)[0]
+		if seen[port] {
+			t.Fatalf("port %d is given twice", port)
+		}
+		seen[port] = true
+	}
 }
 
 // serverProcess is a server of which the process may be killed and started again.
