@@ -19,7 +19,7 @@ var (
 	// command: it may still take effect. It wraps the context's error. Or a change of members had begun, or
 	// leadership was being handed over, and this server cannot tell how that ends.
 	ErrOutcomeUnknown = errors.New("outcome is unknown")
-	// ErrNotLeader: members are changed, and leadership is handed over, at the leader only. It did not happen.
+	// ErrNotLeader: leadership is handed over by the leader only. It did not happen.
 	ErrNotLeader = errors.New("this server does not lead")
 	// ErrNotReady: after the change no majority would answer, or somebody would vote who lags; or no other
 	// voter answers that could take over. It did not happen.

@@ -150,10 +150,11 @@ func (g *Group) Read(ctx context.Context) error {
 	return err
 }
 
-// Reconfigure changes who belongs to the group, and returns when the change is complete. At the leader only;
-// elsewhere the error is ErrNotLeader. ErrNotReady: it would leave the group without a majority that answers, or
-// give a vote to a server that lags. ErrNotAllowed: nobody would vote. ErrBusy: another change is under way. None of
-// them has happened. ErrOutcomeUnknown: it may still, whoever leads.
+// Reconfigure changes who belongs to the group, and returns when the change is complete, and known here. At any
+// server: it asks the leader; while there is none, it waits for one. ErrNotReady: it would leave the group without
+// a majority that answers, or give a vote to a server that lags. ErrNotAllowed: nobody would vote, or two members
+// would have a key or an address in common. ErrBusy: another change is under way. ErrCanceled: ctx ended before
+// anybody was asked. None of them has happened. ErrOutcomeUnknown: it may still, whoever leads.
 //
 // Servers to come cannot be started yet: what can be changed are those who belong to the group.
 func (g *Group) Reconfigure(ctx context.Context, edits ...replica.Edit) error {

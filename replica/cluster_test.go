@@ -22,6 +22,7 @@ type cluster struct {
 	drop    func(from, to raft.ServerID) bool
 	initial *wire.Configuration
 	handle  uint64
+	turns   int // of loops that wait for something
 	// maxWaitingReads is raft.Options.MaxWaitingReads of the servers that start from now on.
 	maxWaitingReads int
 }
@@ -245,6 +246,12 @@ func (c *cluster) drain() {
 			}
 		}
 	}
+}
+
+// within bounds a loop that waits for something.
+func (c *cluster) within() bool {
+	c.turns++
+	return c.turns < 1000
 }
 
 // propose brings a command to a server.

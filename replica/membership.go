@@ -14,7 +14,7 @@ import (
 // whoever leads next can complete it. What is not in the log yet is forgotten with leadership.
 type membership struct {
 	// wanted is the change that somebody waits for; nil: none.
-	wanted *Reconfigure
+	wanted *change
 	// begun: its first step is in the log, and it may happen whoever leads.
 	begun bool
 	// completedAt is the index of the configuration that completes it; 0: not in the log yet.
@@ -22,21 +22,88 @@ type membership struct {
 	// asked: the core was given a configuration in this step, and gets no other.
 	asked bool
 
+	// remote are the latest changes that other servers have asked for in this reign, one of each.
+	remote []remoteChange
+
 	// ticks of this reign; older and newer are commit indexes of it, taken an election timeout apart.
 	ticks        int
 	older, newer raft.Index
 }
 
-func (m *membership) reconfigure(r *Replica, in *Reconfigure) {
+// change is one that somebody waits for: a client of this server, who has a handle, or another server.
+type change struct {
+	handle uint64
+	from   raft.ServerID // 0: nobody else
+	edits  []Edit
+}
+
+// remoteChange is what another server has asked for, and what became of it; 0: nothing yet.
+type remoteChange struct {
+	from         raft.ServerID
+	boot, number uint64
+	outcome      wire.ChangeOutcome
+	index        raft.Index
+}
+
+// want takes a change in, at a leader.
+func (m *membership) want(r *Replica, c *change) {
 	switch {
-	case !r.leads():
-		r.answer(Answer{Handle: in.Handle, Outcome: NotLeader})
 	case m.wanted != nil:
-		r.answer(Answer{Handle: in.Handle, Outcome: Busy})
-	case slices.ContainsFunc(in.Edits, func(e Edit) bool { return !canBecome(e.Member.Roles) }):
-		r.answer(Answer{Handle: in.Handle, Outcome: NotAllowed})
+		m.answer(r, c, Busy, 0)
+	case slices.ContainsFunc(c.edits, func(e Edit) bool { return !canBecome(e.Member.Roles) }):
+		m.answer(r, c, NotAllowed, 0)
 	default:
-		m.wanted, m.completedAt, m.begun = in, 0, false
+		m.wanted, m.completedAt, m.begun = c, 0, false
+	}
+}
+
+// requested takes another server's change in, once, in the very term that it is addressed to.
+func (m *membership) requested(r *Replica, from raft.ServerID, term raft.Term, in *wire.Change) {
+	if !r.leads() || term != r.term {
+		return
+	}
+	i := slices.IndexFunc(m.remote, func(o remoteChange) bool { return o.from == from })
+	if i < 0 {
+		i = len(m.remote)
+		m.remote = append(m.remote, remoteChange{from: from})
+	}
+	switch o := &m.remote[i]; {
+	case in.Boot == o.boot && in.Number == o.number:
+		o.reply(r)
+	case in.Boot > o.boot || in.Boot == o.boot && in.Number > o.number:
+		*o = remoteChange{from: from, boot: in.Boot, number: in.Number}
+		if m.wanted != nil && m.wanted.from == from {
+			m.wanted.from = nobody // what it asked for before, and waits for no longer
+		}
+		m.want(r, &change{from: from, edits: in.Edits})
+	}
+}
+
+// nobody is who waits for a change that its server has given up. No server has this id.
+const nobody = ^raft.ServerID(0)
+
+// answer says to whoever waits what became of a change. A change that another server waits for, and that may go
+// on under another leader, is not answered: that server knows as much by then.
+func (m *membership) answer(r *Replica, c *change, outcome Outcome, index raft.Index) {
+	if c.from == 0 {
+		r.answer(Answer{Handle: c.handle, Outcome: outcome, Index: index})
+		return
+	}
+	for i := range m.remote {
+		if o := &m.remote[i]; o.from == c.from {
+			o.outcome, o.index = outcomesOfChanges[outcome], index
+			o.reply(r)
+		}
+	}
+}
+
+var outcomesOfChanges = map[Outcome]wire.ChangeOutcome{
+	Done: wire.ChangeDone, Busy: wire.ChangeBusy, NotReady: wire.ChangeNotReady, NotAllowed: wire.ChangeNotAllowed,
+}
+
+func (o *remoteChange) reply(r *Replica) {
+	if o.outcome != 0 {
+		r.send(o.from, r.term, &wire.ChangeReply{Boot: o.boot, Number: o.number, Outcome: o.outcome, Index: o.index})
 	}
 }
 
@@ -46,21 +113,19 @@ func canBecome(roles wire.Roles) bool {
 }
 
 // leadershipChanged ends the change that somebody waits for: whoever leads now completes it, if it has
-// begun, and if that is not lost.
+// begun, and if that is not lost. If it has not, they are asked.
 func (m *membership) leadershipChanged(r *Replica) {
 	m.answerIfDone(r) // a leader that is removed leads until then
-	if in := m.wanted; in != nil {
-		outcome := NotLeader
-		if m.begun {
-			outcome = Unknown
-		}
-		r.answer(Answer{Handle: in.Handle, Outcome: outcome})
+	if c := m.wanted; c != nil && m.begun {
+		m.answer(r, c, Unknown, 0)
+	} else if c != nil && c.from == 0 {
+		r.asking.ask(r, c)
 	}
 	*m = membership{}
 }
 
 func (m *membership) cancel(r *Replica, handle uint64) {
-	if m.wanted == nil || m.wanted.Handle != handle {
+	if m.wanted == nil || m.wanted.from != 0 || m.wanted.handle != handle {
 		return
 	}
 	outcome := Canceled
@@ -136,7 +201,7 @@ func (r *Replica) termHasCommitted() bool {
 // answerIfDone answers whoever waits for a change that is complete.
 func (m *membership) answerIfDone(r *Replica) {
 	if m.wanted != nil && m.completedAt > 0 && r.core.CommitIndex() >= m.completedAt {
-		r.answer(Answer{Handle: m.wanted.Handle, Outcome: Done, Index: m.completedAt})
+		m.answer(r, m.wanted, Done, m.completedAt)
 		m.wanted = nil
 	}
 }
@@ -147,7 +212,7 @@ func (m *membership) begins(r *Replica, joint, settled bool) bool {
 	if !settled && !(joint && r.termHasCommitted()) {
 		return false
 	}
-	target := applyEdits(r.configuration, m.wanted.Edits)
+	target := applyEdits(r.configuration, m.wanted.edits)
 	outcome := m.objection(r, target)
 	if outcome == Done && !sameConfiguration(target, r.configuration) {
 		if r.proposeConfiguration(towards(r.configuration, target)) {
@@ -155,7 +220,7 @@ func (m *membership) begins(r *Replica, joint, settled bool) bool {
 		}
 		outcome = NotAllowed
 	}
-	r.answer(Answer{Handle: m.wanted.Handle, Outcome: outcome, Index: r.configurationIndex})
+	m.answer(r, m.wanted, outcome, r.configurationIndex)
 	m.wanted = nil
 	return false
 }
@@ -170,7 +235,7 @@ func sameConfiguration(a, b *wire.Configuration) bool {
 func (m *membership) objection(r *Replica, target *wire.Configuration) Outcome {
 	peers := r.core.AppendPeers(nil)
 	voters := target.Raft().Voters
-	if len(voters) == 0 || len(target.Members) > wire.MaxMembers {
+	if len(voters) == 0 || len(target.Members) > wire.MaxMembers || hasTwins(target) {
 		return NotAllowed
 	}
 	answering := 0
@@ -187,6 +252,28 @@ func (m *membership) objection(r *Replica, target *wire.Configuration) Outcome {
 		return NotReady
 	}
 	return Done
+}
+
+// hasTwins reports whether two members have a key, or an address, in common: the links could not tell them apart.
+func hasTwins(c *wire.Configuration) bool {
+	seen := map[string]bool{}
+	twin := func(what string) bool {
+		again := seen[what]
+		seen[what] = true
+		return again
+	}
+	for i := range c.Members {
+		m := &c.Members[i]
+		if len(m.Key) > 0 && twin("key "+string(m.Key)) {
+			return true
+		}
+		for _, u := range m.PeerURLs {
+			if twin("url " + u) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // promote gives a vote to those who were to have one as soon as they have caught up.
@@ -223,6 +310,9 @@ func applyEdits(now *wire.Configuration, edits []Edit) *wire.Configuration {
 			}
 			if len(e.Member.PeerURLs) > 0 {
 				m.PeerURLs = slices.Clone(e.Member.PeerURLs)
+			}
+			if len(m.Key) == 0 {
+				m.Key = slices.Clone(e.Member.Key)
 			}
 		default:
 			m := e.Member

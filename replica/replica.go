@@ -106,6 +106,7 @@ type Replica struct {
 	apply      applying
 	claims     claims
 	membership membership
+	asking     asking
 	handover   handover
 }
 
@@ -177,7 +178,7 @@ func (r *Replica) take(input Input) {
 	case KeyKnown:
 		r.claims.keyKnown(in.ID, in.Key)
 	case Reconfigure:
-		r.membership.reconfigure(r, &in)
+		r.reconfigure(&in)
 	case Transfer:
 		r.handover.transfer(r, &in)
 	case Campaign:
@@ -192,6 +193,7 @@ func (r *Replica) tick(in Tick) {
 	r.reads.tick(r)
 	r.claims.tick(r)
 	r.membership.tick(r)
+	r.asking.tick(r)
 }
 
 // receive sorts a message: the core's to the core, requests of other servers to where they wait.
@@ -207,6 +209,10 @@ func (r *Replica) receive(from raft.ServerID, m *wire.Message) {
 		r.reads.replied(r, body)
 	case *wire.Claim:
 		r.claims.claimed(from, &body.Member)
+	case *wire.Change:
+		r.membership.requested(r, from, m.Term, body)
+	case *wire.ChangeReply:
+		r.asking.replied(r, body)
 	case *raft.AppendEntries:
 		if r.followsFromLog(from, body) {
 			r.toCore(from, m.Term, body)
@@ -345,6 +351,7 @@ func (r *Replica) noteLeadership() {
 	r.intake.leadershipChanged()
 	r.reads.leadershipChanged()
 	r.membership.leadershipChanged(r)
+	r.asking.leadershipChanged(r)
 	r.handover.leadershipChanged(r)
 	r.claims.dirty = true
 }
@@ -366,6 +373,7 @@ func (r *Replica) offer() bool {
 	case r.leader != 0:
 		r.commands.forward(r)
 		r.reads.request(r)
+		r.asking.send(r)
 	}
 	return len(r.batch) > 0
 }
@@ -376,6 +384,7 @@ func (r *Replica) cancel(handle uint64) {
 	if !r.commands.cancel(r, handle) {
 		r.reads.cancel(r, handle)
 		r.membership.cancel(r, handle)
+		r.asking.cancel(r, handle)
 		r.handover.cancel(r, handle)
 	}
 }

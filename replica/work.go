@@ -66,9 +66,9 @@ type KeyKnown struct {
 	Key []byte
 }
 
-// Reconfigure asks the leader for other members. It is answered when the change is complete: Done, with the
-// index of the configuration. What is asked of somebody who does not lead is answered NotLeader; while another
-// change is waited for, Busy.
+// Reconfigure asks for other members. It is answered when the change is complete: Done, with the index of the
+// configuration. Who does not lead asks the leader, once there is one. While another change is waited for, here or
+// at the leader, it is Busy; if the leader to which it has gone may have begun it and leads no longer, Unknown.
 type Reconfigure struct {
 	// Handle is the caller's; it comes back in the Answer.
 	Handle uint64
@@ -76,14 +76,7 @@ type Reconfigure struct {
 }
 
 // Edit is what is to become of one member.
-type Edit struct {
-	// Member is the server. Of one that belongs to the group already Roles and PeerURLs are taken, unless
-	// they are empty. One that is new becomes a learner; with RoleVoter, or no role, one that gets its vote as
-	// soon as it has caught up, for which nobody waits.
-	Member wire.Member
-	// Remove: it is to leave the group. It is no error if it does not belong to it.
-	Remove bool
-}
+type Edit = wire.Edit
 
 // Transfer asks the leader to hand over to another voter; to the one that can take over soonest, if To is 0. It
 // is answered Done when this server does not lead any more, and Unknown if the other has not taken over within
@@ -193,14 +186,14 @@ const (
 	// Unknown: the caller stopped waiting, and the command may still be applied; or a change of members had
 	// begun, and this server no longer leads; or the next leader has not taken over in time.
 	Unknown
-	// NotLeader: a change of members, or that leadership is handed over, was asked of a server that does not
-	// lead. It has not happened.
+	// NotLeader: leadership was to be handed over by a server that does not lead. It has not happened.
 	NotLeader
 	// NotReady: a change of members would give a vote to a server that has not caught up, or leave the group
 	// without a majority that answers; or no other voter answers that could take over. It has not happened.
 	NotReady
-	// NotAllowed: a change of members would leave nobody who votes, does not fit into an entry, or asks for
-	// roles that no server can have. Or leadership was to be handed over to somebody without a vote.
+	// NotAllowed: a change of members would leave nobody who votes, does not fit into an entry, gives a key or an
+	// address to two servers, or asks for roles that no server can have. Or leadership was to be handed over to
+	// somebody without a vote.
 	NotAllowed
 )
 

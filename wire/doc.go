@@ -90,9 +90,11 @@
 //	18  ReadRequest           boot, number                                       -
 //	19  ReadReply             boot, number, index                                -
 //	20  Claim                 -                                                  a member's entry
+//	21  Change                boot, number                                       each: 1 if it leaves (1), a member's entry
+//	22  ChangeReply           boot, number, outcome, index                       -
 //
 // Kept are, for the algorithm, 9 to 11 (snapshots), 12 and 13 (entries fetched by
-// index, term and hash), 14 and 15; for the replica, 21 to 31; for the host, 32 to 255. 0 is never
+// index, term and hash), 14 and 15; for the replica, 23 to 31; for the host, 32 to 255. 0 is never
 // sent. A flag is bit 0 of its field.
 //
 // A command:
@@ -115,7 +117,7 @@
 //	          members' entries, ascending by id
 //	          what later versions add, to the end: at most 64 KiB
 //
-// and a member's entry, here and in a Claim:
+// and a member's entry, here, in a Claim and in a Change:
 //
 //	varint    length e of what follows
 //	8         id
@@ -160,7 +162,7 @@
 //
 // Functions without state: call them from anywhere. What DecodeRecord, DecodeMessage and
 // DecodeCommand return aliases the bytes, which must stay as they are for as long; configurations,
-// and the member of a Claim, are copies.
+// and the members of a Claim and a Change, are copies.
 //
 // # Source
 //

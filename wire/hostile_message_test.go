@@ -132,6 +132,31 @@ func TestClaimThatIsNotOneMemberIsRefused(t *testing.T) {
 	}
 }
 
+func TestChangeThatIsNoneIsRefused(t *testing.T) {
+	edit := append([]byte{0}, configurationOf(1, memberEntry(1, 0, bare...))[2:]...)
+	for _, c := range []struct {
+		name     string
+		variable []byte
+		want     error
+	}{
+		{"an edit", edit, nil},
+		{"no edit", nil, wire.ErrMalformed},
+		{"half an edit", edit[:len(edit)/2], wire.ErrConfiguration},
+		{"an edit and a byte", append(slices.Clone(edit), 0), wire.ErrConfiguration},
+		{"of a later kind", append([]byte{2}, edit[1:]...), wire.ErrTooNew},
+		{"of a role of later", append([]byte{0}, configurationOf(1, memberEntry(1, 128, bare...))[2:]...), wire.ErrTooNew},
+		{"as many as there may be", bytes.Repeat(edit, wire.MaxMembers), nil},
+		{"one more", bytes.Repeat(edit, wire.MaxMembers+1), wire.ErrMalformed},
+	} {
+		b := messageWith(&wire.ForwardReply{}, c.variable) // boot and a number, as a Change has
+		b[0] = byte(wire.KindChange)
+		resealMessage(b)
+		if got, err := wire.DecodeMessage(b); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %+v, %v, want %v", c.name, got, err, c.want)
+		}
+	}
+}
+
 // The smallest things that a message may be full of take the most memory for their size.
 func TestFullMessageAllocatesASmallMultiple(t *testing.T) {
 	var records []byte

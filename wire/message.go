@@ -31,6 +31,8 @@ const (
 	KindReadRequest  MessageKind = 18
 	KindReadReply    MessageKind = 19
 	KindClaim        MessageKind = 20
+	KindChange       MessageKind = 21
+	KindChangeReply  MessageKind = 22
 )
 
 const (
@@ -84,6 +86,45 @@ type ReadReply struct {
 
 // Claim tells the leader what the sender's entry in the configuration should say.
 type Claim struct{ Member Member }
+
+// Change asks the leader for other members. Like a Forward it is taken in the very term that it is addressed
+// to, and one with a number that was taken before is not taken again.
+type Change struct {
+	// Boot is the sender's boot counter, and Number grows with each change that it asks for.
+	Boot, Number uint64
+	// Edits are at least one, at most MaxMembers.
+	Edits []Edit
+}
+
+// Edit is what is to become of one member.
+type Edit struct {
+	// Member is the server. Of one that belongs to the group already Roles and PeerURLs are taken, unless
+	// they are empty; and Key, if it has none. One that is new becomes a learner; with RoleVoter, or no role,
+	// one that gets its vote as soon as it has caught up, for which nobody waits.
+	Member Member
+	// Remove: it is to leave the group. It is no error if it does not belong to it.
+	Remove bool
+}
+
+// ChangeReply says what became of the Change with the same boot and number.
+type ChangeReply struct {
+	Boot, Number uint64
+	Outcome      ChangeOutcome
+	// Index is that of the configuration with which the change is complete, if it is ChangeDone.
+	Index raft.Index
+}
+
+// ChangeOutcome is what became of a change. The numbers are on the wire for ever; who does not know one knows
+// only that the change is not under way any more.
+type ChangeOutcome uint64
+
+// What can become of a change. But for ChangeDone it has not happened.
+const (
+	ChangeDone       ChangeOutcome = 1
+	ChangeBusy       ChangeOutcome = 2
+	ChangeNotReady   ChangeOutcome = 3
+	ChangeNotAllowed ChangeOutcome = 4
+)
 
 var (
 	// ErrChecksum: the message was damaged on its way.
@@ -168,6 +209,10 @@ func appendFixed(b []byte, body any) (MessageKind, []byte) {
 		return KindReadReply, put(m.Boot, m.Number, uint64(m.Index))
 	case *Claim:
 		return KindClaim, b
+	case *Change:
+		return KindChange, put(m.Boot, m.Number)
+	case *ChangeReply:
+		return KindChangeReply, put(m.Boot, m.Number, uint64(m.Outcome), uint64(m.Index))
 	}
 	panic(fmt.Sprintf("no message kind for %T", body))
 }
@@ -186,6 +231,11 @@ func appendVariable(b []byte, body any) []byte {
 		}
 	case *Claim:
 		b = appendMember(b, &m.Member)
+	case *Change:
+		for i := range m.Edits {
+			b = append(b, byte(flag(m.Edits[i].Remove)))
+			b = appendMember(b, &m.Edits[i].Member)
+		}
 	}
 	return b
 }
@@ -278,6 +328,11 @@ func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any
 			err = ErrMalformed
 		}
 		return &Claim{Member: member}, err
+	case KindChange:
+		m := &Change{Boot: f.u64(), Number: f.u64()}
+		return m, decodeEdits(m, variable)
+	case KindChangeReply:
+		return &ChangeReply{Boot: f.u64(), Number: f.u64(), Outcome: ChangeOutcome(f.u64()), Index: f.index()}, nil
 	}
 	return nil, fmt.Errorf("message kind %d: %w", kind, ErrTooNew)
 }
@@ -341,6 +396,25 @@ func decodeCommands(m *Forward, b []byte) error {
 		}
 		m.Commands = append(m.Commands, command)
 		b = b[n+int(size):]
+	}
+	return nil
+}
+
+// decodeEdits takes no edit of a later version for one of this: what is to happen must not be guessed.
+func decodeEdits(m *Change, b []byte) error {
+	for len(b) > 0 {
+		what := b[0]
+		if what > 1 {
+			return fmt.Errorf("edit of kind %d: %w", what, ErrTooNew)
+		}
+		member, rest, err := decodeMember(b[1:])
+		if err != nil {
+			return err
+		}
+		m.Edits, b = append(m.Edits, Edit{Member: member, Remove: what == 1}), rest
+	}
+	if len(m.Edits) == 0 || len(m.Edits) > MaxMembers {
+		return ErrMalformed
 	}
 	return nil
 }

@@ -167,6 +167,10 @@ func sampleMessages() []namedMessage {
 		{"read-request", &wire.ReadRequest{Boot: sampleBoot, Number: sampleNumber}},
 		{"read-reply", &wire.ReadReply{Boot: sampleBoot, Number: sampleNumber, Index: sampleIndex}},
 		{"claim", &wire.Claim{Member: sampleConfiguration().Members[0]}},
+		{"change", &wire.Change{Boot: sampleBoot, Number: sampleNumber, Edits: []wire.Edit{
+			{Member: sampleConfiguration().Members[0]}, {Member: wire.Member{ID: 7}, Remove: true},
+		}}},
+		{"change-reply", &wire.ChangeReply{Boot: sampleBoot, Number: sampleNumber, Outcome: wire.ChangeNotReady, Index: sampleIndex}},
 	}
 	var messages []namedMessage
 	for _, b := range bodies {
