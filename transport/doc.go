@@ -20,6 +20,7 @@
 //	Identity    the key pair; LoadOrCreateIdentity, NextBoot
 //	Transport   New, SetPeers, Send, Status, Close
 //	Trust       how a member without a known key may prove its first one
+//	Ask         what a server that is no peer yet has to know; Options.Answer answers
 //	Refusal     why a connection may not be, in words that both sides' logs share
 //
 // Trust: TLS proves that the other side holds a key, and nothing else: there are no names, no CA and

@@ -53,7 +53,14 @@ func (t *Transport) welcome(l *link) error {
 	if err := t.secure(l, tls.Server(l.stream, t.tls)); err != nil {
 		return err
 	}
-	if err := t.readHello(l); err != nil {
+	kind, body, err := readNoteOf(l.conn, noteHello, noteQuestion)
+	if err != nil {
+		return err
+	}
+	if kind == noteQuestion {
+		return t.answer(l, body)
+	}
+	if err := t.takeHello(l, body); err != nil {
 		return err
 	}
 	c, err := t.contact(l, l.theirs.From)
@@ -104,12 +111,16 @@ func (t *Transport) writeHello(l *link, to raft.ServerID) error {
 	return l.writeNote(noteHello, encodeHello(l.mine))
 }
 
-// readHello refuses what would be wrong whoever had sent it.
 func (t *Transport) readHello(l *link) error {
 	body, err := readNote(l.conn, noteHello)
 	if err != nil {
 		return err
 	}
+	return t.takeHello(l, body)
+}
+
+// takeHello refuses what would be wrong whoever had sent it.
+func (t *Transport) takeHello(l *link, body []byte) error {
 	h, err := decodeHello(body)
 	if err != nil {
 		return err

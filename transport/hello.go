@@ -11,12 +11,13 @@ import (
 //
 //	offset size
 //	0       7   magic "quorate"
-//	7       1   kind: 'H' hello, 'R' refusal, 'Y' ready
+//	7       1   kind: 'H' hello, 'R' refusal, 'Y' ready, 'Q' question, 'A' answer
 //	8       4   length of the body
 //	12      n   body
 //
 // The dialling side sends hello, the other answers with hello, and then each says ready (empty
-// body) once it would take or send messages; in place of any of them either may send a refusal.
+// body) once it would take or send messages; in place of any of them either may send a refusal. Who is
+// no peer may ask a question instead of saying hello; after the answer the connection ends.
 // This outer layout never changes, so that any two versions can at least refuse each other in words.
 const (
 	noteMagic       = "quorate"
@@ -25,6 +26,9 @@ const (
 	noteHello   = 'H'
 	noteRefusal = 'R'
 	noteReady   = 'Y'
+
+	noteQuestion = 'Q'
+	noteAnswer   = 'A'
 )
 
 // The body of a hello:
@@ -190,37 +194,42 @@ func appendNote(b []byte, kind byte, body []byte) []byte {
 // readNote reads a note of the kind wanted. Instead of it a refusal may come, which is returned as
 // the error, and so is anything that is no note at all.
 func readNote(r io.Reader, want byte) ([]byte, error) {
+	_, body, err := readNoteOf(r, want, want)
+	return body, err
+}
+
+// noteLimits bound the bodies of notes; those that are not there have none.
+var noteLimits = [256]uint32{
+	noteRefusal: maxRefusalBytes, noteHello: maxHelloBytes, noteQuestion: MaxQuestionBytes, noteAnswer: MaxAnswerBytes,
+}
+
+// readNoteOf is readNote where either of two kinds may come.
+func readNoteOf(r io.Reader, want, or byte) (kind byte, body []byte, err error) {
 	var header [noteHeaderBytes]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	if string(header[:len(noteMagic)]) != noteMagic {
-		return nil, refuse(ReasonMalformed, "the connection does not speak the link protocol: it begins with %q",
+		return 0, nil, refuse(ReasonMalformed, "the connection does not speak the link protocol: it begins with %q",
 			header[:len(noteMagic)])
 	}
 	kind, size := header[len(noteMagic)], binary.LittleEndian.Uint32(header[8:])
-	limit := uint32(0)
-	switch {
-	case kind == noteRefusal:
-		limit = maxRefusalBytes
-	case kind == want && kind == noteHello:
-		limit = maxHelloBytes
-	case kind != want:
-		return nil, refuse(ReasonMalformed, "a note of kind %q came where %q was due", kind, want)
+	if kind != want && kind != or && kind != noteRefusal {
+		return 0, nil, refuse(ReasonMalformed, "a note of kind %q came where %q was due", kind, want)
 	}
-	if size > limit {
-		return nil, refuse(ReasonMalformed, "a note of kind %q claims %d bytes, at most %d are allowed",
+	if limit := noteLimits[kind]; size > limit {
+		return 0, nil, refuse(ReasonMalformed, "a note of kind %q claims %d bytes, at most %d are allowed",
 			kind, size, limit)
 	}
-	body, err := readGrowing(r, nil, int(size))
-	if err != nil || kind == want {
-		return body, err
+	body, err = readGrowing(r, nil, int(size))
+	if err != nil || kind != noteRefusal {
+		return kind, body, err
 	}
 	refusal, err := decodeRefusal(body)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	return nil, refusal
+	return 0, nil, refusal
 }
 
 // readGrowing reads size bytes into the memory of b, which it grows only as bytes really arrive: a

@@ -154,6 +154,9 @@ func TestNoteIsReadOnlyWhereItIsDue(t *testing.T) {
 		"long refusal":   {"quorateR\x01\x10\x00\x00", noteHello, "claims 4097 bytes"},
 		"short refusal":  {"quorateR\x03\x00\x00\x00abc", noteHello, "cut short"},
 		"lying refusal":  {"quorateR\x05\x00\x00\x00\x01\x00\x02\x00x", noteHello, "claims a text of 2"},
+		"long question":  {"quorateQ\x01\x00\x01\x00", noteQuestion, "claims 65537 bytes"},
+		"long answer":    {"quorateA\x01\x00\x80\x00", noteAnswer, "claims 8388609 bytes"},
+		"a question":     {"quorateQ\x00\x00\x00\x00", noteReady, "'Q' came where 'Y' was due"},
 		"ready too soon": {"quorateY\x00\x00\x00\x00", noteHello, "came where"},
 	} {
 		_, err := readNote(strings.NewReader(c.note), c.want)

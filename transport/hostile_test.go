@@ -31,7 +31,7 @@ func bounded(t testing.TB, what string, inputBytes int, f func()) {
 // decodeAll hands the bytes to every decoder of what comes over a link before its frames, or from a
 // file.
 func decodeAll(t testing.TB, b []byte) {
-	for _, kind := range []byte{noteHello, noteReady} {
+	for _, kind := range []byte{noteHello, noteReady, noteQuestion, noteAnswer} {
 		bounded(t, "note", len(b), func() { _, _ = readNote(bytes.NewReader(b), kind) })
 	}
 	bounded(t, "hello", len(b), func() { _, _ = decodeHello(b) })
@@ -72,6 +72,7 @@ func TestHostileBytesCostInProportion(t *testing.T) {
 	for _, b := range [][]byte{
 		nil,
 		claim(noteHello, 1<<32-1, nil),
+		claim(noteAnswer, MaxAnswerBytes, make([]byte, 17<<10)),
 		claim(noteHello, maxHelloBytes, nil),
 		claim(noteHello, maxHelloBytes, make([]byte, 17<<10)),
 		claim(noteRefusal, maxRefusalBytes, make([]byte, 5)),
@@ -106,6 +107,7 @@ func FuzzOutside(f *testing.F) {
 	f.Add(encodeHello(testHello()))
 	f.Add(appendNote(nil, noteHello, encodeHello(testHello())))
 	f.Add(appendNote(nil, noteReady, nil))
+	f.Add(appendNote(nil, noteQuestion, []byte("what?")))
 	f.Add(encodeRefusal(refuse(ReasonTwin, "two")))
 	f.Add(appendView(nil, testHello().View))
 	f.Add([]byte(testIdentity(7).Public().String()))

@@ -49,6 +49,10 @@ type Options struct {
 	// peer, from the goroutine that sends to it; reason is nil for up. It must not wait nor call Close.
 	OnLink func(peer raft.ServerID, up bool, reason error)
 
+	// Answer answers those who are no peers and ask: servers that want to join. ctx ends
+	// HandshakeTimeout later. An error is told to the other side. A few calls at a time. Default: nobody is answered.
+	Answer func(ctx context.Context, q Question) ([]byte, error)
+
 	// QueueMessages and QueueBytes bound what waits for one peer; what does not fit is dropped. A
 	// single message always fits. Defaults: 4096 and 64 MiB.
 	QueueMessages, QueueBytes int

@@ -1,6 +1,9 @@
 package transport
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // serve is the goroutine of an accepted connection, from its first byte to its last.
 func (t *Transport) serve(l *link) {
@@ -9,9 +12,15 @@ func (t *Transport) serve(l *link) {
 		t.receiveWhileUp(l)
 		return
 	}
+	answered := errors.Is(err, errAnswered)
+	if answered {
+		l.stream.closeGently(farewellPatience)
+	}
 	err = l.close(err)
 	t.roster.do(func(r *roster) { r.end(l) })
-	t.logRefused(l, err)
+	if !answered {
+		t.logRefused(l, err)
+	}
 }
 
 // receiveWhileUp owns a link that is up.

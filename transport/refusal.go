@@ -43,6 +43,8 @@ const (
 	ReasonRenewed Reason = 15
 	// ReasonBusy: too many connections are shaking hands at once, and this one was the oldest.
 	ReasonBusy Reason = 16
+	// ReasonQuestion: a question was not answered.
+	ReasonQuestion Reason = 17
 )
 
 var reasonNames = [...]string{
@@ -51,7 +53,7 @@ var reasonNames = [...]string{
 	ReasonUnproven: "unproven", ReasonClaim: "claim", ReasonStaleBoot: "stale-boot",
 	ReasonTwin: "twin", ReasonViews: "views", ReasonRemoved: "removed",
 	ReasonSuperseded: "superseded", ReasonStopping: "stopping", ReasonRenewed: "renewed",
-	ReasonBusy: "busy",
+	ReasonBusy: "busy", ReasonQuestion: "question",
 }
 
 // String returns a stable short name, fit for a log attribute or a metric's label.

@@ -31,6 +31,8 @@ type Transport struct {
 	// peers is the roster's list, ascending by id, for Send, which takes no lock that others hold.
 	peers atomic.Pointer[[]*peer]
 
+	questions atomic.Int32 // that are being answered
+
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
