@@ -135,6 +135,7 @@ func TestOnlySoManyAreAnsweredAtATime(t *testing.T) {
 		if want := []string{"0<nil>", "1<nil>", "2<nil>", "3<nil>", "4<nil>", "5<nil>", "6<nil>", "7<nil>"}; !slices.Equal(got, want) {
 			t.Errorf("got %q", got)
 		}
+		synctest.Wait() // they have been answered, and it knows
 		if _, err := askAt(n, s, 100, "x"); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
