@@ -50,6 +50,19 @@ type serverFile struct {
 	Groups []uint64 `json:"groups,omitempty"`
 	// Keys are the first keys of peers, believed before the configuration in the log had them.
 	Keys []knownKey `json:"keys,omitempty"`
+	// Joined is what a server that has joined the cluster later was told of each group.
+	Joined []joinedGroup `json:"joined,omitempty"`
+}
+
+// joinedGroup is what a server that joins must know of a group.
+type joinedGroup struct {
+	Group uint64 `json:"group"`
+	// Initial is the configuration with which the group's log begins.
+	Initial []byte `json:"initial"`
+	// Configuration was in force when the server joined, and is at Index of the log. Until its own log is as
+	// far, the server knows the others by this, and by nothing older: those of long ago may be gone.
+	Configuration []byte `json:"configuration"`
+	Index         uint64 `json:"index,string"`
 }
 
 type knownKey struct {

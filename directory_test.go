@@ -16,6 +16,7 @@ func sampleServerFile() serverFile {
 	return serverFile{
 		Format: 1, Cluster: 0x0123456789abcdef, Server: 0xfedcba9876543210, Name: "a", Token: "t",
 		Groups: []uint64{1, 7}, Keys: []knownKey{{Server: 5, Key: transport.PublicKey{1, 2, 3}}},
+		Joined: []joinedGroup{{Group: 1, Initial: []byte("first"), Configuration: []byte("then"), Index: 9}},
 	}
 }
 

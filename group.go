@@ -74,10 +74,11 @@ func (h *Host) stateOf(id GroupID, applied Index) (*replica.State, error) {
 			return nil, fmt.Errorf("its log is gone from %s, and with it what this server has promised: "+
 				"restore the directory, or join this server to its cluster anew", h.directory.name("wal"))
 		}
-		if h.initial == nil {
+		initial := h.initialConfigurationOf(id)
+		if initial == nil {
 			return nil, errors.New("it is not in the log, and no members are given to begin it with")
 		}
-		if err := h.writer.begin(id, wal.Base{Configuration: wire.AppendConfiguration(nil, h.initial)}); err != nil {
+		if err := h.writer.begin(id, wal.Base{Configuration: initial}); err != nil {
 			return nil, err
 		}
 		begun, _ := h.log.State(id)
@@ -156,7 +157,7 @@ func (g *Group) Read(ctx context.Context) error {
 // would have a key or an address in common. ErrBusy: another change is under way. ErrCanceled: ctx ended before
 // anybody was asked. None of them has happened. ErrOutcomeUnknown: it may still, whoever leads.
 //
-// Servers to come cannot be started yet: what can be changed are those who belong to the group.
+// A server that is to come is started after it was added: see Join.
 func (g *Group) Reconfigure(ctx context.Context, edits ...replica.Edit) error {
 	_, err := g.wait(ctx, func(handle uint64) replica.Input { return replica.Reconfigure{Handle: handle, Edits: edits} })
 	return err

@@ -30,6 +30,7 @@ type Host struct {
 	boot      uint64
 	identity  *transport.Identity
 	initial   *wire.Configuration // nil: the directory has been used before
+	joined    []joinedGroup       // what this server was told when it joined
 
 	log       *wal.Log
 	recovered map[GroupID]*wal.Group // groups of the log that are not started yet
@@ -87,11 +88,13 @@ func openOn(files vfs.FS, options Options) (h *Host, err error) {
 // if the directory is new.
 func (h *Host) learnWhoThisIs() error {
 	d, o := h.directory, &h.options
+	h.joined = d.server.Joined
 	if len(o.Members) == 0 {
 		if d.isNew() {
 			return fmt.Errorf("data directory %s is new, so the members of the cluster are needed", d.path)
 		}
 		h.id, h.cluster = ServerID(d.server.Server), d.server.Cluster
+		orElse(&o.Name, d.server.Name)
 		return nil
 	}
 	self, err := o.self()
@@ -181,6 +184,7 @@ func (h *Host) openLinks() (err error) {
 		ListenAddress: h.options.Listen,
 		Trust:         trust,
 		Claim:         h.believe,
+		Answer:        h.answerQuestion,
 		Handler:       h.received,
 		OnLink:        h.linkChanged,
 		Logger:        h.logger,
@@ -264,12 +268,15 @@ func (h *Host) linkChanged(peer raft.ServerID, up bool, reason error) {
 	}
 }
 
-// setMembers tells the links whom a group's configuration names, by which keys and addresses, and who is leaving
-// it. Nobody else is listened to: the key of a server that has left does not work any more.
-func (h *Host) setMembers(group GroupID, c *wire.Configuration, leaving []wire.Member) {
+// setMembers tells the links whom a group's configuration, at index, names, by which keys and addresses, and who is
+// leaving it. Nobody else is listened to: the key of a server that has left does not work any more.
+func (h *Host) setMembers(group GroupID, index Index, c *wire.Configuration, leaving []wire.Member) {
 	h.membersMu.Lock()
 	defer h.membersMu.Unlock()
 	h.members[group] = slices.Concat(c.Members, leaving)
+	if told := h.membersWhenJoined(group, index); told != nil {
+		h.members[group] = told
+	}
 	ids := make([]GroupID, 0, len(h.members))
 	for id := range h.members { //tidy:ordered sorted below
 		ids = append(ids, id)

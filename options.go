@@ -2,6 +2,7 @@ package quorate
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -25,7 +26,8 @@ type Options struct {
 	// time; everything that this server has promised is in it.
 	Dir string
 	// Members are the servers of a new cluster, this one among them, the same list on all of them.
-	// For a directory that has been used before they must be the same as then, or none.
+	// For a directory that has been used before they must be the same as then, or none. A server that joins a
+	// cluster which exists needs none: see Join.
 	Members []Member
 	// Name is which of Members this server is. Not needed if Dir has been used before, or if Listen
 	// is an address of exactly one of them.
@@ -35,6 +37,10 @@ type Options struct {
 	// Listen is the TCP address on which other servers reach this one, as 127.0.0.1:7001. Default:
 	// the first address of this server's own entry in Members.
 	Listen string
+	// Admit decides about a server that wants to join and shows something by which it may: it makes it a member of
+	// the groups, and returns the proof that this server may be believed. It is called again if the other asks
+	// again, and then it must not make another member. Default: only those who are members already are told so.
+	Admit func(ctx context.Context, r JoinRequest) (proof []byte, err error)
 	// ClientURLs are where this server's own clients reach it; told to the other servers through the
 	// log, and not used here.
 	ClientURLs []string

@@ -74,7 +74,7 @@ func (w *worker) turn(g *Group) {
 		g.requests.answer(a)
 	}
 	if work.Configuration != nil {
-		h.setMembers(g.id, work.Configuration, work.Leaving)
+		h.setMembers(g.id, g.replica.Core().Configuration().Index, work.Configuration, work.Leaving)
 	}
 	g.noteStatus()
 	w.tell(g, work.Events)

@@ -50,7 +50,7 @@ type Options struct {
 	OnLink func(peer raft.ServerID, up bool, reason error)
 
 	// Answer answers those who are no peers and ask: servers that want to join. ctx ends
-	// HandshakeTimeout later. An error is told to the other side. A few calls at a time. Default: nobody is answered.
+	// within HandshakeTimeout. An error is told to the other side. A few calls at a time. Default: nobody is answered.
 	Answer func(ctx context.Context, q Question) ([]byte, error)
 
 	// QueueMessages and QueueBytes bound what waits for one peer; what does not fit is dropped. A

@@ -13,9 +13,10 @@ import (
 // the key that it shows, and gives both sides a secret that only they share.
 
 const (
-	// MaxQuestionBytes and MaxAnswerBytes bound what is asked and answered.
+	// MaxQuestionBytes bounds what is asked.
 	MaxQuestionBytes = 64 << 10
-	MaxAnswerBytes   = 8 << 20
+	// MaxAnswerBytes bounds what is answered.
+	MaxAnswerBytes = 8 << 20
 
 	// maxQuestions is how many are answered at a time: strangers may ask.
 	maxQuestions = 8
@@ -37,6 +38,14 @@ type Question struct {
 	Body []byte
 }
 
+// Denial is an error of Options.Answer that says that it is no use to ask again.
+type Denial struct{ Why error }
+
+func (d *Denial) Error() string { return d.Why.Error() }
+
+// Unwrap returns why.
+func (d *Denial) Unwrap() error { return d.Why }
+
 var errAnswered = errors.New("a question was answered")
 
 // answer ends a connection on which something was asked.
@@ -54,14 +63,15 @@ func (t *Transport) answer(l *link, body []byte) error {
 		return err
 	}
 	q.Body = body
-	ctx, cancel := context.WithTimeout(t.ctx, t.options.HandshakeTimeout)
+	// So that there is time left to say what came of it: the whole conversation has HandshakeTimeout.
+	ctx, cancel := context.WithTimeout(t.ctx, t.options.HandshakeTimeout*4/5)
 	defer cancel()
 	answer, err := t.options.Answer(ctx, q)
 	if err == nil && len(answer) > MaxAnswerBytes {
 		err = fmt.Errorf("the answer has %d bytes, at most %d are allowed", len(answer), MaxAnswerBytes)
 	}
-	if refusal := asRefusal(err); refusal != nil {
-		return refusal
+	if denied := new(Denial); errors.As(err, &denied) {
+		return refuse(ReasonDenied, "%v", denied.Why)
 	}
 	if err != nil {
 		return refuse(ReasonQuestion, "%v", err)

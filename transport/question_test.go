@@ -84,18 +84,20 @@ func TestQuestionIsRefusedInWords(t *testing.T) {
 		}{
 			{"nobody is answered", silent, "x", nil, ReasonQuestion, "takes no questions"},
 			{"no", s, "x", func(context.Context, Question) ([]byte, error) { return nil, errors.New("ask somebody else") }, ReasonQuestion, "ask somebody else"},
-			{"a reason of its own", s, "x", func(context.Context, Question) ([]byte, error) { return nil, refuse(ReasonKey, "not that key") }, ReasonKey, "not that key"},
+			{"never", s, "x", func(context.Context, Question) ([]byte, error) {
+				return nil, fmt.Errorf("x: %w", &Denial{errors.New("not you")})
+			}, ReasonDenied, "not you"},
 			{"too long", s, "x", func(context.Context, Question) ([]byte, error) { return make([]byte, MaxAnswerBytes+1), nil }, ReasonQuestion, "8388609 bytes"},
 			{"it takes for ever", s, "x", func(ctx context.Context, _ Question) ([]byte, error) {
 				<-ctx.Done()
-				return nil, refuse(ReasonQuestion, "too late")
-			}, 0, ""},
+				return nil, errors.New("too late")
+			}, ReasonQuestion, "too late"},
 		} {
 			answer = c.answer
 			_, err := askAt(n, c.to, 7, c.body)
 			if err == nil {
 				t.Errorf("%s: it is answered", c.name)
-			} else if why := asRefusal(err); c.reason != 0 && (why == nil || !why.Remote || why.Reason != c.reason || !strings.Contains(why.Text, c.text)) {
+			} else if why := asRefusal(err); why == nil || !why.Remote || why.Reason != c.reason || !strings.Contains(why.Text, c.text) {
 				t.Errorf("%s: %v", c.name, err)
 			}
 		}

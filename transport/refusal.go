@@ -43,8 +43,10 @@ const (
 	ReasonRenewed Reason = 15
 	// ReasonBusy: too many connections are shaking hands at once, and this one was the oldest.
 	ReasonBusy Reason = 16
-	// ReasonQuestion: a question was not answered.
+	// ReasonQuestion: a question was not answered; it may be if it is asked again.
 	ReasonQuestion Reason = 17
+	// ReasonDenied: a question will not be answered, however often it is asked.
+	ReasonDenied Reason = 18
 )
 
 var reasonNames = [...]string{
@@ -53,7 +55,7 @@ var reasonNames = [...]string{
 	ReasonUnproven: "unproven", ReasonClaim: "claim", ReasonStaleBoot: "stale-boot",
 	ReasonTwin: "twin", ReasonViews: "views", ReasonRemoved: "removed",
 	ReasonSuperseded: "superseded", ReasonStopping: "stopping", ReasonRenewed: "renewed",
-	ReasonBusy: "busy", ReasonQuestion: "question",
+	ReasonBusy: "busy", ReasonQuestion: "question", ReasonDenied: "denied",
 }
 
 // String returns a stable short name, fit for a log attribute or a metric's label.

@@ -1,0 +1,265 @@
+package quorate_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transport"
+	"github.com/quorate/quorate/wire"
+)
+
+// logger calls f with each line.
+func logger(f func(line string)) *slog.Logger {
+	return slog.New(slog.NewTextHandler(writer(f), nil))
+}
+
+type writer func(line string)
+
+func (w writer) Write(b []byte) (int, error) {
+	w(string(b))
+	return len(b), nil
+}
+
+// newcomer is a server that belongs to no cluster yet.
+func newcomer(t *testing.T, name string) (*node, quorate.JoinOptions) {
+	t.Helper()
+	n := &node{options: quorate.Options{Dir: t.TempDir(), Listen: freeAddress(t), SegmentBytes: 1 << 20,
+		OnFatal: func(err error) { t.Errorf("server %s must not go on: %v", name, err) }}}
+	return n, quorate.JoinOptions{Dir: n.options.Dir, Name: name, PeerURLs: []string{n.options.Listen}}
+}
+
+// comes is the edit that adds a server.
+func comes(id quorate.ServerID, urls ...string) replica.Edit {
+	return replica.Edit{Member: wire.Member{ID: id, PeerURLs: urls}}
+}
+
+// changes changes the members, whatever stands in the way for a while.
+func (n *node) changes(t *testing.T, edits ...replica.Edit) {
+	t.Helper()
+	var err error
+	n.waits(t, "the members change", func() bool {
+		err = n.reconfigure(t, edits...)
+		return !errors.Is(err, quorate.ErrNotReady) && !errors.Is(err, quorate.ErrBusy) && !errors.Is(err, quorate.ErrOutcomeUnknown)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// joins lets a server join that was added, and waits until it votes.
+func (n *node) joins(t *testing.T, o quorate.JoinOptions) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := quorate.Join(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	n.start(t)
+	t.Cleanup(func() { n.host.Close() })
+	n.waits(t, "it votes", func() bool { return n.group.Status().Raft.Configuration.Configuration.IsVoter(n.host.ID()) })
+}
+
+// waits until something is so, for what there is nothing to wait on.
+func (n *node) waits(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); !so(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not after a minute; its status is %+v", what, n.group.Status().Raft)
+		}
+	}
+}
+
+func TestServersJoinUntilNoneOfTheFirstIsLeft(t *testing.T) {
+	nodes := newCluster(t, 3)
+	nodes[1].propose(t, "a")
+	var at []string // where somebody may be asked; most are gone in the end
+	for _, n := range nodes {
+		at = append(at, n.options.Members[len(at)].PeerURLs...)
+	}
+	for i := range 3 {
+		n, o := newcomer(t, fmt.Sprint("m", i))
+		_, others := leaderAndOthers(t, nodes)
+		others[0].changes(t, comes(quorate.ServerID(100+i), "http://"+o.PeerURLs[0]))
+		o.Addresses = at
+		n.joins(t, o)
+		at = append(at, o.PeerURLs...)
+		nodes = append(nodes, n)
+		n.propose(t, fmt.Sprint("by ", i))
+		n.changes(t, leaves(nodes[0]))
+		if err := nodes[0].host.Close(); err != nil {
+			t.Error(err)
+		}
+		nodes = nodes[1:]
+	}
+	want := "a by 0 by 1 by 2"
+	for _, n := range nodes {
+		wantCommands(t, n.read(t), want)
+	}
+	for _, n := range nodes { // they know each other from their directories
+		n.host.Close()
+	}
+	for _, n := range nodes {
+		n.start(t)
+	}
+	for i, n := range nodes {
+		wantCommands(t, n.read(t), want)
+		if name := n.group.Status().Configuration.Member(n.host.ID()).Name; name != fmt.Sprint("m", i) {
+			t.Errorf("server %d has name %q", i, name)
+		}
+	}
+}
+
+func TestAServerWaitsUntilItIsAdded(t *testing.T) {
+	nodes := newCluster(t, 1)
+	nodes[0].propose(t, "a")
+	n, o := newcomer(t, "late")
+	o.Addresses = nodes[0].options.Members[0].PeerURLs
+	asked := make(chan struct{}, 100)
+	o.Logger = logger(func(line string) {
+		if strings.Contains(line, "add it first") {
+			asked <- struct{}{}
+		}
+	})
+	joined := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	go func() { joined <- quorate.Join(ctx, o) }()
+	select {
+	case <-asked:
+	case err := <-joined:
+		t.Fatalf("it has joined: %v", err)
+	}
+	nodes[0].changes(t, comes(7, o.PeerURLs...))
+	if err := <-joined; err != nil {
+		t.Fatal(err)
+	}
+	o.Addresses = []string{"127.0.0.1:1"} // nobody is there, and nobody needs to be asked again
+	n.joins(t, o)
+	if n.host.ID() != 7 || n.host.ClusterID() != nodes[0].host.ClusterID() {
+		t.Errorf("it is server %x of cluster %x", n.host.ID(), n.host.ClusterID())
+	}
+	wantCommands(t, n.read(t), "a")
+}
+
+func TestWhoBelongsIsNotToldByAServerThatMayHaveMissedAChange(t *testing.T) {
+	nodes := newCluster(t, 3)
+	nodes[0].propose(t, "a")
+	_, o := newcomer(t, "new")
+	nodes[0].changes(t, comes(7, o.PeerURLs...))
+	nodes[1].host.Close()
+	nodes[2].host.Close()
+	o.Addresses = nodes[0].options.Members[0].PeerURLs
+	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Second) // a question waits for 5
+	defer cancel()
+	if err := quorate.Join(ctx, o); err == nil || !strings.Contains(err.Error(), "nobody can say now who belongs to the cluster") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNobodyElseIsToldWhoHeIs(t *testing.T) {
+	nodes := newCluster(t, 1)
+	at := nodes[0].options.Members[0].PeerURLs
+	n, o := newcomer(t, "first")
+	nodes[0].changes(t, comes(7, o.PeerURLs...))
+	o.Addresses = at
+	n.joins(t, o)
+	_, other := newcomer(t, "second")
+	other.Addresses, other.PeerURLs = at, o.PeerURLs // of somebody whose key is known
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := quorate.Join(ctx, other)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "add it first, or let it join with a token") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// passphrase is a Credential.
+type passphrase string
+
+func (p passphrase) proof(side string, binding []byte) []byte {
+	h := hmac.New(sha256.New, []byte(p))
+	h.Write([]byte(side))
+	h.Write(binding)
+	return h.Sum(nil)
+}
+
+func (p passphrase) Show(binding []byte) ([]byte, error) { return p.proof("joins", binding), nil }
+
+func (p passphrase) Check(binding, proof []byte) error {
+	if !hmac.Equal(proof, p.proof("lets in", binding)) {
+		return errors.New("it does not know the word")
+	}
+	return nil
+}
+
+func TestACredentialLetsIn(t *testing.T) {
+	nodes := newCluster(t, 1)
+	host, word := nodes[0], passphrase("sesame")
+	host.host.Close()
+	members := map[transport.PublicKey]quorate.ServerID{}
+	host.options.Admit = func(ctx context.Context, r quorate.JoinRequest) ([]byte, error) {
+		if !hmac.Equal(r.Shown, word.proof("joins", r.Binding)) {
+			return nil, &transport.Denial{Why: errors.New("that is not the word")}
+		}
+		if members[r.Key] == 0 {
+			members[r.Key] = quorate.ServerID(7 + len(members))
+		}
+		err := host.group.Reconfigure(ctx, replica.Edit{Member: wire.Member{ID: members[r.Key], Key: r.Key[:], Name: r.Name, PeerURLs: r.PeerURLs}})
+		return word.proof("lets in", r.Binding), err
+	}
+	host.start(t)
+	host.propose(t, "a")
+	n, o := newcomer(t, "new")
+	o.Addresses = []string{"127.0.0.1:1", host.options.Members[0].PeerURLs[0]} // nobody is at the first
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	o.Credential = passphrase("simsim")
+	if err := quorate.Join(ctx, o); !errors.Is(err, quorate.ErrDenied) || !strings.Contains(err.Error(), "not the word") {
+		t.Errorf("with another word: %v", err)
+	}
+	o.Credential = word
+	n.joins(t, o)
+	wantCommands(t, n.read(t), "a")
+	if key := n.host.Key(); n.host.ID() != 7 || !slices.Equal(key[:], n.group.Status().Configuration.Member(7).Key) {
+		t.Errorf("it is server %x", n.host.ID())
+	}
+
+	_, o = newcomer(t, "wary")
+	o.Addresses = host.options.Members[0].PeerURLs
+	word = "other" // and the answer is not proved by the word that the newcomer knows
+	o.Credential = lenient{"sesame", word}
+	short, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := quorate.Join(short, o); err == nil || !strings.Contains(err.Error(), "it does not know the word") {
+		t.Errorf("an answer that nothing proves: %v", err)
+	}
+}
+
+// lenient shows one word, and wants to hear of another.
+type lenient struct{ wants, shows passphrase }
+
+func (l lenient) Show(binding []byte) ([]byte, error) { return l.shows.Show(binding) }
+func (l lenient) Check(binding, proof []byte) error   { return l.wants.Check(binding, proof) }
+
+func TestWithoutAdmitNoCredentialIsTaken(t *testing.T) {
+	nodes := newCluster(t, 1)
+	_, o := newcomer(t, "new")
+	o.Addresses, o.Credential = nodes[0].options.Members[0].PeerURLs, passphrase("x")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := quorate.Join(ctx, o); !errors.Is(err, quorate.ErrDenied) || !strings.Contains(err.Error(), "takes no tokens") {
+		t.Errorf("got %v", err)
+	}
+}
