@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,41 +26,52 @@ const (
 	etcdDir    = "member" // etcd keeps everything in it
 )
 
-// isUsed reports whether a server has begun to keep its log in the data directory: only then does the
-// directory know the cluster by itself, and is not to be begun anew. A start that failed before that
-// has left traces, but none that matter.
-func (o *Options) isUsed() (bool, error) {
+// used says what a data directory knows.
+type used struct {
+	// cluster: it knows the cluster by itself, and is not to be begun anew: a server has begun to keep its log there,
+	// or has joined. A start that failed before that has left traces, but none that matter.
+	cluster bool
+	// joined: it did not belong to the cluster at first.
+	joined bool
+}
+
+func (o *Options) used() (used, error) {
 	b, err := os.ReadFile(filepath.Join(o.DataDir, serverFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return used{}, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("--data-dir: %w", err)
+		return used{}, fmt.Errorf("--data-dir: %w", err)
 	}
 	var file struct {
 		Server struct {
-			Groups []uint64 `json:"groups"`
+			Groups []uint64          `json:"groups"`
+			Joined []json.RawMessage `json:"joined"`
 		} `json:"server"`
 	}
 	if err := json.Unmarshal(b, &file); err != nil {
-		return true, nil // it is damaged: the host will say how
+		return used{cluster: true}, nil // it is damaged: the host will say how
 	}
-	return len(file.Server.Groups) > 0, nil
+	joined := len(file.Server.Joined) > 0
+	return used{cluster: joined || len(file.Server.Groups) > 0, joined: joined}, nil
 }
 
 // checkDirectory refuses directories in which this server must not begin.
 func (s *Server) checkDirectory() error {
 	o := &s.options
-	if _, err := os.Stat(filepath.Join(o.DataDir, etcdDir)); err == nil {
-		return fmt.Errorf("--data-dir %s holds data of etcd, which is another format: give this server a directory of its own", o.DataDir)
-	}
-	used, err := o.isUsed()
-	if err != nil {
+	if err := o.refuseEtcd(); err != nil {
 		return err
 	}
-	if !used && o.InitialClusterState == stateExisting {
-		return fmt.Errorf("--initial-cluster-state existing: --data-dir %s is new, and joining a cluster is not supported yet. "+
-			"If this server has lost its directory, it must not come back without it: it has forgotten its votes", o.DataDir)
+	used, err := o.used()
+	if err == nil && !used.cluster && o.joins() {
+		return cmp.Or(o.checkJoin(), errors.New("this server has not joined the cluster yet, which comes before its start"))
+	}
+	return err
+}
+
+func (o *Options) refuseEtcd() error {
+	if _, err := os.Stat(filepath.Join(o.DataDir, etcdDir)); err == nil {
+		return fmt.Errorf("--data-dir %s holds data of etcd, which is another format: give this server a directory of its own", o.DataDir)
 	}
 	return nil
 }
@@ -67,8 +79,8 @@ func (s *Server) checkDirectory() error {
 // members are the servers of the cluster, or none if the directory knows.
 func (s *Server) members() ([]quorate.Member, error) {
 	o := &s.options
-	used, err := o.isUsed()
-	if err != nil || used && o.InitialCluster == "" {
+	used, err := o.used()
+	if err != nil || used.joined || used.cluster && (o.InitialCluster == "" || o.InitialClusterState == stateExisting) {
 		return nil, err
 	}
 	servers := []namedServer{{o.Name, o.InitialAdvertisePeerURLs}}
@@ -81,7 +93,7 @@ func (s *Server) members() ([]quorate.Member, error) {
 	for i, n := range servers {
 		members[i] = quorate.Member{Name: n.name, PeerURLs: n.urls, Key: o.PeerKeys[n.name]}
 	}
-	if !used && len(members) > 1 {
+	if !used.cluster && len(members) > 1 {
 		return members, checkTrust(members)
 	}
 	return members, nil

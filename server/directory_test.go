@@ -91,10 +91,16 @@ func TestDirectoryOfEtcdIsRefused(t *testing.T) {
 	refused(t, o, nil, []string{"--data-dir " + o.DataDir, "etcd"}, func() { os.Remove(member) })
 }
 
-func TestJoiningIsRefused(t *testing.T) {
+func TestWithNobodyToAskNobodyJoins(t *testing.T) {
 	o := clusterOptions(t, 1)[0]
 	o.InitialClusterState = "existing"
-	refused(t, o, nil, []string{"--initial-cluster-state existing", "not supported"}, nil)
+	refused(t, o, nil, []string{"--initial-cluster-state existing", "nobody to ask", "forgotten its votes"}, nil)
+	if err := Join(testContext(t), o); err == nil || !strings.Contains(err.Error(), "nobody to ask") {
+		t.Errorf("got %v", err)
+	}
+	o.Join = []string{"127.0.0.1:1"}
+	o.InitialCluster = ""
+	refused(t, o, nil, []string{"has not joined the cluster yet"}, nil)
 }
 
 func TestServersOnOtherMachinesNeedKeys(t *testing.T) {

@@ -45,11 +45,16 @@ type Options struct {
 	// InitialClusterToken tells clusters of the same servers apart (--initial-cluster-token).
 	// Default "etcd-cluster".
 	InitialClusterToken string
-	// InitialClusterState is "new" or "existing" (--initial-cluster-state). Joining an existing
-	// cluster does not work yet; a directory that has been used takes either. Default "new".
+	// InitialClusterState is "new" or "existing" (--initial-cluster-state). With "existing" and a new
+	// directory this server joins the others in InitialCluster, where it was added before (see Join); a
+	// directory that has been used takes either. Default "new".
 	InitialClusterState string
+	// Join are where servers of a cluster that exists listen for each other, as 10.0.0.1:2380 (--join): with a
+	// new directory this server joins them. A directory that has been used needs it no more.
+	Join []string
 	// PeerKeys are public keys of servers, by their names in InitialCluster. Servers without one are
-	// believed the first key that they show, if both are on this machine.
+	// believed the first key that they show, if both are on this machine. A server that joins needs that of one
+	// that it asks.
 	PeerKeys map[string]transport.PublicKey
 
 	// HeartbeatInterval is how often a leader is heard (--heartbeat-interval). Default 100 ms.
@@ -163,6 +168,7 @@ func (o Options) Validate() error {
 		"--name %q: it must be shorter than %d bytes and have no \"=\" or \",\"", d.Name, maxNameBytes)
 	d.validateURLs(&w)
 	d.validateCluster(&w)
+	d.validateJoin(&w)
 	w.unless(d.InitialClusterState == stateNew || d.InitialClusterState == stateExisting,
 		"--initial-cluster-state %q: it must be %q or %q", d.InitialClusterState, stateNew, stateExisting)
 	w.unless(d.HeartbeatInterval >= minHeartbeat, "--heartbeat-interval %v: the least is %v", d.HeartbeatInterval, minHeartbeat)
@@ -229,6 +235,9 @@ func (o *Options) validateURLs(w *wrong) {
 
 // validateCluster looks for contradictions between the cluster and this server's own entry in it.
 func (o *Options) validateCluster(w *wrong) {
+	if o.InitialCluster == "" && len(o.Join) > 0 {
+		return
+	}
 	if o.InitialCluster == "" {
 		for _, name := range sortedNames(o.PeerKeys) {
 			w.unless(name == o.Name, "peer key of %q: --initial-cluster has no server of that name", name)

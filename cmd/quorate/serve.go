@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +86,8 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&o.InitialCluster, "initial-cluster", "",
 		"all servers of a new cluster, as s1=http://10.0.0.1:2380,s2=http://10.0.0.2:2380 (default this one alone)")
 	flags.StringVar(&o.InitialClusterToken, "initial-cluster-token", "etcd-cluster", "tells clusters with the same servers apart")
-	flags.StringVar(&o.InitialClusterState, "initial-cluster-state", "new", "new or existing")
+	flags.StringVar(&o.InitialClusterState, "initial-cluster-state", "new", "new; or existing: join the others in --initial-cluster, where this server was added")
+	flags.StringSliceVar(&o.Join, "join", nil, "join the cluster of the servers that listen for each other here, as 10.0.0.1:2380, instead of --initial-cluster")
 	flags.StringSliceVar(&f.peerKeys, "peer-key", nil, "NAME=KEY: the public key of another server, as quorate key prints it; for each one, again")
 	flags.Int64Var(&f.heartbeatMillis, "heartbeat-interval", 100, "milliseconds between signs of life of a leader")
 	flags.Int64Var(&f.electionMillis, "election-timeout", 1000, "milliseconds without one until a new leader is elected")
@@ -114,6 +116,9 @@ func (f *serveFlags) serve(w *world, unknown []string) error {
 	}
 	for _, variable := range unknown {
 		logger.Warn("a variable of the environment means nothing here", "variable", variable)
+	}
+	if err := f.join(); err != nil {
+		return failed(err)
 	}
 	// From here on a signal is a wish to stop in good order.
 	told := make(chan os.Signal, 2)
@@ -146,6 +151,13 @@ func (f *serveFlags) serve(w *world, unknown []string) error {
 	}
 	logger.Info("stopped")
 	return nil
+}
+
+// join lets a new server join a cluster, if it is to; a signal ends the waiting.
+func (f *serveFlags) join() error {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer cancel()
+	return server.Join(ctx, f.options)
 }
 
 // complete makes options of what was typed, and reports everything that is wrong with it at once.
