@@ -165,6 +165,10 @@ func (w *writer) execute(kind Kind, request []byte) (body []byte, code Code, err
 		body, code = w.executeRenew(w.body[:0], request)
 	case KindLeaseExpire:
 		body, code, err = w.executeExpire(w.body[:0], request)
+	case KindTokenCreate:
+		body, code = w.executeTokenCreate(w.body[:0], request)
+	case KindTokenUse:
+		body, code = w.executeTokenUse(w.body[:0], request)
 	default:
 		// Nobody's: a kind that a later version knows comes with a feature level, and whoever lacks that
 		// stops before the command gets here. All who are at this level refuse it alike, and go on: no

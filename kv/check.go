@@ -26,6 +26,10 @@ const (
 	KindLeaseRenew  Kind = 8
 	KindLeaseExpire Kind = 9
 	KindAlarm       Kind = 16 // 10 to 15 are kept for leases
+	// KindTokenCreate and KindTokenUse carry requests of ours, which no client sends. 20 to 31 are kept for
+	// sessions.
+	KindTokenCreate Kind = 32
+	KindTokenUse    Kind = 33
 )
 
 // Check tells whether a request is one that the store can execute, looking at nothing but the
@@ -56,6 +60,8 @@ func Check(kind Kind, request []byte, limits Limits) Code {
 		return new(leaseRevokeRequest).decode(request)
 	case KindLeaseRenew, KindLeaseExpire:
 		return leaseList(request).check()
+	case KindTokenCreate, KindTokenUse:
+		return new(tokenRequest).decode(kind, request)
 	case KindNone:
 		return CodeOK
 	}

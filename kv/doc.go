@@ -41,6 +41,7 @@
 //	20 id(8)                                  a lease
 //	21 id(8) key                              that a key has this lease; nothing is stored under it
 //	38 member(8) type(1)                      an alarm that is on
+//	50 id(8)                                  a token by which a server may join
 //	30 auth   40 sessions   48 configuration: reserved, not written yet
 //
 // In an escaped key 00 is written 00 ff. With the end mark 00 01 the order of the bytes is the order
@@ -57,6 +58,7 @@
 //	lease               01  time to live in seconds(uvarint)  deadline(uvarint), a log time
 //	removal             target(8)  next main(8)  next sub(4)  done(1)
 //	alarm               01
+//	token               01  proof(32)  deadline(uvarint)  server(uvarint)  its key(32, or 0 if it is not used)
 //
 // Answers are described at Answer.Append, the digest at Digest; layouts are pinned by
 // testdata/layout.golden.

@@ -20,6 +20,7 @@ const (
 	spaceAlarms        = 0x38
 	spaceSessions      = 0x40 // exactly-once sessions and their answers
 	spaceConfiguration = 0x48 // who votes, as of the applied index
+	spaceTokens        = 0x50 // by which servers may join
 )
 
 const (

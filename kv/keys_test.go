@@ -48,6 +48,11 @@ func TestLayoutIsPinned(t *testing.T) {
 	line("version: put, lease below zero", appendVersion(nil, &version{create: 3, version: 1, lease: -1}))
 	line("version: tombstone", appendVersion(nil, &version{tombstone: true}))
 	line("lease", appendLease(nil, &Lease{TTL: 300, Deadline: 1<<63 + 1}))
+	token := Token{ID: 0x0102030405060708, Proof: bytes.Repeat([]byte{7}, 32), Deadline: 300}
+	line("key: token", appendTokenKey(nil, token.ID))
+	line("token", appendToken(nil, &token))
+	token.By, token.Server = bytes.Repeat([]byte{8}, 32), 1<<63
+	line("token, used", appendToken(nil, &token))
 	line("change: put", appendRevisionEntry(nil, false, []byte("a\x00b")))
 	line("change: tombstone", appendRevisionEntry(nil, true, []byte("a\x00b")))
 	line("format of cluster 0x0102030405060708", appendFormat(nil, 0x0102030405060708))
@@ -83,7 +88,7 @@ func TestAppliedRecordWithoutTimeIsRead(t *testing.T) {
 
 func TestSpacesAreDistinct(t *testing.T) {
 	spaces := []byte{spaceMeta, spaceLocal, spaceVersions, spaceRevisions, spaceLeases, spaceLeaseKeys,
-		spaceAuth, spaceAlarms, spaceSessions, spaceConfiguration}
+		spaceAuth, spaceAlarms, spaceSessions, spaceConfiguration, spaceTokens}
 	slices.Sort(spaces)
 	if len(slices.Compact(slices.Clone(spaces))) != len(spaces) {
 		t.Fatalf("spaces share a byte: %x", spaces)
@@ -218,3 +223,22 @@ func TestDamagedRecordsAreErrors(t *testing.T) {
 
 func first[T any](_ T, err error) error          { return err }
 func second[T, U any](_ T, _ U, err error) error { return err }
+
+func TestDamagedTokenIsNotBelieved(t *testing.T) {
+	whole := Token{ID: 1, Proof: bytes.Repeat([]byte{7}, 32), Deadline: 300, By: bytes.Repeat([]byte{8}, 32), Server: 9}
+	key, value := appendTokenKey(nil, 1), appendToken(nil, &whole)
+	if got, err := parseToken(key, value); err != nil || fmt.Sprint(got) != fmt.Sprint(whole) {
+		t.Errorf("got %v, %v, want %v", got, err, whole)
+	}
+	nobody, used := whole, whole
+	nobody.Server, used.By = 0, nil
+	for _, v := range [][]byte{nil, value[:20], value[:len(value)-1], append(bytes.Clone(value), 0), append([]byte{2}, value[1:]...),
+		appendToken(nil, &nobody), appendToken(nil, &used)} {
+		if _, err := parseToken(key, v); err == nil {
+			t.Errorf("%x is read", v)
+		}
+	}
+	if _, err := parseToken(key[:5], value); err == nil {
+		t.Error("a key that is cut short is read")
+	}
+}

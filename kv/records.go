@@ -116,6 +116,7 @@ type state struct {
 	digest   Digest
 	time     uint64 // log time of the last command
 	alarms   alarms // in records of their own
+	tokens   tokens // likewise
 }
 
 func initialState() state { return state{revision: 1, compact: -1} }

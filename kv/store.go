@@ -83,6 +83,9 @@ func loadRecords(it Iterator, cluster uint64, now *state, leases *leases, remove
 	if now.alarms, err = loadAlarms(it); err != nil {
 		return false, err
 	}
+	if now.tokens, err = loadTokens(it); err != nil {
+		return false, err
+	}
 	if err = leases.load(it); err != nil {
 		return false, err
 	}
