@@ -82,6 +82,18 @@ func TestTokensOutliveARestart(t *testing.T) {
 	c.createToken(second, 8, 100)
 	c.useToken(second, 8, 1, 1<<63)
 	c.createToken(3*second, 9, 100) // and 7 is gone
+	it, err := engine.NewIterator([]byte{0x50}, []byte{0x51})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		kept++
+	}
+	equal(t, "tokens in the engine", kept, 2)
+	if err := it.Close(); err != nil {
+		t.Fatal(err)
+	}
 	c.store, err = kv.Open(engine, kv.Options{})
 	if err != nil {
 		t.Fatal(err)
