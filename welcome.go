@@ -21,6 +21,10 @@ func (h *Host) answerQuestion(ctx context.Context, q transport.Question) ([]byte
 	if m.Format != joinFormat {
 		return nil, &transport.Denial{Why: fmt.Errorf("the question has format %d, this version knows %d", m.Format, joinFormat)}
 	}
+	groups := h.allGroups()
+	if len(groups) == 0 {
+		return nil, errors.New("this server keeps no group yet: ask again")
+	}
 	answer := joinAnswer{Format: joinFormat, Cluster: h.cluster}
 	if len(m.Shown) > 0 {
 		if h.options.Admit == nil {
@@ -33,10 +37,6 @@ func (h *Host) answerQuestion(ctx context.Context, q transport.Question) ([]byte
 			return nil, err
 		}
 		answer.Proof = proof
-	}
-	groups := h.allGroups()
-	if len(groups) == 0 {
-		return nil, errors.New("this server keeps no group yet: ask again")
 	}
 	for _, g := range groups {
 		joined, id, err := g.welcome(ctx, &q, m.PeerURLs)

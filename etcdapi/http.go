@@ -15,25 +15,29 @@ import (
 // Handler serves the pages of the client port, for listeners that have nothing but HTTP.
 func (s *Server) Handler() http.Handler { return s.pages }
 
-// newPages puts the pages together. All of them are read with GET; everything else is 405 or 404.
+// newPages puts the pages together. All of them are read with GET, but for one; everything else is 405 or 404.
 func (s *Server) newPages() http.Handler {
 	mux := http.NewServeMux()
-	get := func(path string, page http.HandlerFunc) {
+	on := func(method, path string, page http.HandlerFunc) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodGet {
-				w.Header().Set("Allow", http.MethodGet)
+			if r.Method != method {
+				w.Header().Set("Allow", method)
 				http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
 				return
 			}
 			page(w, r)
 		})
 	}
+	get := func(path string, page http.HandlerFunc) { on(http.MethodGet, path, page) }
 	get("/health", s.healthPage)
 	get("/version", s.versionPage)
 	s.checkPages(get, "/livez", s.liveChecks())
 	s.checkPages(get, "/readyz", s.readyChecks())
 	if s.options.Report != nil {
 		get("/quorate/status", s.statusPage)
+	}
+	if s.options.NewToken != nil {
+		on(http.MethodPost, "/quorate/token", s.tokenPage)
 	}
 	if s.options.Metrics != nil {
 		get("/metrics", s.options.Metrics.ServeHTTP)

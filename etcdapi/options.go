@@ -105,6 +105,8 @@ type Options struct {
 	// Report says how this server is, for GET /quorate/status, and for /health while it is not well. It
 	// must not wait. Nil: there is no such page.
 	Report func() *doctor.Report
+	// NewToken makes what lets a server join within ttl, for POST /quorate/token. Nil: there is no such page.
+	NewToken func(ctx context.Context, ttl time.Duration) (string, error)
 	// Metrics answers GET /metrics. Nil: there is no such page.
 	Metrics http.Handler
 	// Pprof serves Go's profiles under /debug/pprof.

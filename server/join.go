@@ -31,6 +31,13 @@ func Join(ctx context.Context, o Options) error {
 	for _, name := range sortedNames(o.PeerKeys) {
 		j.Keys = append(j.Keys, o.PeerKeys[name])
 	}
+	if o.Token != "" {
+		token, err := parseToken(o.Token)
+		if err != nil {
+			return err // it has been validated
+		}
+		j.Credential = &token
+	}
 	o.Logger.Info("asking the cluster to be let in", "addresses", j.Addresses, "peer urls", j.PeerURLs)
 	err = quorate.Join(ctx, j)
 	switch {
@@ -68,6 +75,11 @@ func (o *Options) toAsk() []string {
 func (o *Options) validateJoin(w *wrong) {
 	w.unless(len(o.Join) == 0 || o.InitialCluster == "",
 		"--join and --initial-cluster: give one of them; --join needs no list of the servers")
+	if o.Token != "" {
+		w.unless(len(o.Join) > 0, "--token: say with --join which servers to ask, as --join 10.0.0.1:2380")
+		_, err := parseToken(o.Token)
+		w.unless(err == nil, "--token: %w", err)
+	}
 	for _, a := range o.Join {
 		address, err := addressOf(withScheme(a), "http", "https")
 		w.unless(err == nil, "--join: %w", err)

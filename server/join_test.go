@@ -1,12 +1,17 @@
 package server
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/etcdapi"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wire"
 )
@@ -97,5 +102,164 @@ func TestWhoIsAskedIsWhoElseIsThere(t *testing.T) {
 	o.Join = []string{"c:1"}
 	if got := o.toAsk(); !slices.Equal(got, o.Join) {
 		t.Errorf("got %v, want %v", got, o.Join)
+	}
+}
+
+// askForToken asks a server for a token, as quorate token create does.
+func askForToken(t *testing.T, s *Server, query string) (status int, made etcdapi.NewToken, text string) {
+	t.Helper()
+	r, err := http.Post(endpoint(s)+"/quorate/token"+query, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(b, &made); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r.StatusCode, made, string(b)
+}
+
+// newcomer are the options of a server that is to join by a token.
+func newcomer(t *testing.T, name, token string, ask ...string) Options {
+	t.Helper()
+	o := clusterOptions(t, 1)[0]
+	o.Name, o.InitialCluster, o.Join, o.Token = name, "", ask, token
+	return o
+}
+
+func TestAServerJoinsByAToken(t *testing.T) {
+	options := clusterOptions(t, 3)
+	servers := startAll(t, options)
+	if err := story(testContext(t), connect(t, servers[0]), "a/"); err != nil {
+		t.Error(err)
+	}
+	status, made, _ := askForToken(t, servers[0], "?ttl=5m")
+	if status != http.StatusOK || made.TTLSeconds != 300 || len(made.Join) != 3 || !slices.Contains(made.Join, options[1].ListenPeerURLs[0]) {
+		t.Fatalf("status %d, %d s, join %v", status, made.TTLSeconds, made.Join)
+	}
+	o := newcomer(t, "new", made.Token, made.Join[2], made.Join[0])
+	if err := Join(testContext(t), o); err != nil {
+		t.Fatal(err)
+	}
+	joined := start(t, o)
+	if err := story(testContext(t), connect(t, joined), "b/"); err != nil {
+		t.Error(err)
+	}
+	id := joined.Host().ID()
+	eventually(t, "it votes", func() bool { return joined.Group().Status().Raft.Configuration.Configuration.IsVoter(id) })
+	m := joined.Group().Status().Configuration.Member(id)
+	if key := joined.Host().Key(); m.Name != "new" || !slices.Equal(m.Key, key[:]) || !slices.Equal(m.PeerURLs, o.ListenPeerURLs) {
+		t.Errorf("it is %+v", m)
+	}
+
+	for _, c := range []struct {
+		name, token string
+		change      func(o *Options)
+		text        string
+	}{
+		{"the same token", made.Token, nil, "another server has joined by this token"},
+		{"a token that was never made", (&joinToken{cluster: joined.Host().ClusterID(), id: 5}).text(), nil, "time is over, or it was never made"},
+		{"a token of another cluster", (&joinToken{cluster: 5, id: 5}).text(), nil, "the token is of cluster 5"},
+	} {
+		o := newcomer(t, "other", c.token, made.Join...)
+		if err := Join(testContext(t), o); !errors.Is(err, quorate.ErrDenied) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.text)
+		}
+	}
+	_, second, _ := askForToken(t, joined, "")
+	half, err := parseToken(second.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half.secret[0] ^= 1
+	if err := Join(testContext(t), newcomer(t, "guesses", half.text(), made.Join...)); !errors.Is(err, quorate.ErrDenied) || !strings.Contains(err.Error(), "does not know the whole token") {
+		t.Errorf("who has guessed: %v", err)
+	}
+	twin := newcomer(t, "twin", second.Token, made.Join...)
+	twin.InitialAdvertisePeerURLs = o.ListenPeerURLs
+	if err := Join(testContext(t), twin); !errors.Is(err, quorate.ErrDenied) || !strings.Contains(err.Error(), "one of its addresses") {
+		t.Errorf("who has the address of another: %v", err)
+	}
+	twin.InitialAdvertisePeerURLs = nil // and the token is still its own
+	if err := Join(testContext(t), twin); err != nil {
+		t.Errorf("with its own address: %v", err)
+	}
+	if got := joined.Group().Status().Configuration; len(got.Members) != 5 {
+		eventually(t, "there are five", func() bool { return len(joined.Group().Status().Configuration.Members) == 5 })
+	}
+}
+
+func TestATokenIsNotMadeForAnyTime(t *testing.T) {
+	s := start(t, clusterOptions(t, 1)[0])
+	for _, query := range []string{"?ttl=1", "?ttl=0s", "?ttl=-1h", "?ttl=721h", "?ttl=999ms"} {
+		if status, _, text := askForToken(t, s, query); status != http.StatusBadRequest || !strings.Contains(text, "want a time from 1s to 720h0m0s") {
+			t.Errorf("%s: %d, %s", query, status, text)
+		}
+	}
+	if status, made, _ := askForToken(t, s, ""); status != http.StatusOK || made.TTLSeconds != 3600 {
+		t.Errorf("without a time: %d, %d s", status, made.TTLSeconds)
+	}
+}
+
+func TestATokenIsReadAsItIsPrinted(t *testing.T) {
+	made, err := newJoinToken(1 << 63)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := made.text()
+	for _, again := range []string{text, " " + text + "\n", tokenPrefix + strings.ToUpper(text[len(tokenPrefix):])} {
+		if got, err := parseToken(again); err != nil || got != made {
+			t.Errorf("%q: got %v, %v", again, got, err)
+		}
+	}
+	for i := len(tokenPrefix); i < len(text); i++ {
+		b := []byte(text)
+		b[i] = 'a'
+		if text[i] == 'a' {
+			b[i] = 'b'
+		}
+		if got, err := parseToken(string(b)); err == nil && got != made {
+			t.Errorf("a slip at %d is not seen", i)
+		}
+	}
+	for _, c := range []string{"", "x", tokenPrefix, text[:len(text)-1], text + "a"} {
+		if _, err := parseToken(c); err == nil {
+			t.Errorf("%q is a token", c)
+		}
+	}
+	const pinned = "qjoin1-aaaaaaaaaaaaaaaaaaaaaaaacabqaaaaaaaaaaaaaaaaaaaaaaahk6j6tq"
+	if got := (&joinToken{id: 16, secret: [16]byte{3}}).text(); got != pinned {
+		t.Errorf("the text has changed, and those that are out in the world are read no more: %s", got)
+	}
+}
+
+func TestWhoLetsInMustKnowTheTokenToo(t *testing.T) {
+	made, err := newJoinToken(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := made
+	other.secret[15] ^= 1
+	here, there := []byte("this connection"), []byte("that connection")
+	if err := made.Check(here, prove(made.proofKey(), sideLetsIn, here)); err != nil {
+		t.Error(err)
+	}
+	shown, err := made.Show(here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, proof := range map[string][]byte{
+		"nothing": nil, "another token": prove(other.proofKey(), sideLetsIn, here), "another connection": prove(made.proofKey(), sideLetsIn, there),
+		"what was shown to it": shown[16:],
+	} {
+		if made.Check(here, proof) == nil {
+			t.Errorf("%s lets in", name)
+		}
 	}
 }

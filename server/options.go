@@ -52,6 +52,8 @@ type Options struct {
 	// Join are where servers of a cluster that exists listen for each other, as 10.0.0.1:2380 (--join): with a
 	// new directory this server joins them. A directory that has been used needs it no more.
 	Join []string
+	// Token is what lets this server in, as "quorate token create" prints it (--token); for Join.
+	Token string
 	// PeerKeys are public keys of servers, by their names in InitialCluster. Servers without one are
 	// believed the first key that they show, if both are on this machine. A server that joins needs that of one
 	// that it asks.

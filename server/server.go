@@ -47,6 +47,7 @@ type Server struct {
 
 	failed    sync.Once
 	hasFailed atomic.Bool
+	started   chan struct{} // closed when the group is there
 	done      chan struct{} // closed when nothing is served any more
 	ended     sync.Once     // closes done
 	cancel    context.CancelFunc
@@ -66,7 +67,7 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	tuneGC()
-	s := &Server{options: o.withDefaults(), done: make(chan struct{}), checkup: checkup{started: time.Now()}}
+	s := &Server{options: o.withDefaults(), started: make(chan struct{}), done: make(chan struct{}), checkup: checkup{started: time.Now()}}
 	s.logger = s.options.Logger
 	s.context, s.cancel = context.WithCancel(context.Background())
 	for _, step := range []func() error{s.listen, s.openHost, s.openStore, s.startGroup, s.serve} {
@@ -112,7 +113,7 @@ func (s *Server) openHost() (err error) {
 	}
 	s.host, err = quorate.Open(quorate.Options{
 		Dir: o.DataDir, Members: members, Name: o.Name, Token: o.InitialClusterToken,
-		Listen: listen, ClientURLs: s.advertised(),
+		Listen: listen, ClientURLs: s.advertised(), Admit: s.admit,
 		ElectionTimeout: o.ElectionTimeout, HeartbeatInterval: o.HeartbeatInterval,
 		MaxRequestBytes: o.MaxRequestBytes,
 		Logger:          s.logger, OnFatal: s.fatal,
@@ -176,6 +177,7 @@ func (s *Server) startGroup() (err error) {
 		return explain(err, &s.options)
 	}
 	s.leaders.Group = s.group
+	close(s.started)
 	s.running.Go(func() { s.endLeases(s.context) })
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
@@ -197,8 +199,9 @@ func (s *Server) serve() (err error) {
 		Compacted: func(ctx context.Context, revision int64) error {
 			return s.machine.removed.wait(ctx, revision, s.context.Done())
 		},
-		Report:  s.Report,
-		Metrics: http.HandlerFunc(s.serveMetrics()), Pprof: o.EnablePprof, Version: Version, Logger: s.logger,
+		Report:   s.Report,
+		NewToken: s.newToken,
+		Metrics:  http.HandlerFunc(s.serveMetrics()), Pprof: o.EnablePprof, Version: Version, Logger: s.logger,
 	})
 	if err != nil {
 		return err

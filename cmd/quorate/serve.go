@@ -88,6 +88,7 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&o.InitialClusterToken, "initial-cluster-token", "etcd-cluster", "tells clusters with the same servers apart")
 	flags.StringVar(&o.InitialClusterState, "initial-cluster-state", "new", "new; or existing: join the others in --initial-cluster, where this server was added")
 	flags.StringSliceVar(&o.Join, "join", nil, "join the cluster of the servers that listen for each other here, as 10.0.0.1:2380, instead of --initial-cluster")
+	flags.StringVar(&o.Token, "token", "", "what lets this server in, as quorate token create prints it; with --join")
 	flags.StringSliceVar(&f.peerKeys, "peer-key", nil, "NAME=KEY: the public key of another server, as quorate key prints it; for each one, again")
 	flags.Int64Var(&f.heartbeatMillis, "heartbeat-interval", 100, "milliseconds between signs of life of a leader")
 	flags.Int64Var(&f.electionMillis, "election-timeout", 1000, "milliseconds without one until a new leader is elected")
