@@ -8,8 +8,11 @@
 // order everywhere. Read makes a read of the local state linearizable, at any server. Requests may be
 // made at any server; while there is no leader, they wait.
 //
-// It does not look into commands, and it does not yet change the members of a cluster, take snapshots
-// or drop the log: docs/guarantees.md and the README say what holds today.
+// Members come and go while the group serves: Group.Reconfigure says who belongs to it, and Join makes a new
+// directory that of a server which was added.
+//
+// It does not look into commands, and it does not yet take snapshots or drop the log: docs/guarantees.md and
+// the README say what holds today.
 //
 // # Units
 //

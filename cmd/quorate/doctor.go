@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -59,13 +58,8 @@ In JSON, "progress" is false if nothing is carried out at any server that answer
 // examine asks one server for its report, if it takes connections.
 func (f *clientFlags) examine(ctx context.Context, endpoint string) doctor.Answer {
 	answer := doctor.Answer{Endpoint: endpoint}
-	dialling, cancel := context.WithTimeout(ctx, f.dialTimeout)
-	defer cancel()
-	err := dial(dialling, endpoint)
-	if err == nil {
-		answer.Report, err = f.report(ctx, endpoint)
-	}
-	if err != nil {
+	var err error
+	if answer.Report, err = f.report(ctx, endpoint); err != nil {
 		answer.Error = f.silence(err).Error()
 	}
 	return answer
@@ -79,32 +73,9 @@ const (
 
 // report asks a server for its report.
 func (f *clientFlags) report(ctx context.Context, endpoint string) (*doctor.Report, error) {
-	address, err := addressOf(endpoint)
+	b, err := f.page(ctx, endpoint, http.MethodGet, reportPath, maxReportBytes)
 	if err != nil {
 		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, f.commandTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+reportPath, nil)
-	if err != nil {
-		return nil, err
-	}
-	// Straight there, whatever the environment says of proxies; and nothing stays open behind.
-	transport := &http.Transport{DisableKeepAlives: true}
-	answer, err := transport.RoundTrip(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("has no page %s (%s): is it a server of Quorate, of this version or later?", reportPath, answer.Status)
-	}
-	b, err := io.ReadAll(io.LimitReader(answer.Body, maxReportBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxReportBytes {
-		return nil, fmt.Errorf("its report has more than %d bytes", maxReportBytes)
 	}
 	report := new(doctor.Report)
 	if err := json.Unmarshal(b, report); err != nil {

@@ -95,7 +95,7 @@ func TestDoctorBelievesNoStranger(t *testing.T) {
 		"has no page /quorate/status (302 Found)": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 		},
-		"its report has more than 4194304 bytes":         func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, maxReportBytes+1)) },
+		"its answer has more than 4194304 bytes":         func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, maxReportBytes+1)) },
 		"takes connections, but does not answer within ": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 	} {
 		s := httptest.NewServer(answer)
