@@ -7,15 +7,17 @@
 //
 //	etcdserverpb.KV            Range, RangeStream, Put, DeleteRange, Txn, Compact
 //	etcdserverpb.Watch         Watch
-//	etcdserverpb.Maintenance   Status, HashKV, Alarm
-//	etcdserverpb.Cluster       MemberList
+//	etcdserverpb.Lease         LeaseGrant, LeaseRevoke, LeaseKeepAlive, LeaseTimeToLive, LeaseLeases
+//	etcdserverpb.Maintenance   Status, HashKV, Alarm, MoveLeader
+//	etcdserverpb.Cluster       MemberList, MemberAdd, MemberRemove, MemberUpdate, MemberPromote
+//	v3lockpb.Lock              Lock, Unlock
+//	v3electionpb.Election      Campaign, Proclaim, Leader, Observe, Resign
 //	grpc.health.v1.Health      Check, Watch, for the service ""
 //	HTTP, GET                  /health /livez /readyz /version /quorate/status /metrics /debug/pprof (if enabled)
 //
 // Everything else of etcd's API is registered nowhere, so that gRPC itself answers Unimplemented and
-// nothing is pretended: the other methods of Maintenance (Defragment, Hash, Snapshot, MoveLeader,
-// Downgrade) and of Cluster (MemberAdd, MemberRemove, MemberUpdate, MemberPromote); the services Lease,
-// Auth, Lock and Election; and the JSON gateway.
+// nothing is pretended: the other methods of Maintenance (Defragment, Hash, Snapshot, Downgrade), the
+// service Auth, and the JSON gateway.
 //
 // A request's bytes are not decoded into etcd's types and encoded again: package kv reads them where
 // they are, they go into the log as they came, and what kv says to them goes behind a header as the
@@ -45,7 +47,8 @@
 // Clients tell etcd's errors apart by their texts, and decide by their codes whether to try again: both
 // are etcd's to the letter (errors.go), but for ResourceExhausted of "too many requests", which leaves
 // etcd as Unknown by accident. A request that was not answered in time fails with "request timed out",
-// or with the caller's own DeadlineExceeded: of a write, neither says that it did not happen.
+// or with the caller's own DeadlineExceeded: of a write, or a change of members, neither says that it did
+// not happen.
 //
 // # Concurrency
 //

@@ -17,10 +17,27 @@ var (
 	errTimeout         = status.Error(codes.Unavailable, "etcdserver: request timed out")
 	errStopped         = status.Error(codes.Unavailable, "etcdserver: server stopped")
 	errTooManyRequests = status.Error(codes.ResourceExhausted, "etcdserver: too many requests")
+	errLeaderChanged   = status.Error(codes.Unavailable, "etcdserver: leader changed")
 	// errStore: the store could not be read. What exactly happened is for the server's log.
 	errStore = status.Error(codes.Internal, "quorate: the state cannot be read")
 	// errAnswer: the state machine's answer to a write is none. The write may have happened.
 	errAnswer = status.Error(codes.Internal, "quorate: the answer cannot be read")
+)
+
+// Why members are not changed, and leadership is not handed over, with etcd's texts and codes.
+var (
+	errBadMemberURLs    = status.Error(codes.InvalidArgument, "etcdserver: given member URLs are invalid")
+	errPeerURLExists    = status.Error(codes.FailedPrecondition, "etcdserver: Peer URLs already exists")
+	errMemberExists     = status.Error(codes.FailedPrecondition, "etcdserver: member ID already exist")
+	errMemberNotFound   = status.Error(codes.NotFound, "etcdserver: member not found")
+	errNotLearner       = status.Error(codes.FailedPrecondition, "etcdserver: can only promote a learner member")
+	errLearnerNotReady  = status.Error(codes.FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader")
+	errNotEnoughStarted = status.Error(codes.FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members")
+	errUnhealthy        = status.Error(codes.Unavailable, "etcdserver: unhealthy cluster")
+	errNotLeader        = status.Error(codes.FailedPrecondition, "etcdserver: not leader")
+	errBadTransferee    = status.Error(codes.FailedPrecondition, "etcdserver: bad leader transferee")
+	// errTooManyMembers is ours: etcd bounds learners only.
+	errTooManyMembers = status.Error(codes.FailedPrecondition, "quorate: the cluster can have no more members")
 )
 
 // grpcCode is the gRPC code that etcd sends with an error of package kv.
@@ -60,6 +77,8 @@ func waitError(caller context.Context, err error) error {
 		return refusal(kv.CodeRequestTooLarge)
 	case errors.Is(err, quorate.ErrClosed):
 		return errStopped
+	case errors.Is(err, quorate.ErrNotLeader):
+		return errLeaderChanged
 	case caller.Err() != nil:
 		return status.FromContextError(caller.Err()).Err()
 	case errors.Is(err, quorate.ErrCanceled), errors.Is(err, quorate.ErrOutcomeUnknown):

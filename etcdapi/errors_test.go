@@ -69,6 +69,17 @@ func TestErrorsOfTheServerAreEtcdsToTheLetter(t *testing.T) {
 		{errTimeout, rpctypes.ErrGRPCTimeout},
 		{errStopped, rpctypes.ErrGRPCStopped},
 		{errTooManyRequests, rpctypes.ErrGRPCRequestTooManyRequests},
+		{errLeaderChanged, rpctypes.ErrGRPCLeaderChanged},
+		{errBadMemberURLs, rpctypes.ErrGRPCMemberBadURLs},
+		{errPeerURLExists, rpctypes.ErrGRPCPeerURLExist},
+		{errMemberExists, rpctypes.ErrGRPCMemberExist},
+		{errMemberNotFound, rpctypes.ErrGRPCMemberNotFound},
+		{errNotLearner, rpctypes.ErrGRPCMemberNotLearner},
+		{errLearnerNotReady, rpctypes.ErrGRPCLearnerNotReady},
+		{errNotEnoughStarted, rpctypes.ErrGRPCMemberNotEnoughStarted},
+		{errUnhealthy, rpctypes.ErrGRPCUnhealthy},
+		{errNotLeader, rpctypes.ErrGRPCNotLeader},
+		{errBadTransferee, rpctypes.ErrGRPCBadLeaderTransferee},
 	} {
 		if c.got.Error() != c.want.Error() || status.Code(c.got) != status.Code(c.want) {
 			t.Errorf("got %v, want %v", c.got, c.want)
@@ -92,6 +103,7 @@ func TestWhatTheGroupDidNotDoIsToldApart(t *testing.T) {
 		{"busy", live, quorate.ErrBusy, rpctypes.ErrGRPCRequestTooManyRequests},
 		{"too large", live, fmt.Errorf("%w: 9 bytes", quorate.ErrTooLarge), rpctypes.ErrGRPCRequestTooLarge},
 		{"closed", live, quorate.ErrClosed, rpctypes.ErrGRPCStopped},
+		{"somebody else leads", live, quorate.ErrNotLeader, rpctypes.ErrGRPCLeaderChanged},
 		{"closed while it waited", live, wrap(quorate.ErrOutcomeUnknown, quorate.ErrClosed), rpctypes.ErrGRPCStopped},
 		{"our time is up, it did not happen", live, wrap(quorate.ErrCanceled, context.DeadlineExceeded), rpctypes.ErrGRPCTimeout},
 		{"our time is up, it may have happened", live, wrap(quorate.ErrOutcomeUnknown, context.DeadlineExceeded), rpctypes.ErrGRPCTimeout},

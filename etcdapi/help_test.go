@@ -31,18 +31,22 @@ type fakeGroup struct {
 	store *kv.Store
 	feed  *Feed
 
-	mu        sync.Mutex // guards index, reads, proposals
+	mu        sync.Mutex // guards index, reads, proposals, edits
 	index     uint64
 	reads     int
 	proposals int
+	edits     []replica.Edit // those that were done; members stay as they are
 
 	propose func(ctx context.Context) error
 	read    func(ctx context.Context) error
-	answer  []byte        // instead of the store's, if not nil
-	silent  bool          // changes are not told
-	leader  raft.ServerID // guarded by mu, too
-	members []wire.Member
-	time    uint64 // log time; guarded by mu, too
+	change  func(ctx context.Context) error                   // of members
+	hand    func(ctx context.Context, to raft.ServerID) error // leadership over
+	answer  []byte                                            // instead of the store's, if not nil
+	silent  bool                                              // changes are not told
+	leader  raft.ServerID                                     // guarded by mu, too
+	term    raft.Term                                         // guarded by mu, too
+	members []wire.Member                                     // guarded by mu, too
+	time    uint64                                            // log time; guarded by mu, too
 }
 
 // pass lets log time pass.
@@ -93,6 +97,42 @@ func (g *fakeGroup) Read(ctx context.Context) error {
 	return nil
 }
 
+func (g *fakeGroup) Reconfigure(ctx context.Context, edits ...replica.Edit) error {
+	if g.change != nil {
+		if err := g.change(ctx); err != nil {
+			return err
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.edits = append(g.edits, edits...)
+	return nil
+}
+
+// takeEdits returns what was changed since it was asked last.
+func (g *fakeGroup) takeEdits() []replica.Edit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	edits := g.edits
+	g.edits = nil
+	return edits
+}
+
+func (g *fakeGroup) TransferLeadership(ctx context.Context, to raft.ServerID) error {
+	if g.hand != nil {
+		return g.hand(ctx, to)
+	}
+	g.reign(to)
+	return nil
+}
+
+// reign begins a term in which somebody leads, or nobody.
+func (g *fakeGroup) reign(leader raft.ServerID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.term, g.leader = g.term+1, leader
+}
+
 // counts returns how many reads and proposals have come.
 func (g *fakeGroup) counts() (reads, proposals int) {
 	g.mu.Lock()
@@ -105,7 +145,7 @@ func (g *fakeGroup) Status() replica.Status {
 	defer g.mu.Unlock()
 	return replica.Status{
 		Raft: raft.Status{
-			ID: testMember, CurrentTerm: testTerm, Leader: g.leader, CommitIndex: 12, LastApplied: 11,
+			ID: testMember, CurrentTerm: g.term, Leader: g.leader, CommitIndex: 12, LastApplied: 11,
 		},
 		Configuration: &wire.Configuration{Members: g.members},
 		LogTime:       g.time,
@@ -135,7 +175,7 @@ func newWorld(t testing.TB, change func(*Options, *fakeGroup)) *world {
 	t.Helper()
 	store := newStore(t)
 	feed := NewFeed(store.Revision(), store.CompactRevision())
-	group := &fakeGroup{store: store, feed: feed, leader: testMember}
+	group := &fakeGroup{store: store, feed: feed, leader: testMember, term: testTerm}
 	options := Options{Group: group, Store: store, Feed: feed, ClusterID: testCluster, MemberID: testMember}
 	if change != nil {
 		change(&options, group)

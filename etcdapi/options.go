@@ -10,6 +10,7 @@ import (
 
 	"github.com/quorate/quorate/doctor"
 	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/watch"
 	"github.com/quorate/quorate/wire"
@@ -23,13 +24,17 @@ const EtcdVersion = "3.7.3"
 // storage's layout: the minor version's first release.
 const clusterVersion = "3.7.0"
 
-// Group replicates commands. *quorate.Group is one.
+// Group replicates commands. *quorate.Group is one. Errors are those of package quorate.
 type Group interface {
 	// ProposeCommand replicates a command, applies it, and returns the state machine's answer: what
-	// kv.Answer.Append makes. Its errors are those of package quorate.
+	// kv.Answer.Append makes.
 	ProposeCommand(ctx context.Context, c wire.Command) (answer []byte, err error)
 	// Read waits until a read of the store is linearizable.
 	Read(ctx context.Context) error
+	// Reconfigure changes who belongs to the group, and returns when that is done.
+	Reconfigure(ctx context.Context, edits ...replica.Edit) error
+	// TransferLeadership hands over to another voter, at the leader.
+	TransferLeadership(ctx context.Context, to raft.ServerID) error
 	// Status is a recent copy of what the group knows of itself.
 	Status() replica.Status
 }

@@ -2,6 +2,7 @@ package etcdapi
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,10 @@ type Server struct {
 	hub     *hub // nil without a feed
 	renewer renewer
 	recipes recipes
+	// changing holds one: who changes members.
+	changing chan struct{}
+	// chance fills ids of new members.
+	chance func([]byte)
 
 	failedWrites, failedReads atomic.Uint64
 	complained                atomic.Int64 // when the store's failing was logged last; nanoseconds of the clock
@@ -73,7 +78,8 @@ func New(o Options) (*Server, error) {
 	o = o.withDefaults()
 	s := &Server{
 		options: o, group: o.Group, store: o.Store, headers: newHeaders(o.ClusterID, o.MemberID),
-		closing: make(chan struct{}),
+		closing: make(chan struct{}), changing: make(chan struct{}, 1),
+		chance: func(b []byte) { _, _ = rand.Read(b) }, // which does not fail
 	}
 	s.context, s.cancel = context.WithCancel(context.Background())
 	s.renewer.server, s.recipes.server = s, s

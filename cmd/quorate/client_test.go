@@ -33,6 +33,8 @@ type behaviour struct {
 	err        error // instead of an answer
 	silent     bool  // wait for the caller to go
 	leaderless bool
+	// onlyChanges: members are listed and states told all the same.
+	onlyChanges bool
 }
 
 func (f *fakeServer) set(does behaviour) {
@@ -122,8 +124,10 @@ func (f *fakeServer) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse
 
 func (f *fakeServer) Status(ctx context.Context, r *pb.StatusRequest) (*pb.StatusResponse, error) {
 	leader := uint64(10)
-	if f.take(r).leaderless {
+	if does := f.take(r); does.leaderless {
 		leader = 0
+	} else if does.onlyChanges {
+		return &pb.StatusResponse{Header: &pb.ResponseHeader{MemberId: 10}, Leader: leader}, nil
 	}
 	return answerWith(f, ctx, r, &pb.StatusResponse{Header: &pb.ResponseHeader{ClusterId: 1, MemberId: 10}, Leader: leader, RaftTerm: 2})
 }
@@ -137,7 +141,36 @@ func (f *fakeServer) Alarm(ctx context.Context, r *pb.AlarmRequest) (*pb.AlarmRe
 }
 
 func (f *fakeServer) MemberList(ctx context.Context, r *pb.MemberListRequest) (*pb.MemberListResponse, error) {
-	return answerWith(f, ctx, r, &pb.MemberListResponse{Members: []*pb.Member{{ID: 10, Name: "s1", ClientURLs: []string{"http://" + f.address}}}})
+	list := &pb.MemberListResponse{Members: f.members()}
+	if f.take(r).onlyChanges {
+		return list, nil
+	}
+	return answerWith(f, ctx, r, list)
+}
+
+func (f *fakeServer) members() []*pb.Member {
+	return []*pb.Member{{ID: 10, Name: "s1", PeerURLs: []string{"http://10.0.0.1:2380"}, ClientURLs: []string{"http://" + f.address}}}
+}
+
+func (f *fakeServer) MemberAdd(ctx context.Context, r *pb.MemberAddRequest) (*pb.MemberAddResponse, error) {
+	added := &pb.Member{ID: 0xff, PeerURLs: r.PeerURLs, IsLearner: true}
+	return answerWith(f, ctx, r, &pb.MemberAddResponse{Header: &pb.ResponseHeader{ClusterId: 1}, Member: added, Members: append(f.members(), added)})
+}
+
+func (f *fakeServer) MemberRemove(ctx context.Context, r *pb.MemberRemoveRequest) (*pb.MemberRemoveResponse, error) {
+	return answerWith(f, ctx, r, &pb.MemberRemoveResponse{Header: &pb.ResponseHeader{ClusterId: 1}})
+}
+
+func (f *fakeServer) MemberUpdate(ctx context.Context, r *pb.MemberUpdateRequest) (*pb.MemberUpdateResponse, error) {
+	return answerWith(f, ctx, r, &pb.MemberUpdateResponse{Header: &pb.ResponseHeader{ClusterId: 1}})
+}
+
+func (f *fakeServer) MemberPromote(ctx context.Context, r *pb.MemberPromoteRequest) (*pb.MemberPromoteResponse, error) {
+	return answerWith(f, ctx, r, &pb.MemberPromoteResponse{Header: &pb.ResponseHeader{ClusterId: 1}, Members: f.members()})
+}
+
+func (f *fakeServer) MoveLeader(ctx context.Context, r *pb.MoveLeaderRequest) (*pb.MoveLeaderResponse, error) {
+	return answerWith(f, ctx, r, &pb.MoveLeaderResponse{})
 }
 
 func (f *fakeServer) silent() bool {
@@ -176,7 +209,7 @@ func TestAnswersArePrinted(t *testing.T) {
 		{"", "lease timetolive ff --keys", "lease 00000000000000ff granted with TTL(60s), remaining(7s), attached keys([a])\n"},
 		{"", "lease list", "found 1 leases\n00000000000000ff\n"},
 		{"", "lease keep-alive ff --once", "lease 00000000000000ff keepalived with TTL(60)\n"},
-		{"", "member list -w simple", "a, started, s1, , http://" + f.address + ", false\n"},
+		{"", "member list -w simple", "a, started, s1, http://10.0.0.1:2380, http://" + f.address + ", false\n"},
 	} {
 		if r := f.ask(test.input, test.line); r != (result{exitDone, test.want, ""}) {
 			t.Errorf("%s: got %+v, want %q", test.line, r, test.want)

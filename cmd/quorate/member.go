@@ -13,12 +13,16 @@ import (
 
 func memberCommand(w *world) *cobra.Command {
 	return family(&cobra.Command{
-		Use:     "member list",
+		Use:     "member list|add|remove|update|promote",
 		GroupID: groupCluster,
-		Short:   "List the servers of the cluster",
-		Long:    "Lists the servers of the cluster. They cannot be added or removed yet.",
-		Example: "  quorate member list",
-	}, memberListCommand(w))
+		Short:   "List the servers of the cluster, and change who belongs to it",
+		Long: `Lists the servers of the cluster, and changes who belongs to it, one server at a time and while the others
+serve. A change that would leave no majority that answers is refused. Servers go by their ids in hexadecimal, as
+member list prints them, or by their names.`,
+		Example: `  quorate member list
+  quorate member remove s3
+  quorate member add s4 --peer-urls http://10.0.0.4:2380`,
+	}, memberListCommand(w), memberAddCommand(w), memberRemoveCommand(w), memberUpdateCommand(w), memberPromoteCommand(w))
 }
 
 func memberListCommand(w *world) *cobra.Command {

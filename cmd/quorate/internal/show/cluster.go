@@ -149,31 +149,6 @@ func leads(s *pb.StatusResponse) bool {
 	return s.Leader != 0 && s.Leader == s.GetHeader().GetMemberId()
 }
 
-// Members prints the servers of a cluster.
-func (p *Printer) Members(answer *pb.MemberListResponse) error {
-	if p.Format == JSON {
-		return p.json(answer)
-	}
-	g := p.page()
-	rows := [][]string{{"ID", "STATUS", "NAME", "PEER URLS", "CLIENT URLS", "LEARNER"}}
-	for _, m := range answer.Members {
-		status := "started"
-		if m.Name == "" {
-			status = "unstarted"
-		}
-		row := []string{fmt.Sprintf("%x", m.ID), status, m.Name, strings.Join(m.PeerURLs, ","),
-			strings.Join(m.ClientURLs, ","), strconv.FormatBool(m.IsLearner)}
-		if p.Format == Simple {
-			g.line("%s", strings.Join(row, ", "))
-		}
-		rows = append(rows, row)
-	}
-	if p.Format == Table {
-		g.table(rows)
-	}
-	return g.flush()
-}
-
 // Alarms prints alarms, in etcdctl's words.
 func (p *Printer) Alarms(answer *pb.AlarmResponse) error {
 	g := p.page()

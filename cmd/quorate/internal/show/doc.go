@@ -7,7 +7,7 @@
 //
 // Shape:
 //
-//	Printer   where to, in which Format: Put, Range, Delete, Txn, Compact, Members, Statuses
+//	Printer   where to, in which Format: Put, Range, Delete, Txn, Compact, Members, Statuses and more
 //	Simple    what etcdctl prints, to the byte; scripts rely on it
 //	JSON      what etcdctl prints with -w json: keys and values in base64, one line
 //	Table     columns for people

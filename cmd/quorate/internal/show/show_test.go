@@ -113,6 +113,17 @@ var answers = []struct {
 			{ID: 10, Name: "s1", PeerURLs: []string{"http://a:2380", "http://b:2380"}, ClientURLs: []string{"http://a:2379"}},
 			{ID: 11, PeerURLs: []string{"http://c:2380"}, IsLearner: true}}})
 	}},
+	{"member-added", func(p *Printer) error {
+		added := &pb.Member{ID: 12, PeerURLs: []string{"http://d:2380", "http://e:2380"}, IsLearner: true}
+		return p.MemberAdded("s3", &pb.MemberAddResponse{Header: header(), Member: added, Members: []*pb.Member{
+			{ID: 10, Name: "s1", PeerURLs: []string{"http://a:2380", "http://b:2380"}, ClientURLs: []string{"http://a:2379"}},
+			{ID: 0xab, PeerURLs: []string{"http://c:2380"}, IsLearner: true}, added}})
+	}},
+	{"member-removed", func(p *Printer) error {
+		return p.MemberChanged(11, "removed from", &pb.MemberRemoveResponse{Header: header(), Members: []*pb.Member{
+			{ID: 10, Name: "s1", PeerURLs: []string{"http://a:2380"}, ClientURLs: []string{"http://a:2379"}}}})
+	}},
+	{"leader-moved", func(p *Printer) error { return p.LeaderMoved(10, 11) }},
 	{"statuses", func(p *Printer) error {
 		noLeader := status(12, 0, 2)
 		noLeader.Errors = []string{"etcdserver: no leader"}
