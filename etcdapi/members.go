@@ -71,7 +71,7 @@ func (s *Server) memberAdd(ctx context.Context, request *pb.MemberAddRequest) (*
 
 // memberRemove removes a server, which may be this one.
 func (s *Server) memberRemove(ctx context.Context, request *pb.MemberRemoveRequest) (*pb.MemberRemoveResponse, error) {
-	remove := replica.Edit{Member: wire.Member{ID: raft.ServerID(request.ID)}, Remove: true}
+	remove := replica.Edit{Member: wire.Member{ID: raft.ServerID(request.ID)}, Remove: true, Existing: true}
 	members, err := s.change(ctx, &memberChange{
 		edit: func(now *wire.Configuration) (replica.Edit, error) {
 			if now.Member(remove.Member.ID) == nil {
@@ -95,7 +95,7 @@ func (s *Server) memberUpdate(ctx context.Context, request *pb.MemberUpdateReque
 	if !ok {
 		return nil, errBadMemberURLs
 	}
-	update := replica.Edit{Member: wire.Member{ID: raft.ServerID(request.ID), PeerURLs: urls}}
+	update := replica.Edit{Member: wire.Member{ID: raft.ServerID(request.ID), PeerURLs: urls}, Existing: true}
 	members, err := s.change(ctx, &memberChange{
 		edit: func(now *wire.Configuration) (replica.Edit, error) {
 			switch {
@@ -116,7 +116,7 @@ func (s *Server) memberUpdate(ctx context.Context, request *pb.MemberUpdateReque
 
 // memberPromote gives a learner its vote, if it has caught up.
 func (s *Server) memberPromote(ctx context.Context, request *pb.MemberPromoteRequest) (*pb.MemberPromoteResponse, error) {
-	promote := replica.Edit{Member: wire.Member{ID: raft.ServerID(request.ID), Roles: wire.RoleVoter}}
+	promote := replica.Edit{Member: wire.Member{ID: raft.ServerID(request.ID), Roles: wire.RoleVoter}, Existing: true}
 	members, err := s.change(ctx, &memberChange{
 		edit: func(now *wire.Configuration) (replica.Edit, error) {
 			m := now.Member(promote.Member.ID)
@@ -146,7 +146,7 @@ type memberChange struct {
 
 // change makes a change and returns the members after it. It is decided by the members as they are after all
 // that was answered to anybody before, and changes that come to this server are made one after the other. Of two
-// that come to two servers at the same moment, the second may be decided without the first.
+// that come to two servers at the same moment the leader refuses the second, if it does not go with the first.
 func (s *Server) change(ctx context.Context, c *memberChange) ([]*pb.Member, error) {
 	bounded, cancel := s.bounded(ctx)
 	defer cancel()
@@ -156,11 +156,7 @@ func (s *Server) change(ctx context.Context, c *memberChange) ([]*pb.Member, err
 	case <-bounded.Done():
 		return nil, waitError(ctx, fmt.Errorf("%w: %w", quorate.ErrCanceled, bounded.Err()))
 	}
-	if err := s.group.Read(bounded); err != nil {
-		s.failedReads.Add(1)
-		return nil, waitError(ctx, err)
-	}
-	edit, err := c.edit(s.configuration())
+	edit, err := s.decide(ctx, bounded, c)
 	if err != nil {
 		return nil, err
 	}
@@ -168,12 +164,24 @@ func (s *Server) change(ctx context.Context, c *memberChange) ([]*pb.Member, err
 	case errors.Is(err, quorate.ErrNotReady):
 		return nil, c.notReady
 	case errors.Is(err, quorate.ErrNotAllowed):
+		if _, err := s.decide(ctx, bounded, c); err != nil {
+			return nil, err // it has become impossible meanwhile
+		}
 		return nil, c.notAllowed
 	case err != nil:
 		s.failedWrites.Add(1)
 		return nil, waitError(ctx, err)
 	}
 	return listed(edited(s.configuration(), edit)), nil
+}
+
+// decide says what is to be changed in the members as they are now.
+func (s *Server) decide(ctx, bounded context.Context, c *memberChange) (replica.Edit, error) {
+	if err := s.group.Read(bounded); err != nil {
+		s.failedReads.Add(1)
+		return replica.Edit{}, waitError(ctx, err)
+	}
+	return c.edit(s.configuration())
 }
 
 // configuration is who belongs to the group, as this server knows it. It is not to be written to.

@@ -138,7 +138,7 @@ func TestMemberIsRemoved(t *testing.T) {
 		if err != nil || !proto.Equal(got, want) {
 			t.Errorf("got %v and %v, want %v", got, err, want)
 		}
-		w.wantEdit(t, replica.Edit{Member: wire.Member{ID: raft.ServerID(id)}, Remove: true})
+		w.wantEdit(t, replica.Edit{Member: wire.Member{ID: raft.ServerID(id)}, Remove: true, Existing: true})
 	}
 }
 
@@ -158,7 +158,7 @@ func TestMemberGetsOtherURLs(t *testing.T) {
 		if err != nil || !proto.Equal(got, want) {
 			t.Errorf("got %v and %v, want %v", got, err, want)
 		}
-		w.wantEdit(t, replica.Edit{Member: wire.Member{ID: raft.ServerID(id), PeerURLs: urls}})
+		w.wantEdit(t, replica.Edit{Member: wire.Member{ID: raft.ServerID(id), PeerURLs: urls}, Existing: true})
 	}
 }
 
@@ -173,7 +173,7 @@ func TestLearnerIsPromoted(t *testing.T) {
 		if err != nil || !proto.Equal(got, want) {
 			t.Errorf("got %v and %v, want %v", got, err, want)
 		}
-		w.wantEdit(t, replica.Edit{Member: wire.Member{ID: raft.ServerID(id), Roles: wire.RoleVoter}})
+		w.wantEdit(t, replica.Edit{Member: wire.Member{ID: raft.ServerID(id), Roles: wire.RoleVoter}, Existing: true})
 	}
 }
 
@@ -303,6 +303,27 @@ func TestWhatTheGroupSaysToAChangeIsSaidAsEtcdDoes(t *testing.T) {
 			if err := call(testContext(t), w.cluster()); err == nil || err.Error() != c.want.Error() {
 				t.Errorf("%s, and the group says %v: got %v, want %v", name, c.err, err, c.want)
 			}
+		}
+	}
+}
+
+// Somebody else's change came first, by way of another server, and the leader refuses this one.
+func TestAChangeThatHasBecomeImpossibleIsSaidToBe(t *testing.T) {
+	for name, want := range map[string]error{
+		"add": rpctypes.ErrGRPCPeerURLExist, "remove": rpctypes.ErrGRPCMemberNotFound,
+		"update": rpctypes.ErrGRPCMemberNotFound, "promote": rpctypes.ErrGRPCMemberNotFound,
+	} {
+		w := newWorld(t, fourMembers)
+		w.group.change = func(context.Context) error {
+			w.group.mu.Lock()
+			defer w.group.mu.Unlock()
+			w.group.members = []wire.Member{
+				{ID: testMember, Roles: wire.RoleVoter}, {ID: stranger, Roles: wire.RoleLearner, PeerURLs: []string{"http://e:1"}},
+			}
+			return quorate.ErrNotAllowed
+		}
+		if err := memberCalls[name](testContext(t), w.cluster()); err == nil || err.Error() != want.Error() {
+			t.Errorf("%s: got %v, want %v", name, err, want)
 		}
 	}
 }

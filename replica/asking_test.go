@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/raft"
@@ -229,4 +231,23 @@ func TestTwoServersHaveNoKeyAndNoAddressInCommon(t *testing.T) {
 		c.drain()
 		c.wantOutcome(leader, h, NotAllowed)
 	}
+}
+
+func TestNothingHappensToAServerThatHasGone(t *testing.T) {
+	c := newClusterWith(t, 1, 3, 1)
+	c.settle(anyElection)
+	leader, other := c.leader(), c.follower()
+	for _, e := range []Edit{
+		{Member: wire.Member{ID: 4, Roles: wire.RoleVoter}, Existing: true},
+		{Member: wire.Member{ID: 4, PeerURLs: []string{"http://four:1"}}, Existing: true},
+		{Member: wire.Member{ID: 4}, Remove: true, Existing: true},
+	} {
+		h := c.reconfigure(other, e, add(other.id, wire.RoleLearner))
+		c.settle(anyElection)
+		c.wantOutcome(other, h, NotAllowed)
+	}
+	h := c.reconfigure(other, Edit{Member: wire.Member{ID: other.id, Roles: wire.RoleLearner}, Existing: true})
+	c.settle(anyElection)
+	c.wantDone(other, h)
+	c.wantMembers(leader, strings.Replace("1v 2v 3v", fmt.Sprint(other.id, "v"), fmt.Sprint(other.id, "l"), 1))
 }

@@ -214,6 +214,9 @@ func (m *membership) begins(r *Replica, joint, settled bool) bool {
 	}
 	target := applyEdits(r.configuration, m.wanted.edits)
 	outcome := m.objection(r, target)
+	if now := completed(r.configuration); slices.ContainsFunc(m.wanted.edits, func(e Edit) bool { return e.Existing && now.Member(e.Member.ID) == nil }) {
+		outcome = NotAllowed
+	}
 	if outcome == Done && !sameConfiguration(target, r.configuration) {
 		if r.proposeConfiguration(towards(r.configuration, target)) {
 			return true

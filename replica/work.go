@@ -192,7 +192,7 @@ const (
 	// without a majority that answers; or no other voter answers that could take over. It has not happened.
 	NotReady
 	// NotAllowed: a change of members would leave nobody who votes, does not fit into an entry, gives a key or an
-	// address to two servers, or asks for roles that no server can have. Or leadership was to be handed over to
+	// address to two servers, is of a server that must belong to the group and does not, or asks for roles that no server can have. Or leadership was to be handed over to
 	// somebody without a vote.
 	NotAllowed
 )

@@ -90,7 +90,7 @@
 //	18  ReadRequest           boot, number                                       -
 //	19  ReadReply             boot, number, index                                -
 //	20  Claim                 -                                                  a member's entry
-//	21  Change                boot, number                                       each: 1 if it leaves (1), a member's entry
+//	21  Change                boot, number                                       each: flags leaves 1, must belong 2 (1), a member's entry
 //	22  ChangeReply           boot, number, outcome, index                       -
 //
 // Kept are, for the algorithm, 9 to 11 (snapshots), 12 and 13 (entries fetched by

@@ -104,6 +104,8 @@ type Edit struct {
 	Member Member
 	// Remove: it is to leave the group. It is no error if it does not belong to it.
 	Remove bool
+	// Existing: if it does not belong to the group, nothing of the change is to happen.
+	Existing bool
 }
 
 // ChangeReply says what became of the Change with the same boot and number.
@@ -233,7 +235,7 @@ func appendVariable(b []byte, body any) []byte {
 		b = appendMember(b, &m.Member)
 	case *Change:
 		for i := range m.Edits {
-			b = append(b, byte(flag(m.Edits[i].Remove)))
+			b = append(b, byte(flag(m.Edits[i].Remove)|flag(m.Edits[i].Existing)<<1))
 			b = appendMember(b, &m.Edits[i].Member)
 		}
 	}
@@ -404,14 +406,14 @@ func decodeCommands(m *Forward, b []byte) error {
 func decodeEdits(m *Change, b []byte) error {
 	for len(b) > 0 {
 		what := b[0]
-		if what > 1 {
+		if what > 3 {
 			return fmt.Errorf("edit of kind %d: %w", what, ErrTooNew)
 		}
 		member, rest, err := decodeMember(b[1:])
 		if err != nil {
 			return err
 		}
-		m.Edits, b = append(m.Edits, Edit{Member: member, Remove: what == 1}), rest
+		m.Edits, b = append(m.Edits, Edit{Member: member, Remove: what&1 != 0, Existing: what&2 != 0}), rest
 	}
 	if len(m.Edits) == 0 || len(m.Edits) > MaxMembers {
 		return ErrMalformed

@@ -144,7 +144,7 @@ func (s source) messages() []*wire.Message {
 		&wire.ReadReply{Boot: s.number(), Number: s.number(), Index: raft.Index(s.number())},
 		&wire.Claim{Member: s.member(raft.ServerID(s.number() | 1))},
 		&wire.Change{Boot: s.number(), Number: s.number(), Edits: []wire.Edit{
-			{Member: s.member(raft.ServerID(s.number() | 1)), Remove: s.IntN(2) == 0}, {Member: s.member(raft.ServerID(s.number() | 1))},
+			{Member: s.member(raft.ServerID(s.number() | 1)), Remove: s.IntN(2) == 0, Existing: s.IntN(2) == 0}, {Member: s.member(raft.ServerID(s.number() | 1))},
 		}},
 		&wire.ChangeReply{Boot: s.number(), Number: s.number(), Outcome: wire.ChangeOutcome(s.number()), Index: raft.Index(s.number())},
 	} {

@@ -168,7 +168,7 @@ func sampleMessages() []namedMessage {
 		{"read-reply", &wire.ReadReply{Boot: sampleBoot, Number: sampleNumber, Index: sampleIndex}},
 		{"claim", &wire.Claim{Member: sampleConfiguration().Members[0]}},
 		{"change", &wire.Change{Boot: sampleBoot, Number: sampleNumber, Edits: []wire.Edit{
-			{Member: sampleConfiguration().Members[0]}, {Member: wire.Member{ID: 7}, Remove: true},
+			{Member: sampleConfiguration().Members[0]}, {Member: wire.Member{ID: 7}, Remove: true}, {Member: wire.Member{ID: 8, Roles: wire.RoleVoter}, Existing: true},
 		}}},
 		{"change-reply", &wire.ChangeReply{Boot: sampleBoot, Number: sampleNumber, Outcome: wire.ChangeNotReady, Index: sampleIndex}},
 	}
