@@ -115,9 +115,9 @@ func TestServersJoinUntilNoneOfTheFirstIsLeft(t *testing.T) {
 	}
 	for i, n := range nodes {
 		wantCommands(t, n.read(t), want)
-		if name := n.group.Status().Configuration.Member(n.host.ID()).Name; name != fmt.Sprint("m", i) {
-			t.Errorf("server %d has name %q", i, name)
-		}
+		n.waits(t, "its name is known", func() bool {
+			return n.group.Status().Configuration.Member(n.host.ID()).Name == fmt.Sprint("m", i)
+		})
 	}
 }
 

@@ -3,11 +3,13 @@ package quorate_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transport"
 	"github.com/quorate/quorate/wire"
 )
 
@@ -37,6 +39,21 @@ func (n *node) reconfigure(t *testing.T, edits ...replica.Edit) error {
 
 func leaves(n *node) replica.Edit {
 	return replica.Edit{Member: wire.Member{ID: n.host.ID()}, Remove: true}
+}
+
+// A server that asks for its own removal is told that it is done: it is heard a while longer.
+func TestAServerHearsThatItHasLeft(t *testing.T) {
+	nodes := newCluster(t, 3)
+	nodes[1].propose(t, "a")
+	_, others := leaderAndOthers(t, nodes)
+	others[0].changes(t, leaves(others[0]))
+	others[1].propose(t, "b")
+	if voters := others[1].group.Status().Raft.Configuration.Configuration.Voters; len(voters) != 2 {
+		t.Errorf("voters are %v", voters)
+	}
+	others[1].waits(t, "it is heard no more", func() bool {
+		return !slices.ContainsFunc(others[1].host.Peers(), func(p transport.PeerStatus) bool { return p.ID == others[0].host.ID() })
+	})
 }
 
 // The leader completes its own removal: the others must hear it until then, and not any more afterwards.

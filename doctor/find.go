@@ -15,9 +15,11 @@ func (r *Report) find(v *View) {
 	for _, a := range v.Alarms {
 		r.Findings = append(r.Findings, v.alarm(a))
 	}
-	lacksQuorum := r.Blocking() != nil && r.Blocking().Code == NoQuorum
+	// Of voters that are missing enough is said if nothing else is, or if it is this server that they do not want.
+	b := r.Blocking()
+	said := b != nil && (b.Code == NoQuorum || b.Code == NotMember && v.member(v.ID) != nil)
 	for i := range r.Peers {
-		if p := &r.Peers[i]; !p.Reached && !(lacksQuorum && p.votes()) {
+		if p := &r.Peers[i]; !p.Reached && !(said && p.votes()) {
 			r.Findings = append(r.Findings, r.unreached(p))
 		}
 	}
@@ -49,6 +51,14 @@ func (r *Report) findQuorum(v *View) {
 		r.findStall(v)
 		return
 	}
+	if names := v.disownedBy(); len(names) > 0 && v.Leader == 0 {
+		r.Findings = append(r.Findings, Finding{
+			Code: NotMember, Severity: Stops, About: r.Name, Since: r.LeaderlessSince,
+			Text: fmt.Sprintf("%s was removed: %s say that it does not belong to the cluster", r.Name, strings.Join(names, ", ")),
+			Todo: "Stop it, and send clients to the others. To have it back, let it join with a new data directory (quorate token create).",
+		})
+		return
+	}
 	f := Finding{Severity: Stops, About: r.Name, Quorum: r.Quorum}
 	for i := range r.Peers {
 		if p := &r.Peers[i]; p.votes() && !p.Reached {
@@ -71,6 +81,30 @@ func (r *Report) findQuorum(v *View) {
 		return
 	}
 	r.Findings = append(r.Findings, f)
+}
+
+// disownedBy names the voters that say that this server does not belong to the cluster, if those are a majority, or
+// all others: one alone may not know yet that it does. Nobody tells a server that it is removed, and what it knows
+// may end just before that.
+func (v *View) disownedBy() (names []string) {
+	if v.Configuration == nil {
+		return nil
+	}
+	voters := v.Configuration.Raft().Voters
+	others := 0
+	for _, id := range voters {
+		if id == v.ID {
+			continue
+		}
+		others++
+		if v.link(id).Disowned {
+			names = append(names, v.name(id))
+		}
+	}
+	if len(names) <= len(voters)/2 && len(names) < others {
+		return nil
+	}
+	return names
 }
 
 // findStall looks whether writes wait for nothing, though there is a leader.

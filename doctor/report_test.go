@@ -63,6 +63,14 @@ func (v *View) without(ids ...raft.ServerID) *View {
 	return v
 }
 
+// disowned lets some servers say that server 1 does not belong to the cluster.
+func (v *View) disowned(by ...raft.ServerID) *View {
+	for i := range v.Links {
+		v.Links[i].Disowned = slices.Contains(by, v.Links[i].ID)
+	}
+	return v
+}
+
 // stalled says that writes wait for so long, and nothing happens.
 func (v *View) stalled(d time.Duration) *View {
 	v.Waiting, v.StalledSince = 3, now.Add(-d)
@@ -174,6 +182,12 @@ func TestAServerSaysWhyThereIsNoProgress(t *testing.T) {
 			"alarm-nospace stops s2, alarm-corrupt stops s3, alarm-other stops 9", "the alarm NOSPACE is on: the state of s2 ...", "3/2/3"},
 		{"a server that was removed", viewOf(3).leaderless(time.Minute).change(func(v *View) { v.ID = 9 }), "not-member stops 9, peer-down warns s1",
 			"9 is not a member: the configuration that it knows does not name it", "2/2/3"},
+		{"a server that was removed and was not told", viewOf(3).leaderless(time.Minute).without(2, 3).disowned(2, 3), "not-member stops s1",
+			"s1 was removed: s2, s3 say that it does not belong to the cluster", "1/2/3"},
+		{"of two servers, one was removed", viewOf(2).leaderless(time.Minute).without(2).disowned(2), "not-member stops s1", "s1 was removed: s2 say...", "1/2/2"},
+		{"of five, most disown it", viewOf(5).leaderless(time.Minute).without(2, 3, 4, 5).disowned(2, 3, 4), "not-member stops s1", "s1 was removed: s2, s3, s4 say...", "1/3/5"},
+		{"one may not know yet", viewOf(3).leaderless(time.Minute).without(2, 3).disowned(2), "no-quorum stops s1", "no quorum: ...", "1/2/3"},
+		{"those that disown it may not know yet, if there is a leader", viewOf(3).without(2, 3).disowned(2, 3), "peer-down warns s2, peer-down warns s3", "s2 is missing: ...", "1/2/3"},
 		{"a leader that removes itself", viewOf(4).leads().change(func(v *View) { v.Configuration.Members = v.Configuration.Members[1:] }), "",
 			"1 leads, and reaches 3, needs 2 of 3.", "3/2/3"},
 		{"nothing is known", &View{Now: now, Started: started, ID: 1, Role: raft.Follower, LeaderlessSince: started}, "no-leader stops 1",

@@ -44,6 +44,8 @@ type Link struct {
 	Sending, Receiving Direction
 	// WasUp: one of them has been up since this server started.
 	WasUp bool
+	// Disowned: the peer has said that this server does not belong to the cluster.
+	Disowned bool
 }
 
 // Direction is one of the two links with a peer.

@@ -129,7 +129,7 @@ func (r *Replica) adoptConfiguration() error {
 	if err != nil {
 		return err
 	}
-	r.leaving = nil
+	r.leaving, r.leavingTicks = nil, 0
 	if before := r.configuration; before != nil && at.Index > r.core.CommitIndex() {
 		for i := range before.Members {
 			if configuration.Member(before.Members[i].ID) == nil {

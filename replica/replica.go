@@ -88,7 +88,8 @@ type Replica struct {
 
 	configuration      *wire.Configuration // in force
 	configurationIndex raft.Index
-	leaving            []wire.Member // until it is committed: who belonged to the one before, and not to this
+	leaving            []wire.Member // who belonged to the one before, and not to this; until a while after it is committed
+	leavingTicks       int           // since it is known to be committed
 	logTime            uint64
 
 	// What the core was when it was last looked at: a change of these is a change of leadership.
@@ -194,6 +195,9 @@ func (r *Replica) tick(in Tick) {
 	r.claims.tick(r)
 	r.membership.tick(r)
 	r.asking.tick(r)
+	if len(r.leaving) > 0 && r.core.CommitIndex() >= r.configurationIndex {
+		r.leavingTicks++
+	}
 }
 
 // receive sorts a message: the core's to the core, requests of other servers to where they wait.
@@ -221,6 +225,9 @@ func (r *Replica) receive(from raft.ServerID, m *wire.Message) {
 		r.toCore(from, m.Term, body)
 	}
 }
+
+// farewellTicks is how long those who have left are still heard: whoever has asked for it is told that it is done.
+const farewellTicks = 20
 
 func (r *Replica) toCore(from raft.ServerID, term raft.Term, m raft.Message) {
 	r.batch = append(r.batch, raft.Receive{Envelope: raft.Envelope{From: from, To: r.options.Member.ID, Term: term, Message: m}})
@@ -268,7 +275,7 @@ func (r *Replica) stepCore() {
 		}
 		r.work.Configuration, r.work.Leaving = r.configuration, r.leaving
 	}
-	if len(r.leaving) > 0 && r.core.CommitIndex() >= r.configurationIndex {
+	if len(r.leaving) > 0 && r.leavingTicks >= farewellTicks {
 		r.leaving = nil
 		r.work.Configuration, r.work.Leaving = r.configuration, nil
 	}

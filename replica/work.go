@@ -111,9 +111,9 @@ type Work struct {
 	Apply   *Apply
 	Fetch   []Fetch
 	Answers []Answer
-	// Configuration is set when another one is in force, committed or not; and again when it is committed, if
-	// it leaves somebody out. Leaving are those of the one before who are left out, until then: one of them may
-	// lead, and must hear the others to complete the change.
+	// Configuration is set when another one is in force, committed or not; and again some ticks after it is
+	// committed, if it leaves somebody out. Leaving are those of the one before who are left out, until then: one of
+	// them may lead, and must hear the others to complete the change; or wait to hear that it is complete.
 	Configuration *wire.Configuration
 	Leaving       []wire.Member
 	Events        []fmt.Stringer

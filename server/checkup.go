@@ -82,6 +82,7 @@ func linksOf(peers []transport.PeerStatus) []doctor.Link {
 	links := make([]doctor.Link, len(peers))
 	for i, p := range peers {
 		l := doctor.Link{ID: p.ID, WasUp: p.Boot != 0} // It says its boot whenever a link comes up.
+		l.Disowned = p.Reason == transport.ReasonUnknownServer || p.Reason == transport.ReasonRemoved
 		if l.Sending = (doctor.Direction{Up: true, Since: p.ConnectedSince}); p.ConnectedSince.IsZero() {
 			l.Sending = doctor.Direction{Since: p.DownSince, Error: p.Error}
 		}
