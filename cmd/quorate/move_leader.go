@@ -108,7 +108,7 @@ func explainMove(err error, timeout time.Duration) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, rpctypes.ErrLeaderChanged):
-		return failed(fmt.Errorf("%w\nLeadership has been handed over, and went elsewhere: \"quorate status --cluster\" tells to whom.", err))
+		return failed(fmt.Errorf("%w\n%s", err, `Leadership was handed over, and went elsewhere: "quorate status --cluster" tells to whom.`))
 	}
 	return explainChange(err, timeout)
 }
