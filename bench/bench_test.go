@@ -111,7 +111,7 @@ func TestSkipIsToldFromFailure(t *testing.T) {
 }
 
 func TestSubjectsTakeTurns(t *testing.T) {
-	o := &options{rounds: 2, scenarios: []string{"put", "lrange"}, clients: []int{1, 64}}
+	o := &options{rounds: 2, scenarios: []string{"put", "lrange"}, clients: []int{1, 64}, targets: []string{"all"}}
 	subjects := []cluster.Subject{{Name: "a"}, {Name: "b"}}
 	runs := o.cases(subjects)
 	if len(runs) != 16 {
@@ -154,10 +154,11 @@ func TestConnectionsAreDealtToTheLeaderFirst(t *testing.T) {
 		want   []string
 	}{
 		{"leader", []string{"http://b"}},
+		{"follower", []string{"http://c"}},
 		{"all", []string{"http://b", "http://a", "http://c"}},
 	}
 	for _, test := range tests {
-		b := &bed{options: &options{target: test.target}, cluster: &cluster.Cluster{Servers: servers, Leader: 1}}
+		b := &bed{target: test.target, cluster: &cluster.Cluster{Servers: servers, Leader: 1}}
 		if got := b.targets(); !slices.Equal(got, test.want) {
 			t.Errorf("-target %s: got %v, want %v", test.target, got, test.want)
 		}
@@ -166,7 +167,7 @@ func TestConnectionsAreDealtToTheLeaderFirst(t *testing.T) {
 
 func TestClientsShareConnectionsAboveSixteen(t *testing.T) {
 	servers := []*cluster.Server{{URL: "http://127.0.0.1:1"}}
-	b := &bed{options: &options{target: "leader"}, cluster: &cluster.Cluster{Servers: servers}}
+	b := &bed{target: "leader", cluster: &cluster.Cluster{Servers: servers}}
 	for _, test := range []struct{ clients, want int }{{1, 1}, {16, 16}, {17, 16}, {256, 16}} {
 		connections, err := b.connect(test.clients)
 		if err != nil {

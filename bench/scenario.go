@@ -36,6 +36,9 @@ func scenarios() []scenario {
 		{name: "slow", size: 1000, max: maxWatchers, run: runSlow},
 		{name: "history", size: 100_000, max: maxHistory, run: runHistory},
 		{name: "burst", size: 10_000, max: maxWatchers, run: runBurst},
+		{name: "failover", size: 20, max: maxFailures, run: runFailover},
+		{name: "transfer", size: 20, max: maxFailures, run: runTransfer},
+		{name: "rolling", size: 1, max: maxPasses, run: runRolling},
 	}
 }
 

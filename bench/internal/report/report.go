@@ -41,6 +41,7 @@ type Report struct {
 	Rows     []Row     `json:"rows"`
 	Ratios   []Ratio   `json:"ratios"`
 	More     []More    `json:"more,omitempty"`
+	Pools    []Pool    `json:"pools,omitempty"`
 	Notes    []string  `json:"notes"`
 	Runs     []Run     `json:"runs"`
 }
@@ -53,6 +54,7 @@ func (r *Report) Conclude() {
 		r.Ratios = Ratios(r.Runs, r.Subjects[n-1].Name)
 		r.More = Besides(r.Runs, r.Subjects[n-1].Name)
 	}
+	r.Pools = Pools(r.Runs)
 	r.Notes = notes(r.Runs)
 }
 
@@ -95,6 +97,10 @@ func (r *Report) writeProse(w io.Writer, writeTable func(*table, io.Writer), bul
 	if len(r.More) > 0 {
 		fmt.Fprintln(out)
 		writeTable(moreTable(r.More, r.Subjects), out)
+	}
+	if len(r.Pools) > 0 {
+		fmt.Fprintln(out)
+		writeTable(poolTable(r.Pools), out)
 	}
 	if len(r.Notes) > 0 {
 		fmt.Fprintln(out)
