@@ -111,11 +111,11 @@ func TestSkipIsToldFromFailure(t *testing.T) {
 }
 
 func TestSubjectsTakeTurns(t *testing.T) {
-	o := &options{rounds: 2, scenarios: []string{"put", "lrange"}, clients: []int{1, 64}, targets: []string{"all"}}
+	o := &options{rounds: 2, scenarios: []string{"put", "lrange"}, clients: []int{1, 64}, targets: []string{"leader", "follower"}}
 	subjects := []cluster.Subject{{Name: "a"}, {Name: "b"}}
 	runs := o.cases(subjects)
-	if len(runs) != 16 {
-		t.Fatalf("got %d runs, want 16", len(runs))
+	if len(runs) != 32 {
+		t.Fatalf("got %d runs, want 32", len(runs))
 	}
 	for i, r := range runs {
 		if want := subjects[i%2].Name; r.Subject != want {
@@ -123,7 +123,7 @@ func TestSubjectsTakeTurns(t *testing.T) {
 		}
 		partner, mate := runs[i-i%2].Case, r.Case
 		partner.Subject, mate.Subject = "", ""
-		if partner != mate || r.Round != i/8+1 {
+		if partner != mate || r.Round != i/16+1 {
 			t.Errorf("run %d is %+v in round %d, beside %+v", i, mate, r.Round, partner)
 		}
 	}
@@ -209,6 +209,49 @@ func TestCostIsTheDifferenceBetweenTwoSamples(t *testing.T) {
 		StealCPUs: 0.25, OtherCPUs: 0.25} // busy for 5 s, of which 4 s are ours
 	if !reflect.DeepEqual(r, want) {
 		t.Fatalf("got %+v\nwant %+v", r, want)
+	}
+}
+
+func TestWhatServersUsedThatWereReplacedIsNotOtherUse(t *testing.T) {
+	second := time.Second
+	r := report.Run{Seconds: 4}
+	from := total{ours: 10 * second, machine: proc.Machine{Busy: 100 * second, Steal: second}}
+	from.fill(&r, total{ours: 13 * second, machine: proc.Machine{Busy: 105 * second, Steal: 3 * second}})
+	if r.OtherCPUs != 0.5 || r.StealCPUs != 0.5 {
+		t.Errorf("got other %v and steal %v, want 0.5 of either", r.OtherCPUs, r.StealCPUs)
+	}
+	from.fill(&r, total{ours: 16 * second, machine: proc.Machine{Busy: 105 * second, Steal: second}})
+	if r.OtherCPUs != 0 {
+		t.Errorf("got other %v, want 0 and nothing below", r.OtherCPUs)
+	}
+}
+
+func TestAllServersAreGivenTheSameTimeouts(t *testing.T) {
+	o, err := parse([]string{"-quorate", "/q", "-etcd-binary", "/e", "-heartbeat", "20ms", "-election", "100ms"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subjects, err := o.subjects(t.Context(), "", io.Discard)
+	if err != nil || len(subjects) != 2 {
+		t.Fatalf("got %d subjects, %v", len(subjects), err)
+	}
+	for _, s := range subjects {
+		if got := strings.Join(s.Flags, " "); !strings.HasSuffix(got, "--heartbeat-interval=20 --election-timeout=100") {
+			t.Errorf("%s has the flags %s", s.Name, got)
+		}
+	}
+}
+
+func TestFlagsOfFailuresHaveBounds(t *testing.T) {
+	for _, words := range []string{"-rate -1", "-rate NaN", "-rate 1e9", "-timeout 1ms", "-timeout 1h", "-heartbeat 20ms",
+		"-election 100ms", "-heartbeat 20us -election 100ms", "-heartbeat -1ms -election 1s", "-target leader,moon"} {
+		if _, err := parse(strings.Fields(words), io.Discard); err == nil {
+			t.Errorf("%s: got no error", words)
+		}
+	}
+	o, err := parse([]string{"-target", "leader,follower", "-rate", "500.5"}, io.Discard)
+	if err != nil || !slices.Equal(o.targets, []string{"leader", "follower"}) || o.rate != 500.5 {
+		t.Errorf("got %+v, %v", o, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -25,12 +26,13 @@ func runRolling(ctx context.Context, b *bed, r *report.Run) error {
 	if err != nil {
 		return err
 	}
+	spent, err := b.startMeter()
 	began := l.all.Now()
 	for i := 0; i < b.size*cluster.Servers && err == nil; i++ {
 		err = l.restart(ctx, i)
 	}
 	ended := l.all.Now()
-	r.Seconds = (ended - began).Seconds()
+	err = errors.Join(err, spent.read(r))
 	l.stop()
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/quorate/quorate/bench/internal/cluster"
 	"github.com/quorate/quorate/bench/internal/load"
 	"github.com/quorate/quorate/bench/internal/outage"
-	"github.com/quorate/quorate/bench/internal/proc"
 	"github.com/quorate/quorate/bench/internal/report"
 )
 
@@ -35,14 +33,11 @@ type steady struct {
 	one     *outage.Acks
 	clients []*clientv3.Client
 
-	stopOpen   chan struct{}
-	cancelOne  context.CancelFunc
-	running    sync.WaitGroup
-	open       load.OpenResult // of the loop, once it is gone
-	began      time.Time
-	machine    proc.Machine // when it began
-	ours       time.Duration
-	serversCPU time.Duration
+	stopOpen  chan struct{}
+	cancelOne context.CancelFunc
+	running   sync.WaitGroup
+	open      load.OpenResult // of the loop, once it is gone
+	meter     *meter
 }
 
 // plainClients returns clients as etcd's users have them: each knows all servers, and has no settings.
@@ -76,7 +71,7 @@ func (b *bed) startSteady(ctx context.Context, r *report.Run) (*steady, error) {
 	}
 	b.tell("load: %.0f puts a second", s.rate)
 	r.Add("load, puts/s", s.rate)
-	if err := s.sample(); err != nil {
+	if s.meter, err = b.startMeter(); err != nil {
 		closeAll(clients)
 		return nil, err
 	}
@@ -112,31 +107,6 @@ func (b *bed) halfOfRate(ctx context.Context, clients []*clientv3.Client, r *rep
 	return rate / 2, nil
 }
 
-// sample adds what everybody has used up to now, or takes it off if it is the first time.
-func (s *steady) sample() error {
-	machine, err := proc.ReadMachine()
-	ours, oursErr := proc.ReadCPU(os.Getpid())
-	servers, serversErr := s.bed.serversCPU()
-	s.machine.Busy, s.machine.Steal = machine.Busy-s.machine.Busy, machine.Steal-s.machine.Steal
-	s.ours, s.serversCPU = ours.Total()-s.ours, servers-s.serversCPU
-	if s.began.IsZero() {
-		s.began = time.Now()
-	}
-	return errors.Join(err, oursErr, serversErr)
-}
-
-// serversCPU is what all servers have used, those included that were replaced.
-func (b *bed) serversCPU() (time.Duration, error) {
-	sum := b.cluster.EndedCPU()
-	var wrong error
-	for _, server := range b.cluster.Servers {
-		cpu, err := proc.ReadCPU(server.PID)
-		wrong = errors.Join(wrong, err)
-		sum += cpu.Total()
-	}
-	return sum, wrong
-}
-
 // stop ends the load, once what is under way is answered or out of time.
 func (s *steady) stop() {
 	close(s.stopOpen)
@@ -147,15 +117,12 @@ func (s *steady) stop() {
 
 // finish ends the load, fills in the figures of r, and makes sure that nothing is lost.
 func (s *steady) finish(ctx context.Context, r *report.Run) error {
-	r.Seconds = time.Since(s.began).Seconds()
-	err := s.sample()
+	err := s.meter.read(r)
 	s.stop()
 	if err := errors.Join(context.Cause(ctx), err); err != nil {
 		return err
 	}
 	s.fill(r)
-	r.StealCPUs = s.machine.Steal.Seconds() / r.Seconds
-	r.OtherCPUs = max(s.machine.Busy-s.ours-s.serversCPU, 0).Seconds() / r.Seconds
 	r.Add("writes left out, too many under way", float64(s.open.LeftOut))
 	return s.check(ctx, r)
 }

@@ -119,7 +119,7 @@ func rowTable(rows []Row) *table {
 		figures := []string{"-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"}
 		if r.Runs > 0 {
 			figures = []string{thousands(r.OpsPerSecond), percent(r.Spread), micros(r.P50Micros), micros(r.P99Micros),
-				one(r.LeaderPer100k), one(r.FollowersPer100k), one(r.ServersPer100k), one(r.ClientPer100k),
+				cost(r.LeaderPer100k), cost(r.FollowersPer100k), cost(r.ServersPer100k), cost(r.ClientPer100k),
 				mebibytes(r.AnonBytes), mebibytes(r.FileBytes), two(r.StealCPUs), two(r.OtherCPUs)}
 		}
 		t.add(append(append(begin, figures...), fmt.Sprint(r.Errors))...)
