@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -32,6 +34,18 @@ func TestFlagsReportEverythingWrongAtOnce(t *testing.T) {
 	for _, want := range []string{"-clients", "-target", "-rounds", "-format", `"pat"`, "-window", "nothing to measure", "extra"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("nothing about %s in:\n%v", want, err)
+		}
+	}
+}
+
+func TestHelpSaysWhatEveryScenarioIs(t *testing.T) {
+	var help strings.Builder
+	if _, err := parse([]string{"-help"}, &help); !errors.Is(err, flag.ErrHelp) {
+		t.Fatalf("got %v", err)
+	}
+	for _, s := range scenarios() {
+		if s.what == "" || !strings.Contains(help.String(), fmt.Sprintf("  %-18s %s\n", s.asked(), s.what)) {
+			t.Errorf("nothing of %s, %q, in:\n%s", s.asked(), s.what, help.String())
 		}
 	}
 }
@@ -252,6 +266,17 @@ func TestFlagsOfFailuresHaveBounds(t *testing.T) {
 	o, err := parse([]string{"-target", "leader,follower", "-rate", "500.5"}, io.Discard)
 	if err != nil || !slices.Equal(o.targets, []string{"leader", "follower"}) || o.rate != 500.5 {
 		t.Errorf("got %+v, %v", o, err)
+	}
+}
+
+func TestReportSaysHowOftenClientsPutWhileServersFail(t *testing.T) {
+	o := &options{scenarios: []string{"put", "failover:3"}, timeout: 2 * time.Second, rate: 750}
+	if got := strings.Join(o.sentences(), "\n"); !strings.Contains(got, "750 times a second") || !strings.Contains(got, "2s") {
+		t.Errorf("got:\n%s", got)
+	}
+	o.scenarios = []string{"put"}
+	if got := strings.Join(o.sentences(), "\n"); strings.Contains(got, "750") {
+		t.Errorf("without failures, got:\n%s", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -157,7 +158,7 @@ func (c *comparison) clean(dir string) {
 
 // sentences says what every run of o does and what the columns mean.
 func (o *options) sentences() []string {
-	return []string{
+	sentences := []string{
 		fmt.Sprintf("every run: three fresh servers on loopback, sync on; %d keys of %d B with %d B of value stored beforehand; "+
 			"closed loop; one connection per client up to %d; target all: dealt to all servers in turn, the leader first; "+
 			"leader or follower: all of them to that one", o.keys, len(keyName(0)), o.valueBytes, maxConnections),
@@ -167,4 +168,17 @@ func (o *options) sentences() []string {
 			"anon, file: RSS of the three servers after the load; steal, other: CPUs taken in the window by the hypervisor " +
 			"and by anything else on this machine; errors: of all runs together",
 	}
+	failing := func(name string) bool {
+		s, err := findScenario(name)
+		return err == nil && s.failing
+	}
+	if slices.ContainsFunc(o.scenarios, failing) {
+		rate := "half as often as the clients came to just before"
+		if o.rate > 0 {
+			rate = fmt.Sprintf("%v times a second", o.rate)
+		}
+		sentences = append(sentences, fmt.Sprintf("failover, transfer: clients of all servers put evenly, %s, and one more puts one after another, as all do "+
+			"in rolling; each try has %v; ops/s, p50, p99 are of acknowledged puts; all of these were read back at every server", rate, o.timeout))
+	}
+	return sentences
 }

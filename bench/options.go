@@ -80,7 +80,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&quorateArgs, "quorate-args", "", "`flags` for every Quorate server, separated by spaces")
 	f.IntVar(&o.etcd, "etcd", 1, "how many etcd clusters to compare with; 2 and no Quorate is the control")
 	f.StringVar(&o.etcdBinary, "etcd-binary", "", "`program` of etcd (default: build the version named in go.mod)")
-	f.StringVar(&scenarios, "scenario", "put,lrange", "`list` of scenarios; a number behind a name is its size, and may be another: "+scenarioNames())
+	f.StringVar(&scenarios, "scenario", "put,lrange", "`list` of scenarios; a number behind a name is its size, and may be another; they are listed below")
 	f.StringVar(&clients, "clients", "1,64,256", "`list` of numbers of clients")
 	f.StringVar(&targets, "target", "all", "`list` of where clients connect, each a case: leader, follower (one), all")
 	f.IntVar(&o.rounds, "rounds", 3, "how often every case is run")
@@ -89,7 +89,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.Int64Var(&o.maxOps, "max-ops", 5_000_000, "most operations of one run; it ends early when they are spent")
 	f.IntVar(&o.keys, "keys", 100_000, "how many keys there are, all stored beforehand")
 	f.IntVar(&o.valueBytes, "value", 256, "size of a value in `bytes`")
-	f.Float64Var(&o.rate, "rate", 0, "puts per `second` while servers fail (default: half of what the clients came to just before)")
+	f.Float64Var(&o.rate, "rate", 0, "`puts` per second while servers fail (default: half of what the clients came to just before)")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Second, "how long a client waits for one try of a put while servers fail")
 	f.DurationVar(&o.heartbeat, "heartbeat", 0, "--heartbeat-interval of all servers, with -election (default: the servers' own)")
 	f.DurationVar(&o.election, "election", 0, "--election-timeout of all servers, with -heartbeat (default: the servers' own)")
@@ -98,6 +98,11 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.profile, "profile", "", "`directory` for a CPU profile of the leader of every run (starts servers with --enable-pprof)")
 	f.StringVar(&o.format, "format", "table", "of the report: `table|md|json`")
 	f.StringVar(&o.json, "json", "", "`file` to write the report to as JSON besides")
+	f.Usage = func() {
+		fmt.Fprintln(stderr, "Compares Quorate with etcd, side by side in one run. Flags:")
+		f.PrintDefaults()
+		describeScenarios(stderr)
+	}
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ func TestServerThatWeEndDoesNotEndTheContextAndOneThatIsStartedAgainDoes(t *test
 	ctx, cancel := c.WhileAlive(t.Context())
 	defer cancel()
 	for i := range c.Servers {
+		awaitLog(t, c.Servers[i], "started")
 		c.Kill(i)
 	}
 	if ctx.Err() != nil {
