@@ -23,7 +23,6 @@ const (
 type Cluster struct {
 	Servers []*Server
 	Leader  int // number in Servers, as of Start
-	asker   *clientv3.Client
 
 	// What it takes to start a server again.
 	subject   Subject
@@ -50,10 +49,7 @@ func Start(ctx context.Context, s Subject, dir string) (*Cluster, error) {
 		}
 		c.Servers = append(c.Servers, server)
 	}
-	if c.asker, err = Dial(c.URLs()...); err == nil {
-		c.Leader, err = c.waitForLeader(ctx)
-	}
-	if err != nil {
+	if c.Leader, err = c.waitForLeader(ctx); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -62,9 +58,6 @@ func Start(ctx context.Context, s Subject, dir string) (*Cluster, error) {
 
 // Close ends all servers and waits until they are gone. A second Close is harmless.
 func (c *Cluster) Close() {
-	if c.asker != nil {
-		c.asker.Close()
-	}
 	for _, server := range c.Servers {
 		server.kill()
 	}

@@ -43,11 +43,6 @@ func telling(t *testing.T, statuses ...[]*pb.StatusResponse) *Cluster {
 		t.Cleanup(server.Stop)
 		c.Servers = append(c.Servers, &Server{Name: name(i), URL: "http://" + listener.Addr().String()})
 	}
-	var err error
-	if c.asker, err = Dial(c.URLs()...); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.asker.Close() })
 	return c
 }
 
@@ -94,6 +89,14 @@ func TestClusterIsWholeWhenAllHaveAppliedWhatWasCommittedWhenTheyFirstAgreed(t *
 	}
 	if state.applied != 120 || state.Leader != 1 || c.Leader != 1 {
 		t.Errorf("got %+v and leader %d, want that 120 are applied and the second leads", state, c.Leader)
+	}
+}
+
+func TestServerThatIsGoneIsToldAtOnce(t *testing.T) {
+	c := telling(t, []*pb.StatusResponse{status(10, 10, 4, 9, 9)})
+	c.Servers = append(c.Servers, &Server{Name: "n1", URL: "http://127.0.0.1:1"})
+	if _, err := c.Look(t.Context()); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("got %v, want that the connection was refused, and not that time is up", err)
 	}
 }
 
