@@ -13,7 +13,7 @@ const (
 	settlePause = 500 * time.Millisecond
 	// outageTimeout bounds how long a failure of the leader may keep clients from writing.
 	outageTimeout = time.Minute
-	// maxMissed is how often in a row the leader may change by itself before it is made to fail.
+	// maxMissed is how often in a row the leader may change by itself before it is made to.
 	maxMissed = 5
 )
 

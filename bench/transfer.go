@@ -50,15 +50,9 @@ type transfer struct {
 
 // next hands leadership to the server behind the leader.
 func (t *transfer) next(ctx context.Context, number int) error {
-	state, err := t.settle(ctx)
+	state, quiet, err := t.quietly(ctx)
 	if err != nil {
-		return err
-	}
-	quiet := t.all.Now()
-	pauseFor(ctx, transferWindow)
-	quietEnd := t.all.Now()
-	if err := t.written(ctx, quietEnd); err != nil {
-		return err
+		return fmt.Errorf("before transfer %d: %w", number+1, err)
 	}
 	began := t.all.Now()
 	err = t.move(ctx, state)
@@ -74,19 +68,50 @@ func (t *transfer) next(ctx context.Context, number int) error {
 		return nil
 	}
 	pauseFor(ctx, transferWindow-took)
-	ended := t.all.Now()
-	if err := t.written(ctx, ended); err != nil {
+	moved, err := t.gaps(ctx, began)
+	if err != nil {
 		return fmt.Errorf("after transfer %d: %w", number+1, err)
 	}
-	all, one := t.all.LongestGap(began, ended), t.one.LongestGap(began, ended)
 	t.bed.tell("transfer %d of %d took %v; no write for %v, of one client for %v", number+1, t.bed.size,
-		took.Round(time.Millisecond), all.Round(time.Millisecond), one.Round(time.Millisecond))
-	t.run.AddSample("write gap, ms", millis(all))
-	t.run.AddSample("write gap without a transfer, ms", millis(t.all.LongestGap(quiet, quietEnd)))
-	t.run.AddSample("write gap of one client, ms", millis(one))
-	t.run.AddSample("write gap of one client without a transfer, ms", millis(t.one.LongestGap(quiet, quietEnd)))
+		took.Round(time.Millisecond), moved.all.Round(time.Millisecond), moved.one.Round(time.Millisecond))
+	t.run.AddSample("write gap, ms", millis(moved.all))
+	t.run.AddSample("write gap without a transfer, ms", millis(quiet.all))
+	t.run.AddSample("write gap of one client, ms", millis(moved.one))
+	t.run.AddSample("write gap of one client without a transfer, ms", millis(quiet.one))
 	t.run.AddSample("answer of MoveLeader, ms", millis(took))
 	return nil
+}
+
+// gaps are the longest times without an acknowledged write, of all clients together and of one.
+type gaps struct{ all, one time.Duration }
+
+// gaps finds them from a moment up to now, and waits for their ends.
+func (t *transfer) gaps(ctx context.Context, from time.Duration) (gaps, error) {
+	to := t.all.Now()
+	err := t.written(ctx, to)
+	return gaps{all: t.all.LongestGap(from, to), one: t.one.LongestGap(from, to)}, err
+}
+
+// quietly finds the gaps of a time in which the leader stays the same, which is what the machine does by
+// itself.
+func (t *transfer) quietly(ctx context.Context) (cluster.State, gaps, error) {
+	for range maxMissed {
+		before, err := t.settle(ctx)
+		if err != nil {
+			return cluster.State{}, gaps{}, err
+		}
+		from := t.all.Now()
+		pauseFor(ctx, transferWindow)
+		quiet, err := t.gaps(ctx, from)
+		if err != nil {
+			return cluster.State{}, gaps{}, err
+		}
+		if after, err := t.bed.cluster.Look(ctx); err == nil && after.Term == before.Term {
+			return after, quiet, nil
+		}
+		t.bed.tell("the leader has changed by itself; again")
+	}
+	return cluster.State{}, gaps{}, fmt.Errorf("the leader changed by itself %d times in a row", maxMissed)
 }
 
 // written waits until writes are acknowledged after a moment: a gap must have an end.
