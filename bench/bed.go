@@ -34,13 +34,15 @@ const (
 // bed is what one run has: three servers that hold all keys, and what is asked of them.
 type bed struct {
 	options *options
-	size    int // of the scenario; what it counts is the scenario's business
+	target  string // where clients connect: one of targets
+	size    int    // of the scenario; what it counts is the scenario's business
 	cluster *cluster.Cluster
 	asker   *clientv3.Client // to the leader, for what is not part of the load
 	pool    string           // random bytes; the same in every run
 	seed    uint64
 	profile string // file for a CPU profile of the leader; empty: none
 	warn    func(format string, args ...any)
+	tell    func(format string, args ...any) // a line of progress, for what takes long
 }
 
 // fill makes the pool of random bytes that values are cut from. Random, lest a subject that
@@ -126,14 +128,17 @@ func (b *bed) revision(ctx context.Context) (int64, error) {
 	return got.Header.Revision, nil
 }
 
-// targets returns the URLs that connections are dealt to in turn: the leader alone, or all servers
-// and the leader first. The order matters with fewer clients than servers: the only client of a run
-// would else pay for being forwarded or not by chance.
+// targets returns the URLs that connections are dealt to in turn: the leader alone, the follower behind
+// it alone, or all servers and the leader first. The order matters with fewer clients than servers: the
+// only client of a run would else pay for being forwarded or not by chance.
 func (b *bed) targets() []string {
 	urls := b.cluster.URLs()
 	leader := urls[b.cluster.Leader]
-	if b.options.target == "leader" {
+	switch b.target {
+	case "leader":
 		return []string{leader}
+	case "follower":
+		return []string{urls[(b.cluster.Leader+1)%len(urls)]}
 	}
 	return slices.Insert(slices.Delete(urls, b.cluster.Leader, b.cluster.Leader+1), 0, leader)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -32,6 +34,18 @@ func TestFlagsReportEverythingWrongAtOnce(t *testing.T) {
 	for _, want := range []string{"-clients", "-target", "-rounds", "-format", `"pat"`, "-window", "nothing to measure", "extra"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("nothing about %s in:\n%v", want, err)
+		}
+	}
+}
+
+func TestHelpSaysWhatEveryScenarioIs(t *testing.T) {
+	var help strings.Builder
+	if _, err := parse([]string{"-help"}, &help); !errors.Is(err, flag.ErrHelp) {
+		t.Fatalf("got %v", err)
+	}
+	for _, s := range scenarios() {
+		if s.what == "" || !strings.Contains(help.String(), fmt.Sprintf("  %-18s %s\n", s.asked(), s.what)) {
+			t.Errorf("nothing of %s, %q, in:\n%s", s.asked(), s.what, help.String())
 		}
 	}
 }
@@ -111,11 +125,11 @@ func TestSkipIsToldFromFailure(t *testing.T) {
 }
 
 func TestSubjectsTakeTurns(t *testing.T) {
-	o := &options{rounds: 2, scenarios: []string{"put", "lrange"}, clients: []int{1, 64}}
+	o := &options{rounds: 2, scenarios: []string{"put", "lrange"}, clients: []int{1, 64}, targets: []string{"leader", "follower"}}
 	subjects := []cluster.Subject{{Name: "a"}, {Name: "b"}}
 	runs := o.cases(subjects)
-	if len(runs) != 16 {
-		t.Fatalf("got %d runs, want 16", len(runs))
+	if len(runs) != 32 {
+		t.Fatalf("got %d runs, want 32", len(runs))
 	}
 	for i, r := range runs {
 		if want := subjects[i%2].Name; r.Subject != want {
@@ -123,7 +137,7 @@ func TestSubjectsTakeTurns(t *testing.T) {
 		}
 		partner, mate := runs[i-i%2].Case, r.Case
 		partner.Subject, mate.Subject = "", ""
-		if partner != mate || r.Round != i/8+1 {
+		if partner != mate || r.Round != i/16+1 {
 			t.Errorf("run %d is %+v in round %d, beside %+v", i, mate, r.Round, partner)
 		}
 	}
@@ -154,10 +168,11 @@ func TestConnectionsAreDealtToTheLeaderFirst(t *testing.T) {
 		want   []string
 	}{
 		{"leader", []string{"http://b"}},
+		{"follower", []string{"http://c"}},
 		{"all", []string{"http://b", "http://a", "http://c"}},
 	}
 	for _, test := range tests {
-		b := &bed{options: &options{target: test.target}, cluster: &cluster.Cluster{Servers: servers, Leader: 1}}
+		b := &bed{target: test.target, cluster: &cluster.Cluster{Servers: servers, Leader: 1}}
 		if got := b.targets(); !slices.Equal(got, test.want) {
 			t.Errorf("-target %s: got %v, want %v", test.target, got, test.want)
 		}
@@ -166,7 +181,7 @@ func TestConnectionsAreDealtToTheLeaderFirst(t *testing.T) {
 
 func TestClientsShareConnectionsAboveSixteen(t *testing.T) {
 	servers := []*cluster.Server{{URL: "http://127.0.0.1:1"}}
-	b := &bed{options: &options{target: "leader"}, cluster: &cluster.Cluster{Servers: servers}}
+	b := &bed{target: "leader", cluster: &cluster.Cluster{Servers: servers}}
 	for _, test := range []struct{ clients, want int }{{1, 1}, {16, 16}, {17, 16}, {256, 16}} {
 		connections, err := b.connect(test.clients)
 		if err != nil {
@@ -208,6 +223,60 @@ func TestCostIsTheDifferenceBetweenTwoSamples(t *testing.T) {
 		StealCPUs: 0.25, OtherCPUs: 0.25} // busy for 5 s, of which 4 s are ours
 	if !reflect.DeepEqual(r, want) {
 		t.Fatalf("got %+v\nwant %+v", r, want)
+	}
+}
+
+func TestWhatServersUsedThatWereReplacedIsNotOtherUse(t *testing.T) {
+	second := time.Second
+	r := report.Run{Seconds: 4}
+	from := total{ours: 10 * second, machine: proc.Machine{Busy: 100 * second, Steal: second}}
+	from.fill(&r, total{ours: 13 * second, machine: proc.Machine{Busy: 105 * second, Steal: 3 * second}})
+	if r.OtherCPUs != 0.5 || r.StealCPUs != 0.5 {
+		t.Errorf("got other %v and steal %v, want 0.5 of either", r.OtherCPUs, r.StealCPUs)
+	}
+	from.fill(&r, total{ours: 16 * second, machine: proc.Machine{Busy: 105 * second, Steal: second}})
+	if r.OtherCPUs != 0 {
+		t.Errorf("got other %v, want 0 and nothing below", r.OtherCPUs)
+	}
+}
+
+func TestAllServersAreGivenTheSameTimeouts(t *testing.T) {
+	o, err := parse([]string{"-quorate", "/q", "-etcd-binary", "/e", "-heartbeat", "20ms", "-election", "100ms"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subjects, err := o.subjects(t.Context(), "", io.Discard)
+	if err != nil || len(subjects) != 2 {
+		t.Fatalf("got %d subjects, %v", len(subjects), err)
+	}
+	for _, s := range subjects {
+		if got := strings.Join(s.Flags, " "); !strings.HasSuffix(got, "--heartbeat-interval=20 --election-timeout=100") {
+			t.Errorf("%s has the flags %s", s.Name, got)
+		}
+	}
+}
+
+func TestFlagsOfFailuresHaveBounds(t *testing.T) {
+	for _, words := range []string{"-rate -1", "-rate NaN", "-rate 1e9", "-timeout 1ms", "-timeout 1h", "-heartbeat 20ms",
+		"-election 100ms", "-heartbeat 20us -election 100ms", "-heartbeat -1ms -election 1s", "-target leader,moon"} {
+		if _, err := parse(strings.Fields(words), io.Discard); err == nil {
+			t.Errorf("%s: got no error", words)
+		}
+	}
+	o, err := parse([]string{"-target", "leader,follower", "-rate", "500.5"}, io.Discard)
+	if err != nil || !slices.Equal(o.targets, []string{"leader", "follower"}) || o.rate != 500.5 {
+		t.Errorf("got %+v, %v", o, err)
+	}
+}
+
+func TestReportSaysHowOftenClientsPutWhileServersFail(t *testing.T) {
+	o := &options{scenarios: []string{"put", "failover:3"}, timeout: 2 * time.Second, rate: 750}
+	if got := strings.Join(o.sentences(), "\n"); !strings.Contains(got, "750 times a second") || !strings.Contains(got, "2s") {
+		t.Errorf("got:\n%s", got)
+	}
+	o.scenarios = []string{"put"}
+	if got := strings.Join(o.sentences(), "\n"); strings.Contains(got, "750") {
+		t.Errorf("without failures, got:\n%s", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -28,9 +29,11 @@ func (o *options) cases(subjects []cluster.Subject) []report.Run {
 	for round := 1; round <= o.rounds; round++ {
 		for _, scenario := range o.scenarios {
 			for _, clients := range o.clients {
-				for _, subject := range subjects {
-					c := report.Case{Scenario: scenario, Clients: clients, Target: o.target, Subject: subject.Name}
-					runs = append(runs, report.Run{Case: c, Round: round})
+				for _, target := range o.targets {
+					for _, subject := range subjects {
+						c := report.Case{Scenario: scenario, Clients: clients, Target: target, Subject: subject.Name}
+						runs = append(runs, report.Run{Case: c, Round: round})
+					}
 				}
 			}
 		}
@@ -44,7 +47,7 @@ func (c *comparison) compare(ctx context.Context) []report.Run {
 	runs := c.options.cases(c.subjects)
 	for i := range runs {
 		r := &runs[i]
-		fmt.Fprintf(c.progress, "[%d/%d] round %d: %s, %d clients, %s ... ", i+1, len(runs), r.Round, r.Scenario, r.Clients, r.Subject)
+		fmt.Fprintf(c.progress, "[%d/%d] round %d: %s, %d clients, %s ... ", i+1, len(runs), r.Round, r.Scenario, r.Clients, where(r))
 		// Cases end with the subject, so the subjects come round and round.
 		err := c.run(ctx, c.subjects[i%len(c.subjects)], r)
 		if ctx.Err() != nil {
@@ -54,6 +57,14 @@ func (c *comparison) compare(ctx context.Context) []report.Run {
 		c.outcome(err, r)
 	}
 	return runs
+}
+
+// where is the subject of a run and, unless it is all of them, the servers that are asked.
+func where(r *report.Run) string {
+	if r.Target == "all" {
+		return r.Subject
+	}
+	return r.Subject + ", " + r.Target
 }
 
 // outcome notes how a run has ended, and tells of it.
@@ -112,11 +123,13 @@ func (c *comparison) run(ctx context.Context, subject cluster.Subject, r *report
 
 	b := &bed{
 		options: c.options,
+		target:  r.Target,
 		size:    scenario.size,
 		cluster: servers,
 		asker:   asker,
 		seed:    uint64(r.Round), // the same for all subjects
 		warn:    func(format string, args ...any) { fmt.Fprintf(c.progress, format+" ... ", args...) },
+		tell:    func(format string, args ...any) { fmt.Fprintf(c.progress, format+"\n    ", args...) },
 	}
 	if c.options.profile != "" {
 		b.profile = profileFile(c.options.profile, r)
@@ -145,17 +158,27 @@ func (c *comparison) clean(dir string) {
 
 // sentences says what every run of o does and what the columns mean.
 func (o *options) sentences() []string {
-	where := "all of them to the leader"
-	if o.target == "all" {
-		where = "dealt to all servers in turn, the leader first"
-	}
-	return []string{
+	sentences := []string{
 		fmt.Sprintf("every run: three fresh servers on loopback, sync on; %d keys of %d B with %d B of value stored beforehand; "+
-			"closed loop; one connection per client up to %d, %s", o.keys, len(keyName(0)), o.valueBytes, maxConnections, where),
+			"closed loop; one connection per client up to %d; target all: dealt to all servers in turn, the leader first; "+
+			"leader or follower: all of them to that one", o.keys, len(keyName(0)), o.valueBytes, maxConnections),
 		fmt.Sprintf("%v warm-up, %v window, %d rounds, subjects in turn; figures are medians, spread is (max - min) / median of ops/s",
 			o.warmup.Round(time.Millisecond), o.window.Round(time.Millisecond), o.rounds),
 		"leader, followers (both), servers (all three), client: CPU seconds, user and system, per 100,000 operations; " +
 			"anon, file: RSS of the three servers after the load; steal, other: CPUs taken in the window by the hypervisor " +
 			"and by anything else on this machine; errors: of all runs together",
 	}
+	failing := func(name string) bool {
+		s, err := findScenario(name)
+		return err == nil && s.failing
+	}
+	if slices.ContainsFunc(o.scenarios, failing) {
+		rate := "half as often as the clients came to just before"
+		if o.rate > 0 {
+			rate = fmt.Sprintf("%v times a second", o.rate)
+		}
+		sentences = append(sentences, fmt.Sprintf("failover, transfer: clients of all servers put evenly, %s, and one more puts one after another, as all do "+
+			"in rolling; each try has %v; ops/s, p50, p99 are of acknowledged puts; all of these were read back at every server", rate, o.timeout))
+	}
+	return sentences
 }

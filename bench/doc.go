@@ -12,16 +12,20 @@
 // Shape:
 //
 //	main.go      from flags to report           options.go   the flags
-//	compare.go   rounds x scenarios x clients x subjects, A B A B
+//	compare.go   rounds x scenarios x clients x targets x subjects, A B A B
 //	bed.go       one run: servers, stored keys, connections
 //	measure.go   the closed loop and what it cost
 //	scenario.go  what can be run; one file for each, or for each kind:
 //	             put.go, lrange.go, nested.go, range.go, watchers.go, leases.go
 //	hostile.go   puts with and without a client that should not hurt: unread.go, history.go, burst.go
+//	failover.go, transfer.go, rolling.go: writes while leaders fail, change, and servers are restarted
+//	steady.go    an open loop and one client           writes.go    what was acknowledged must be there
+//	meter.go     what others used while servers came and went
 //	watching.go  many watchers on a few streams          memory.go    what the servers hold at most
 //	profile.go   CPU profiles of leaders        machine.go   where this ran
 //
-//	internal/cluster  the servers as processes  internal/load  the closed loop
+//	internal/cluster  the servers as processes  internal/load  the closed loop, and an open one
+//	internal/outage   acknowledgements and gaps
 //	internal/proc     CPU and memory in /proc   internal/hist  latencies
 //	internal/report   medians and tables        internal/raw   etcd's API, answers counted only
 //

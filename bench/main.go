@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -104,12 +105,23 @@ func (o *options) subjects(ctx context.Context, dir string, progress io.Writer) 
 	for i := range o.etcd {
 		subjects = append(subjects, numbered(cluster.Etcd(etcd), i))
 	}
-	if o.profile != "" {
-		for i := range subjects {
-			subjects[i].Flags = append(subjects[i].Flags[:len(subjects[i].Flags):len(subjects[i].Flags)], profileFlag)
-		}
+	for i := range subjects {
+		subjects[i].Flags = slices.Concat(subjects[i].Flags, o.flagsOfAll())
 	}
 	return subjects, nil
+}
+
+// flagsOfAll returns the flags that the servers of every subject are given.
+func (o *options) flagsOfAll() []string {
+	var flags []string
+	if o.election > 0 {
+		flags = append(flags, fmt.Sprintf("--heartbeat-interval=%d", o.heartbeat.Milliseconds()),
+			fmt.Sprintf("--election-timeout=%d", o.election.Milliseconds()))
+	}
+	if o.profile != "" {
+		flags = append(flags, profileFlag)
+	}
+	return flags
 }
 
 // numbered tells subjects of the same kind apart: etcd, etcd2, etcd3.

@@ -151,6 +151,19 @@ func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsec
 
 // inspect looks at the servers after the load: what they hold in memory, and who leads.
 func (b *bed) inspect(ctx context.Context, r *report.Run) error {
+	if err := b.weigh(r); err != nil {
+		return err
+	}
+	leader, err := b.cluster.AgreedLeader(ctx)
+	if err != nil {
+		return fmt.Errorf("after the load: %w", err)
+	}
+	r.LeaderMoved = leader != b.cluster.Leader
+	return nil
+}
+
+// weigh adds what the servers hold in memory.
+func (b *bed) weigh(r *report.Run) error {
 	for _, server := range b.cluster.Servers {
 		memory, err := proc.ReadMemory(server.PID)
 		if err != nil {
@@ -159,10 +172,5 @@ func (b *bed) inspect(ctx context.Context, r *report.Run) error {
 		r.AnonBytes += memory.Anon
 		r.FileBytes += memory.File
 	}
-	leader, err := b.cluster.AgreedLeader(ctx)
-	if err != nil {
-		return fmt.Errorf("after the load: %w", err)
-	}
-	r.LeaderMoved = leader != b.cluster.Leader
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -13,29 +14,34 @@ import (
 // keys, and fills in the figures of r; r has its case and round already.
 type scenario struct {
 	name string
+	what string // one operation, or what is measured, for -help
 	// A scenario with a size is asked for as name or name:size; max bounds it. Without one, both are 0.
 	size, max int
+	failing   bool // servers fail or change roles under puts, and the flags for that apply
 	run       func(ctx context.Context, b *bed, r *report.Run) error
 }
 
 // scenarios is all there is to choose from. Each is a file of its own, or shares one with its like.
 func scenarios() []scenario {
 	return []scenario{
-		{name: "put", run: runPut},
-		{name: "lrange", run: runLinearizableRange},
-		{name: "nested", run: runNested},
-		{name: "range", size: 10_000, max: maxKeys, run: runRange},
-		{name: "rangestream", size: 10_000, max: maxKeys, run: runRangeStream},
-		{name: "page", size: 500, max: maxKeys, run: runPage},
-		{name: "watchers", size: 1000, max: maxWatchers, run: runWatchers},
-		{name: "paced", size: 1000, max: maxWatchers, run: runPacedWatchers},
-		{name: "leases", size: 10_000, max: maxLeases, run: runLeases},
-		{name: "leasebursts", size: 10_000, max: maxLeases, run: runLeaseBursts},
-		{name: "pacedleases", size: 10_000, max: maxLeases, run: runPacedLeases},
-		{name: "unread", size: 1000, max: maxWatchers, run: runUnread},
-		{name: "slow", size: 1000, max: maxWatchers, run: runSlow},
-		{name: "history", size: 100_000, max: maxHistory, run: runHistory},
-		{name: "burst", size: 10_000, max: maxWatchers, run: runBurst},
+		{name: "put", what: "overwrite a random key", run: runPut},
+		{name: "lrange", what: "linearizable read of a random key; with -target leader,follower how reads scale with servers", run: runLinearizableRange},
+		{name: "nested", what: "a transaction in a transaction", run: runNested},
+		{name: "range", what: "linearizable read of so many keys", size: 10_000, max: maxKeys, run: runRange},
+		{name: "rangestream", what: "the same, in pieces", size: 10_000, max: maxKeys, run: runRangeStream},
+		{name: "page", what: "the first so many of all keys from a random one on", size: 500, max: maxKeys, run: runPage},
+		{name: "watchers", what: "an event that one of so many watchers was told of, while clients put", size: 1000, max: maxWatchers, run: runWatchers},
+		{name: "paced", what: "the same at 30,000 events a second", size: 1000, max: maxWatchers, run: runPacedWatchers},
+		{name: "leases", what: "renew one of so many leases", size: 10_000, max: maxLeases, run: runLeases},
+		{name: "leasebursts", what: "renew a hundred leases at once", size: 10_000, max: maxLeases, run: runLeaseBursts},
+		{name: "pacedleases", what: "renew each of so many leases every 10 s", size: 10_000, max: maxLeases, run: runPacedLeases},
+		{name: "unread", what: "puts beside a stream of so many watchers that is not read", size: 1000, max: maxWatchers, run: runUnread},
+		{name: "slow", what: "puts beside one that is read slowly", size: 1000, max: maxWatchers, run: runSlow},
+		{name: "history", what: "puts beside a watcher that reads so many old revisions again and again", size: 100_000, max: maxHistory, run: runHistory},
+		{name: "burst", what: "puts beside so many watchers that are created at once, again and again", size: 10_000, max: maxWatchers, run: runBurst},
+		{name: "failover", what: "the leader fails so many times, by kill -9 and SIGSTOP in turn: when the next write is acknowledged", size: 20, max: maxFailures, failing: true, run: runFailover},
+		{name: "transfer", what: "leadership is handed over so many times (MoveLeader): how long no write is acknowledged", size: 20, max: maxFailures, failing: true, run: runTransfer},
+		{name: "rolling", what: "all servers are restarted so many times around, one after the other: what clients that put see of it", size: 1, max: maxPasses, failing: true, run: runRolling},
 	}
 }
 
@@ -62,11 +68,23 @@ func findScenario(asked string) (*scenario, error) {
 func scenarioNames() string {
 	var names []string
 	for _, s := range scenarios() {
-		if s.max > 0 {
-			names = append(names, fmt.Sprintf("%s:%d", s.name, s.size))
-		} else {
-			names = append(names, s.name)
-		}
+		names = append(names, s.asked())
 	}
 	return strings.Join(names, ", ")
+}
+
+// asked is how the scenario is asked for, with its own size if it has one.
+func (s *scenario) asked() string {
+	if s.max == 0 {
+		return s.name
+	}
+	return fmt.Sprintf("%s:%d", s.name, s.size)
+}
+
+// describeScenarios writes a line for each.
+func describeScenarios(w io.Writer) {
+	fmt.Fprintln(w, "Scenarios:")
+	for _, s := range scenarios() {
+		fmt.Fprintf(w, "  %-18s %s\n", s.asked(), s.what)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -24,7 +23,14 @@ const (
 type Cluster struct {
 	Servers []*Server
 	Leader  int // number in Servers, as of Start
-	asker   *clientv3.Client
+
+	// What it takes to start a server again.
+	subject   Subject
+	dir       string
+	addresses []address
+	// watch begins to watch a server for its end; nil while nobody does.
+	watch    func(*Server)
+	endedCPU time.Duration // of the processes that others have replaced
 }
 
 // Start starts a new cluster whose files are in dir, which must exist and be empty. It returns when
@@ -34,7 +40,7 @@ func Start(ctx context.Context, s Subject, dir string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{}
+	c := &Cluster{subject: s, dir: dir, addresses: addresses}
 	for i := range addresses {
 		server, err := startServer(s, i, dir, addresses)
 		if err != nil {
@@ -43,10 +49,7 @@ func Start(ctx context.Context, s Subject, dir string) (*Cluster, error) {
 		}
 		c.Servers = append(c.Servers, server)
 	}
-	if c.asker, err = Dial(c.URLs()...); err == nil {
-		c.Leader, err = c.waitForLeader(ctx)
-	}
-	if err != nil {
+	if c.Leader, err = c.waitForLeader(ctx); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -55,9 +58,6 @@ func Start(ctx context.Context, s Subject, dir string) (*Cluster, error) {
 
 // Close ends all servers and waits until they are gone. A second Close is harmless.
 func (c *Cluster) Close() {
-	if c.asker != nil {
-		c.asker.Close()
-	}
 	for _, server := range c.Servers {
 		server.kill()
 	}
@@ -72,52 +72,38 @@ func (c *Cluster) URLs() []string {
 	return urls
 }
 
-// WhileAlive returns a context that ends with ctx and as soon as a server ends by itself; its cause
-// then says which and how. The caller must call the function returned.
+// WhileAlive returns a context that ends with ctx and as soon as a server ends by itself, one that is
+// started again included; its cause then says which and how. The caller must call the function returned,
+// and not ask for a second context before that.
 func (c *Cluster) WhileAlive(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
-	for _, server := range c.Servers {
+	c.watch = func(server *Server) {
 		watching.Go(func() {
 			select {
 			case <-server.ended:
-				cancel(server.death())
+				if !server.ending.Load() {
+					cancel(server.death())
+				}
 			case <-ctx.Done():
 			}
 		})
 	}
+	for _, server := range c.Servers {
+		c.watch(server)
+	}
 	return ctx, func() {
 		cancel(nil)
 		watching.Wait()
+		c.watch = nil
 	}
 }
 
 // AgreedLeader asks every server who leads. It is an error if one does not answer, knows of no
 // leader, or names another than the rest.
 func (c *Cluster) AgreedLeader(ctx context.Context) (int, error) {
-	var leaderID uint64
-	leader := -1
-	for i, server := range c.Servers {
-		bounded, cancel := context.WithTimeout(ctx, askTimeout)
-		status, err := c.asker.Status(bounded, server.URL)
-		cancel()
-		switch {
-		case err != nil:
-			return 0, fmt.Errorf("ask %s for its status: %w", server.Name, err)
-		case status.Leader == 0:
-			return 0, fmt.Errorf("%s knows of no leader", server.Name)
-		case i > 0 && status.Leader != leaderID:
-			return 0, fmt.Errorf("%s names another leader than the servers before it", server.Name)
-		}
-		leaderID = status.Leader
-		if status.Header.MemberId == leaderID {
-			leader = i
-		}
-	}
-	if leader < 0 {
-		return 0, fmt.Errorf("the leader %x is none of the servers", leaderID)
-	}
-	return leader, nil
+	state, err := c.Look(ctx)
+	return state.Leader, err
 }
 
 // waitForLeader asks until all servers agree, one of them dies, or time is up.
@@ -146,34 +132,4 @@ func Dial(urls ...string) (*clientv3.Client, error) {
 		return nil, fmt.Errorf("make a client of %v: %w", urls, err)
 	}
 	return client, nil
-}
-
-// freeAddresses returns unused loopback addresses for n servers. Another program may take one of
-// them before the server does; the server then says so and the run fails.
-func freeAddresses(n int) ([]address, error) {
-	var held []net.Listener
-	defer func() {
-		for _, l := range held {
-			l.Close()
-		}
-	}()
-	free := func() (string, error) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", fmt.Errorf("find a free port: %w", err)
-		}
-		held = append(held, l) // until all are found: the same port must not be found twice
-		return "http://" + l.Addr().String(), nil
-	}
-	addresses := make([]address, n)
-	for i := range addresses {
-		var err error
-		if addresses[i].client, err = free(); err != nil {
-			return nil, err
-		}
-		if addresses[i].peer, err = free(); err != nil {
-			return nil, err
-		}
-	}
-	return addresses, nil
 }

@@ -1,8 +1,9 @@
 // Package cluster runs the servers under comparison: three processes of one subject on loopback.
 //
 // What: it starts fresh servers with fresh directories, waits until they agree on a leader, and ends
-// them. It ends only processes that it started itself, and it ends them with SIGKILL: their data are
-// thrown away afterwards, so there is nothing they could save.
+// them. It ends only processes that it started itself, and in the end with SIGKILL: their data are
+// thrown away afterwards, so there is nothing they could save. In between servers can be made to fail,
+// and be started again with the data that they left.
 //
 // Units: none but time.Duration.
 //
@@ -10,6 +11,8 @@
 //
 //	Subject   which binary, and what to say to it       Etcd(binary), Quorate(binary, flags)
 //	Cluster   its three servers and who leads           Start(ctx, subject, dir) ... Close()
+//	          Kill, Pause, Resume, Terminate, Restart   of one server
+//	State     what all say: who leads, the term         Look, WaitWhole
 //	Server    one process: addresses, pid, log file
 //
 //	dir/n0       data directory of the first server

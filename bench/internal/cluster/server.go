@@ -7,13 +7,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
 // logTailBytes bounds how much of a dead server's log is shown.
 const logTailBytes = 2000
 
-// Server is one running process of a cluster.
+// Server is one process of a cluster. When it is started again, that is another Server in its place.
 type Server struct {
 	Name    string
 	URL     string // for clients
@@ -21,9 +22,11 @@ type Server struct {
 	log     string // path
 	command *exec.Cmd
 	ended   chan struct{} // closed when the process is gone; its state may be read after that
+	// ending is set before we end the process: it does not end by itself then.
+	ending atomic.Bool
 }
 
-// startServer starts one process. Its environment is empty but for what programs need to find their
+// startServer starts one process, which prints to the end of its log. Its environment is empty but for what programs need to find their
 // way: a variable such as ETCD_SNAPSHOT_COUNT or GOGC would make one subject a different one.
 func startServer(s Subject, number int, dir string, addresses []address) (*Server, error) {
 	server := &Server{
@@ -32,7 +35,7 @@ func startServer(s Subject, number int, dir string, addresses []address) (*Serve
 		log:   filepath.Join(dir, name(number)+".log"),
 		ended: make(chan struct{}),
 	}
-	log, err := os.Create(server.log)
+	log, err := os.OpenFile(server.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +64,7 @@ func startServer(s Subject, number int, dir string, addresses []address) (*Serve
 
 // kill ends the process, if it still runs, and waits until it is gone.
 func (s *Server) kill() {
+	s.ending.Store(true)
 	_ = s.command.Process.Kill() // fails only if the process is gone already
 	<-s.ended
 }

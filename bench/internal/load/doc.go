@@ -1,4 +1,4 @@
-// Package load drives a closed loop of clients and says how long their operations took.
+// Package load drives a closed loop of clients and says how long their operations took; or an open one.
 //
 // What: every client does one operation at a time, the next as soon as the last is answered. The
 // package knows nothing of what an operation is, and nothing of servers. A closed loop hides the
@@ -13,9 +13,12 @@
 //	 not counted   counted if it ends here  last answers, not counted
 //	              ^ edge()              ^ edge()
 //
+// Open begins operations evenly instead, whatever becomes of those before, up to a bound on how many are
+// under way: what it shows is when servers answer again, not how fast they are.
+//
 // Errors: an operation that fails is counted in Result.Errors in whichever phase, never as an
 // operation, and its client pauses for 10 ms so that a dead server is not answered with a storm.
 //
-// Concurrency: Run returns when the last of its goroutines is gone. An Operation is called by one
-// goroutine only.
+// Concurrency: Run and Open return when the last of their goroutines is gone. An Operation is called by
+// one goroutine only; what Open calls is called by many.
 package load

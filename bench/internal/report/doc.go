@@ -7,10 +7,12 @@
 //
 // Shape:
 //
-//	Run     one subject under one load once            (measured elsewhere)
-//	Row     the medians of all rounds of one case      Rows(runs)
-//	Ratio   round by round, divided by another subject Ratios(runs, base)
-//	Report  all of it, with the machine and settings   Write(w, format)
+//	Run     one subject under one load once             (measured elsewhere)
+//	Row     the medians of all rounds of one case       Rows(runs)
+//	Ratio   round by round, divided by another subject  Ratios(runs, base)
+//	More    figures that only some scenarios have       Besides(runs, base)
+//	Pool    what a run measures often, of all rounds    Pools(runs)
+//	Report  all of it, with the machine and settings    Write(w, format)
 //
 // Errors: only those of the writer, and an unknown format.
 //

@@ -41,6 +41,7 @@ type Report struct {
 	Rows     []Row     `json:"rows"`
 	Ratios   []Ratio   `json:"ratios"`
 	More     []More    `json:"more,omitempty"`
+	Pools    []Pool    `json:"pools,omitempty"`
 	Notes    []string  `json:"notes"`
 	Runs     []Run     `json:"runs"`
 }
@@ -53,6 +54,7 @@ func (r *Report) Conclude() {
 		r.Ratios = Ratios(r.Runs, r.Subjects[n-1].Name)
 		r.More = Besides(r.Runs, r.Subjects[n-1].Name)
 	}
+	r.Pools = Pools(r.Runs)
 	r.Notes = notes(r.Runs)
 }
 
@@ -96,6 +98,10 @@ func (r *Report) writeProse(w io.Writer, writeTable func(*table, io.Writer), bul
 		fmt.Fprintln(out)
 		writeTable(moreTable(r.More, r.Subjects), out)
 	}
+	if len(r.Pools) > 0 {
+		fmt.Fprintln(out)
+		writeTable(poolTable(r.Pools), out)
+	}
 	if len(r.Notes) > 0 {
 		fmt.Fprintln(out)
 	}
@@ -113,7 +119,7 @@ func rowTable(rows []Row) *table {
 		figures := []string{"-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"}
 		if r.Runs > 0 {
 			figures = []string{thousands(r.OpsPerSecond), percent(r.Spread), micros(r.P50Micros), micros(r.P99Micros),
-				one(r.LeaderPer100k), one(r.FollowersPer100k), one(r.ServersPer100k), one(r.ClientPer100k),
+				cost(r.LeaderPer100k), cost(r.FollowersPer100k), cost(r.ServersPer100k), cost(r.ClientPer100k),
 				mebibytes(r.AnonBytes), mebibytes(r.FileBytes), two(r.StealCPUs), two(r.OtherCPUs)}
 		}
 		t.add(append(append(begin, figures...), fmt.Sprint(r.Errors))...)

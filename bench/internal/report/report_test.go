@@ -35,6 +35,11 @@ func sample() *Report {
 	calm.Add("puts/s", 1500)
 	busy.Add("puts/s", 1000)
 	calm.Add("memory, KiB", 2.345)
+	for _, gap := range []float64{12, 1300, 40} {
+		calm.AddSample("gap, ms", gap)
+		busy.AddSample("gap, ms", gap/10)
+	}
+	busy.LeaderCPUSeconds, busy.FollowersCPUSeconds, busy.ClientCPUSeconds = 0, 0, 0 // not measured
 	without.Scenario, without.Skipped = "leases", "there are no leases"
 	r := &Report{
 		Began:    "2026-01-02T03:04:05Z",

@@ -1,5 +1,7 @@
 package report
 
+import "slices"
+
 // Run is what one subject did under one load, once.
 type Run struct {
 	Case
@@ -23,6 +25,8 @@ type Run struct {
 
 	// More are what this scenario measures besides, always in the same order.
 	More []Figure `json:"more,omitempty"`
+	// Samples are what this scenario measures many times in a run, always in the same order.
+	Samples []Sample `json:"samples,omitempty"`
 
 	LeaderMoved bool   `json:"leader_moved,omitempty"` // then leader and followers are mixed up
 	Failure     string `json:"failure,omitempty"`      // why there are no figures; empty if there are
@@ -37,6 +41,29 @@ type Figure struct {
 
 // Add adds a figure.
 func (r *Run) Add(name string, value float64) { r.More = append(r.More, Figure{name, value}) }
+
+// Sample is one measure that a run takes many times.
+type Sample struct {
+	Name   string    `json:"name"` // with its unit
+	Values []float64 `json:"values"`
+}
+
+// AddSample adds a value to the sample of a name.
+func (r *Run) AddSample(name string, value float64) {
+	i := slices.IndexFunc(r.Samples, func(s Sample) bool { return s.Name == name })
+	if i < 0 {
+		i = len(r.Samples)
+		r.Samples = append(r.Samples, Sample{Name: name})
+	}
+	r.Samples[i].Values = append(r.Samples[i].Values, value)
+}
+
+// AddMedians adds the median of each sample as a figure, which is compared round by round.
+func (r *Run) AddMedians() {
+	for _, s := range r.Samples {
+		r.Add(s.Name+", median", middle(s.Values))
+	}
+}
 
 // Case is what the rounds of a comparison repeat.
 type Case struct {

@@ -114,8 +114,21 @@ func (b *Beside) ratioText() string {
 	return b.Ratio.text()
 }
 
-// text writes the median and the range around it: 1.02 (0.95-1.10).
-func (i Interval) text() string { return fmt.Sprintf("%.2f (%.2f-%.2f)", i.Median, i.Low, i.High) }
+// cost writes CPU seconds. None at all means that they were not measured.
+func cost(v float64) string {
+	if v == 0 {
+		return "-"
+	}
+	return one(v)
+}
+
+// text writes the median and the range around it: 1.02 (0.95-1.10). Nothing can be said of zeros.
+func (i Interval) text() string {
+	if i == (Interval{}) {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f (%.2f-%.2f)", i.Median, i.Low, i.High)
+}
 
 func mebibytes(bytes float64) string { return fmt.Sprintf("%.0f", bytes/(1<<20)) }
 func percent(v float64) string       { return fmt.Sprintf("%.0f%%", v*100) }
