@@ -26,24 +26,6 @@ func (c *Core) tick(in *Tick) {
 	}
 }
 
-// unlinked notes that a link has broken.
-func (c *Core) unlinked(peer ServerID) {
-	if c.role == Follower && c.leader == peer && peer != 0 {
-		c.leaderUnlinked = true
-	}
-}
-
-// needlessWait returns which part of the timeout a leader need not be granted whose link is gone: that
-// beyond the window, which is there for one who is slow. The window itself stays, for a broken link proves
-// nothing: the others may hear that leader well. So does what chance has added, which keeps servers that
-// have lost it in the same moment from splitting the vote.
-func (c *Core) needlessWait() int {
-	if !c.leaderUnlinked {
-		return 0
-	}
-	return c.electionDelay - c.options.WindowTicks
-}
-
 // delay returns the campaign delay that a tick brings. Below the window a campaign would be in vain, for
 // the others would refuse their votes.
 func (c *Core) delay(in *Tick) int {
@@ -66,6 +48,24 @@ func (c *Core) drawTimeout(delay int, random uint64) {
 		c.electionTimeout += delay - c.electionDelay
 		c.electionDelay = delay
 	}
+}
+
+// unlinked notes that a link has broken.
+func (c *Core) unlinked(peer ServerID) {
+	if c.role == Follower && c.leader == peer && peer != 0 {
+		c.leaderUnlinked = true
+	}
+}
+
+// needlessWait returns which part of the timeout a leader need not be granted whose link is gone: that
+// beyond the window, which is there for one who is slow. The window itself stays, for a broken link proves
+// nothing: the others may hear that leader well. So does what chance has added, which keeps servers that
+// have lost it in the same moment from splitting the vote.
+func (c *Core) needlessWait() int {
+	if !c.leaderUnlinked {
+		return 0
+	}
+	return c.electionDelay - c.options.WindowTicks
 }
 
 // resetElectionTimer starts the wait for a leader anew, with a timeout still to be drawn.
