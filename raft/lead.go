@@ -131,15 +131,25 @@ func (c *Core) leaderTick(delay int) {
 
 // hearsQuorum reports whether a majority has answered within the campaign delay of this server: what it
 // has measured holds for the answers to it as for the word of another leader.
-func (c *Core) hearsQuorum(delay int) bool {
+func (c *Core) hearsQuorum(delay int) bool { return c.QuorumSilence() <= delay }
+
+// QuorumSilence returns for how many ticks this leader has not heard a majority, itself included; 0 if it
+// does not lead.
+func (c *Core) QuorumSilence() int {
 	l := c.leadState
-	return c.configuration().HasQuorum(func(id ServerID) bool {
+	if l == nil {
+		return 0
+	}
+	heard := c.configuration().QuorumValue(func(id ServerID) uint64 {
 		if id == c.id {
-			return true
+			return uint64(l.now)
 		}
-		p := l.peer(id)
-		return p != nil && l.now-p.contact <= delay
+		if p := l.peer(id); p != nil {
+			return uint64(p.contact)
+		}
+		return 0
 	})
+	return l.now - int(heard)
 }
 
 // broadcastHeartbeat sends every peer an AppendEntries without entries. It names the last entry
