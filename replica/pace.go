@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/quorate/quorate/raft"
@@ -31,6 +32,8 @@ type Pace struct {
 	Stall, Sync uint64
 	// RoundTrip is how long messages take to a majority and back.
 	RoundTrip uint64
+	// Stalls and SlowSyncs are those since the start that could have been taken for the death of a leader.
+	Stalls, SlowSyncs Slow
 	// Attempts is in how many elections this server has stood since it knew of a leader.
 	Attempts int
 }
@@ -38,6 +41,11 @@ type Pace struct {
 // Hurried reports whether the delay in force is too short for what was measured: then leaders may be
 // deposed who are only slow, and elections may come to nothing.
 func (p *Pace) Hurried() bool { return p.Wanted > p.Delay }
+
+// Slow counts what took too long, and has the longest of it, in nanoseconds.
+type Slow struct{ Count, Longest uint64 }
+
+func (s *Slow) add(lasted uint64) { s.Count, s.Longest = s.Count+1, max(s.Longest, lasted) }
 
 // Measure is one of those that the campaign delay follows.
 type Measure uint8
@@ -71,7 +79,25 @@ func (e Hurried) String() string {
 		e.Delay/1e6, e.Wanted/1e6, e.Why)
 }
 
+// Stalled tells that this server did nothing, or its disk made nothing durable, for so long that somebody
+// could take a leader for dead: every election without a failure should have one of these before it.
+type Stalled struct {
+	// Sync: it was the disk.
+	Sync   bool
+	Lasted uint64 // nanoseconds
+}
+
+func (e Stalled) String() string {
+	if e.Sync {
+		return fmt.Sprintf("a write took %d ms to be durable", e.Lasted/1e6)
+	}
+	return fmt.Sprintf("this server did nothing for %d ms: it had no processor, or was stopped", e.Lasted/1e6)
+}
+
 const (
+	// maxStall is the longest that a delay follows: a process that stands still for longer was stopped, or
+	// its machine was, and that is no measure of what is to come.
+	maxStall = 500_000_000
 	// delayFactor is how many times longer than the worst of late the delay is.
 	delayFactor = 2
 	// tripFactor is how many round trips count like one sync. Syncs are the longest of many, round trips
@@ -97,6 +123,8 @@ type pace struct {
 	syncSince   uint64 // since when the write under way is; 0: none is
 	attempts    int    // elections that this server has stood in, since it knew of a leader
 	toldHurried bool   // since turnAt
+	stalls      Slow
+	slowSyncs   Slow
 	found       Pace
 }
 
@@ -108,15 +136,13 @@ func (p *peak) turn()           { p.before, p.now = p.now, 0 }
 func (p *peak) largest() uint64 { return max(p.now, p.before) }
 
 // tick takes a tick in, and returns the delay that goes with it.
-func (p *pace) tick(r *Replica, in *Tick, elapsed uint64) int {
-	p.now += elapsed
+func (p *pace) tick(r *Replica, in *Tick, passed uint64) int {
+	p.now += passed
 	p.ticks++
 	p.roundTrip = in.RoundTrip
-	if tick := r.options.TickNanoseconds; elapsed > tick {
-		p.stall.note(elapsed - tick)
-	}
+	p.noteStall(r, passed)
 	if p.syncSince != 0 && p.now > p.syncSince { // a disk that hangs is to be seen while it does
-		p.sync.note(p.lasted())
+		p.sync.note(min(p.lasted(), maxStall))
 	}
 	p.noteQuorum(r)
 	if p.now >= p.turnAt+peakNanoseconds {
@@ -131,6 +157,28 @@ func (p *pace) tick(r *Replica, in *Tick, elapsed uint64) int {
 	}
 	p.tell(r)
 	return p.found.Delay
+}
+
+// noteStall notes by how much a tick came late.
+func (p *pace) noteStall(r *Replica, passed uint64) {
+	o := &r.options
+	if passed <= o.TickNanoseconds {
+		return
+	}
+	late := passed - o.TickNanoseconds
+	p.stall.note(min(late, maxStall))
+	if late+o.heartbeat() >= o.shortestDelay() {
+		p.stalls.add(late)
+		r.work.Events = append(r.work.Events, Stalled{Lasted: late})
+	}
+}
+
+// heartbeat is how often an idle leader is heard.
+func (o *Options) heartbeat() uint64 { return uint64(o.Raft.HeartbeatTicks) * o.TickNanoseconds }
+
+// shortestDelay is the least that any server with these options waits for its leader.
+func (o *Options) shortestDelay() uint64 {
+	return uint64(cmp.Or(o.Pace.MinTicks, o.Raft.ElectionTicks)) * o.TickNanoseconds
 }
 
 // heard notes a word from the leader. Only a silence that is over counts: if one that lasts made the wait
@@ -170,8 +218,13 @@ func (p *pace) wrote() {
 }
 
 // persisted notes that what was under way is durable; with more, that the next is under way.
-func (p *pace) persisted(more bool) {
-	p.sync.note(p.lasted())
+func (p *pace) persisted(r *Replica, more bool) {
+	lasted := p.lasted()
+	p.sync.note(min(lasted, maxStall))
+	if lasted >= r.options.shortestDelay() {
+		p.slowSyncs.add(lasted)
+		r.work.Events = append(r.work.Events, Stalled{Sync: true, Lasted: lasted})
+	}
 	p.syncSince = 0
 	if more {
 		p.syncSince = max(p.now, 1)
@@ -185,18 +238,17 @@ func (p *pace) lasted() uint64 { return p.now - min(p.now, p.syncSince) }
 func (p *pace) find(o *Options) Pace {
 	f := Pace{
 		Tuned: o.Pace.MaxTicks > 0, Silence: p.silence.largest(), Stall: p.stall.largest(), Sync: p.sync.largest(),
-		RoundTrip: p.roundTrip, Attempts: p.attempts, Delay: o.Raft.ElectionTicks,
+		RoundTrip: p.roundTrip, Attempts: p.attempts, Stalls: p.stalls, SlowSyncs: p.slowSyncs, Delay: o.Raft.ElectionTicks,
 	}
 	if f.Tuned {
 		f.Wanted = o.Pace.MinTicks
 	}
-	heartbeat := uint64(o.Raft.HeartbeatTicks) * o.TickNanoseconds
 	for _, m := range []struct {
 		why   Measure
 		worst uint64
 	}{
 		{BySilence, f.Silence},
-		{ByStall, heartbeat + f.Stall},
+		{ByStall, o.heartbeat() + f.Stall},
 		{ByBroadcast, f.Sync + tripFactor*f.RoundTrip},
 	} {
 		if ticks := int((delayFactor*m.worst + o.TickNanoseconds - 1) / o.TickNanoseconds); ticks > f.Wanted {

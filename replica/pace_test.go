@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
 )
 
 const testTick = 10_000_000
@@ -206,6 +207,47 @@ func TestElectionsThatElectNobodyAreCountedUntilThereIsALeader(t *testing.T) {
 		if p.attempts != at.want {
 			t.Errorf("%d: as %v, with leader %d: %d attempts, want %d", i, at.role, at.leader, p.attempts, at.want)
 		}
+	}
+}
+
+// An election that nobody has died for must have a reason that can be found: what could have been taken for
+// a death is told, and counted, however long it was.
+func TestStallsThatLookLikeDeathAreTold(t *testing.T) {
+	_, leader, _, _ := pacedCluster(t)
+	leader.replica.options.Raft.HeartbeatTicks = 4 // of a delay of 10 ticks at least
+	told := func(in ...Input) (events []Stalled) {
+		for _, e := range leader.replica.Step(in).Events {
+			if s, ok := e.(Stalled); ok {
+				events = append(events, s)
+			}
+		}
+		return events
+	}
+	for _, test := range []struct {
+		passed, late uint64 // in ticks
+	}{{7, 6}, {5, 0}, {1, 0}, {3000, 2999}, {6, 0}, {8, 7}} {
+		got := told(Tick{Elapsed: testTick, Passed: test.passed * testTick})
+		if (test.late > 0) != (len(got) == 1) || test.late > 0 && got[0] != (Stalled{Lasted: test.late * testTick}) {
+			t.Errorf("after %d ticks: told %v, want %d", test.passed, got, test.late)
+		}
+	}
+	if p := leader.replica.Status().Pace; p.Stalls != (Slow{3, 2999 * testTick}) || p.Stall != maxStall {
+		t.Errorf("%+v", p)
+	}
+	command := Propose{Handle: 99, Command: wire.Command{Kind: 1, Request: []byte("a")}}
+	work := leader.replica.Step([]Input{command})
+	told(Tick{}, Tick{}, Tick{}, Tick{}, Tick{}, Tick{}, Tick{}, Tick{}, Tick{})
+	ticket := work.Writes[0].Ticket
+	if got := told(Tick{}, Persisted{ticket}); len(got) != 1 || got[0] != (Stalled{Sync: true, Lasted: 10 * testTick}) {
+		t.Errorf("a write of 10 ticks: told %v", got)
+	}
+	work = leader.replica.Step([]Input{Propose{Handle: 100, Command: command.Command}})
+	told(Tick{}, Tick{}, Tick{})
+	if got := told(Persisted{work.Writes[0].Ticket}); len(got) > 0 {
+		t.Errorf("a write of 3 ticks: told %v", got)
+	}
+	if p := leader.replica.Status().Pace; p.SlowSyncs != (Slow{1, 10 * testTick}) {
+		t.Errorf("%+v", p)
 	}
 }
 

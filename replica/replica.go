@@ -194,7 +194,7 @@ func (r *Replica) take(input Input) {
 func (r *Replica) tick(in Tick) {
 	elapsed := cmp.Or(in.Elapsed, r.options.TickNanoseconds)
 	r.logTime += elapsed
-	r.batch = append(r.batch, raft.Tick{Random: in.Random, Delay: r.pace.tick(r, &in, elapsed)})
+	r.batch = append(r.batch, raft.Tick{Random: in.Random, Delay: r.pace.tick(r, &in, cmp.Or(in.Passed, elapsed))})
 	r.commands.tick(r)
 	r.reads.tick(r)
 	r.claims.tick(r)
@@ -340,7 +340,7 @@ func (r *Replica) noteTime(record wire.Raw) {
 func (r *Replica) persistedUpTo(ticket raft.Ticket) {
 	r.writesInFlight -= int(ticket - r.persisted)
 	r.persisted = ticket
-	r.pace.persisted(r.writesInFlight > 0)
+	r.pace.persisted(r, r.writesInFlight > 0)
 	r.batch = append(r.batch, raft.Persisted{Ticket: ticket})
 	r.outbox.release(r)
 }
