@@ -26,10 +26,10 @@ type Pace struct {
 	// Why is what asks for most.
 	Why Measure
 	// Silence is how long nothing came from the leader, until something did; at the leader, from a
-	// majority. What the server slept through itself is not in it.
-	Silence uint64
-	// Stall is by how much a tick came late, and Sync how long a write took to be durable.
-	Stall, Sync uint64
+	// majority. Sync is how long a write took to be durable. What the server slept through is in neither.
+	Silence, Sync uint64
+	// Stall is by how much a tick came late, if it was not stopped for much longer.
+	Stall uint64
 	// RoundTrip is how long messages take to a majority and back.
 	RoundTrip uint64
 	// Stalls and SlowSyncs are those since the start that could have been taken for the death of a leader.
@@ -95,9 +95,9 @@ func (e Stalled) String() string {
 }
 
 const (
-	// maxStall is the longest that a delay follows: a process that stands still for longer was stopped, or
-	// its machine was, and that is no measure of what is to come.
-	maxStall = 500_000_000
+	// maxStall is the longest stall that a delay follows: a process that stands still for longer was stopped,
+	// or its machine was, and that is no measure of what is to come.
+	maxStall = 250_000_000
 	// delayFactor is how many times longer than the worst of late the delay is.
 	delayFactor = 2
 	// tripFactor is how many round trips count like one sync. Syncs are the longest of many, round trips
@@ -112,17 +112,18 @@ const (
 
 // pace measures, and finds the campaign delay.
 type pace struct {
-	now, turnAt uint64 // nanoseconds of ticks, elapsed
-	ticks       int    // ticks taken in: time that this server has not slept through
+	ticks  int // taken in: time that this server has not slept through
+	turnAt int // in ticks: when the peaks turned
 
 	silence, stall, sync peak
 	roundTrip            uint64
 
-	heardAt     int    // in ticks: when the leader was last heard
-	unanswered  int    // in ticks: for how long a majority had not answered, at the last tick
-	syncSince   uint64 // since when the write under way is; 0: none is
-	attempts    int    // elections that this server has stood in, since it knew of a leader
-	toldHurried bool   // since turnAt
+	heardAt     int  // in ticks: when the leader was last heard
+	unanswered  int  // in ticks: for how long a majority had not answered, at the last tick
+	writing     bool // a write is under way
+	syncSince   int  // in ticks: since when
+	attempts    int  // elections that this server has stood in, since it knew of a leader
+	toldHurried bool // since turnAt
 	stalls      Slow
 	slowSyncs   Slow
 	found       Pace
@@ -137,16 +138,15 @@ func (p *peak) largest() uint64 { return max(p.now, p.before) }
 
 // tick takes a tick in, and returns the delay that goes with it.
 func (p *pace) tick(r *Replica, in *Tick, passed uint64) int {
-	p.now += passed
 	p.ticks++
 	p.roundTrip = in.RoundTrip
 	p.noteStall(r, passed)
-	if p.syncSince != 0 && p.now > p.syncSince { // a disk that hangs is to be seen while it does
-		p.sync.note(min(p.lasted(), maxStall))
+	if p.writing { // a disk that hangs is to be seen while it does
+		p.sync.note(p.lasted(r))
 	}
 	p.noteQuorum(r)
-	if p.now >= p.turnAt+peakNanoseconds {
-		p.turnAt, p.toldHurried = p.now, false
+	if uint64(p.ticks-p.turnAt)*r.options.TickNanoseconds >= peakNanoseconds {
+		p.turnAt, p.toldHurried = p.ticks, false
 		p.silence.turn()
 		p.stall.turn()
 		p.sync.turn()
@@ -166,7 +166,9 @@ func (p *pace) noteStall(r *Replica, passed uint64) {
 		return
 	}
 	late := passed - o.TickNanoseconds
-	p.stall.note(min(late, maxStall))
+	if late <= maxStall {
+		p.stall.note(late)
+	}
 	if late+o.heartbeat() >= o.shortestDelay() {
 		p.stalls.add(late)
 		r.work.Events = append(r.work.Events, Stalled{Lasted: late})
@@ -212,27 +214,26 @@ func (p *pace) leadershipChanged(r *Replica) {
 
 // wrote notes that a write was handed out.
 func (p *pace) wrote() {
-	if p.syncSince == 0 {
-		p.syncSince = max(p.now, 1)
+	if !p.writing {
+		p.writing, p.syncSince = true, p.ticks
 	}
 }
 
 // persisted notes that what was under way is durable; with more, that the next is under way.
 func (p *pace) persisted(r *Replica, more bool) {
-	lasted := p.lasted()
-	p.sync.note(min(lasted, maxStall))
+	lasted := p.lasted(r)
+	p.sync.note(lasted)
 	if lasted >= r.options.shortestDelay() {
 		p.slowSyncs.add(lasted)
 		r.work.Events = append(r.work.Events, Stalled{Sync: true, Lasted: lasted})
 	}
-	p.syncSince = 0
-	if more {
-		p.syncSince = max(p.now, 1)
-	}
+	p.writing, p.syncSince = more, p.ticks
 }
 
 // lasted returns for how long the write under way has lasted.
-func (p *pace) lasted() uint64 { return p.now - min(p.now, p.syncSince) }
+func (p *pace) lasted(r *Replica) uint64 {
+	return uint64(p.ticks-p.syncSince) * r.options.TickNanoseconds
+}
 
 // find is the rule: the least, or so many times the worst of late, and longer the more elections were lost.
 func (p *pace) find(o *Options) Pace {

@@ -231,7 +231,7 @@ func TestStallsThatLookLikeDeathAreTold(t *testing.T) {
 			t.Errorf("after %d ticks: told %v, want %d", test.passed, got, test.late)
 		}
 	}
-	if p := leader.replica.Status().Pace; p.Stalls != (Slow{3, 2999 * testTick}) || p.Stall != maxStall {
+	if p := leader.replica.Status().Pace; p.Stalls != (Slow{3, 2999 * testTick}) || p.Stall != 7*testTick {
 		t.Errorf("%+v", p)
 	}
 	command := Propose{Handle: 99, Command: wire.Command{Kind: 1, Request: []byte("a")}}
@@ -285,7 +285,7 @@ func TestDelayThatIsTooShortIsToldNowAndThen(t *testing.T) {
 	if n := told(100); n != 1 {
 		t.Errorf("told %d times in 6 s", n)
 	}
-	if n := told(int(3 * peakNanoseconds / (6 * testTick))); n != 3 {
+	if n := told(int(3 * peakNanoseconds / testTick)); n != 3 {
 		t.Errorf("told %d times in 90 s", n)
 	}
 }

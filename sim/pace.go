@@ -44,7 +44,7 @@ func (p *plan) drawPace(d dice) {
 	p.pace.kind = [...]paceKind{paceFixed, paceFixed, paceDrawn, paceTuned}[d.below("plan.pace", 4)]
 	if p.pace.kind != paceFixed {
 		r.WindowTicks = max(3, r.ElectionTicks*d.between("plan.window", 30, 100)/100)
-		p.pace.every = d.scale("plan.pace.every", int64(20*time.Millisecond), int64(5*time.Second))
+		p.pace.every = d.scale("plan.pace.every", p.tick, int64(5*time.Second))
 		p.pace.unlinked = d.either("plan.unlinked")
 		p.pace.lies = rarely(d, "unlinked.lies", 200, 20_000)
 	}
