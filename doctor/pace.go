@@ -23,8 +23,8 @@ type Pace struct {
 	LongestStall, LongestSync time.Duration
 }
 
-// Hurried reports whether the delay in force is too short for what was measured.
-func (p *Pace) Hurried() bool { return p.Wanted > p.Delay }
+// Hurried reports whether the delay in force is shorter than what was measured. That is half of Wanted.
+func (p *Pace) Hurried() bool { return p.Wanted > 2*p.Delay }
 
 // Timeouts is Pace in a report, in seconds.
 type Timeouts struct {

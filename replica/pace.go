@@ -38,9 +38,9 @@ type Pace struct {
 	Attempts int
 }
 
-// Hurried reports whether the delay in force is too short for what was measured: then leaders may be
-// deposed who are only slow, and elections may come to nothing.
-func (p *Pace) Hurried() bool { return p.Wanted > p.Delay }
+// Hurried reports whether the delay in force is shorter than the worst that was measured: then leaders may
+// be deposed who are only slow, and elections come to nothing.
+func (p *Pace) Hurried() bool { return p.Wanted > delayFactor*p.Delay }
 
 // Slow counts what took too long, and has the longest of it, in nanoseconds.
 type Slow struct{ Count, Longest uint64 }
@@ -67,7 +67,7 @@ func (m Measure) String() string {
 	return [...]string{"nothing was slow", "silence", "late ticks", "round trips and syncs", "elections that came to nothing"}[m]
 }
 
-// Hurried tells that the campaign delay in force is shorter than what was measured asks for.
+// Hurried tells that the campaign delay in force is shorter than the worst that was measured.
 type Hurried struct {
 	// Delay and Wanted are nanoseconds.
 	Delay, Wanted uint64
