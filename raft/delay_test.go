@@ -115,6 +115,23 @@ func TestLeaderWithoutAMajorityStepsDownAfterItsDelay(t *testing.T) {
 	}
 }
 
+// Who hands over gives the other the time of the option at least: its disk may be slower than what is measured here.
+func TestHandingOverIsGivenUpAfterTheLongerOfOptionAndDelay(t *testing.T) {
+	for delay, want := range map[int]int{0: 10, 6: 10, 30: 30} {
+		core := leaderOf(t, 3, 1)
+		core.options.WindowTicks = 6
+		step(core, TransferLeadership{ID: 7, To: 3})
+		ticks := 0
+		for refused := false; !refused && ticks < 100; ticks++ {
+			out := step(core, from(2, 2, &AppendEntriesReply{Round: core.leadState.round}), Tick{Delay: delay})
+			refused = len(out.Refused) > 0
+		}
+		if ticks != want || core.Role() != Leader {
+			t.Errorf("with a delay of %d it is given up after %d ticks, want %d; as %s", delay, ticks, want, core.Role())
+		}
+	}
+}
+
 // A broken link spares the waiting for a leader that is slow. It does not spare the window, nor what chance
 // has added.
 func TestFollowerWhoseLeaderIsUnlinkedWaitsForTheWindow(t *testing.T) {
