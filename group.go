@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
 	"github.com/quorate/quorate/wire"
@@ -95,19 +94,17 @@ func (h *Host) stateOf(id GroupID, applied Index) (*replica.State, error) {
 func (h *Host) replicaOptions(id GroupID) replica.Options {
 	o := &h.options
 	key := h.identity.Public()
-	return replica.Options{
+	r := replica.Options{
 		Group: id,
 		Boot:  h.boot,
 		Member: wire.Member{
 			ID: h.id, Roles: wire.RoleVoter, Key: key[:], Name: o.Name, ClientURLs: o.ClientURLs,
 		},
-		Raft: raft.Options{
-			ElectionTicks:  int(o.ElectionTimeout / tick),
-			HeartbeatTicks: int(o.HeartbeatInterval / tick),
-		},
 		TickNanoseconds: uint64(tick.Nanoseconds()),
 		MaxPending:      o.MaxPending,
 	}
+	o.setPace(&r)
+	return r
 }
 
 // tellKnownKeys tells the replica whose keys links have proved already.

@@ -264,6 +264,7 @@ func (h *Host) linkChanged(peer raft.ServerID, up bool, reason error) {
 	if up {
 		h.logger.Info("link is up", "peer", fmt.Sprintf("%x", peer))
 	} else {
+		h.tellUnlinked(peer)
 		h.logger.Info("link is down", "peer", fmt.Sprintf("%x", peer), "err", reason)
 	}
 }

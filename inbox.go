@@ -19,7 +19,8 @@ type inbox struct {
 	messages     int
 	messageBytes int
 	hasTick      bool
-	elapsed      time.Duration // since the last tick that was put in
+	elapsed      time.Duration // since the last tick that was put in, up to maxElapsed
+	passed       time.Duration // the same, however long
 	spare        []replica.Input
 
 	maxRequests int // set before use
@@ -85,17 +86,19 @@ func (g *Group) receive(from raft.ServerID, m wire.Message, bytes int) {
 // putTick adds a tick, unless the last one has not been taken in yet: after a pause of the process,
 // time that passed unseen must not look like a leader's silence. Log time goes on all the same: the next
 // tick brings what has elapsed since the last.
-func (g *Group) putTick(random uint64, elapsed time.Duration) {
+func (g *Group) putTick(random uint64, elapsed, roundTrip time.Duration) {
 	b := &g.inbox
 	b.mu.Lock()
-	b.elapsed = min(b.elapsed+elapsed, maxElapsed)
+	b.elapsed, b.passed = min(b.elapsed+elapsed, maxElapsed), b.passed+elapsed
 	if b.hasTick {
 		b.mu.Unlock()
 		return
 	}
 	b.hasTick = true
-	b.inputs = append(b.inputs, replica.Tick{Random: random, Elapsed: uint64(b.elapsed)})
-	b.elapsed = 0
+	b.inputs = append(b.inputs, replica.Tick{
+		Random: random, Elapsed: uint64(b.elapsed), Passed: uint64(b.passed), RoundTrip: uint64(roundTrip),
+	})
+	b.elapsed, b.passed = 0, 0
 	first := len(b.inputs) == 1
 	b.mu.Unlock()
 	if first {

@@ -45,10 +45,12 @@ type Options struct {
 	// log, and not used here.
 	ClientURLs []string
 
-	// ElectionTimeout is the shortest time without a word from the leader before a server campaigns.
-	// Default 500 ms.
+	// ElectionTimeout is the shortest time without a word from the leader before a server campaigns. The
+	// default, if neither this nor HeartbeatInterval is set, follows what is measured: from 150 ms where
+	// nothing is slow up to 2 s (docs/adr/0012). With HeartbeatInterval alone, 500 ms.
 	ElectionTimeout time.Duration
-	// HeartbeatInterval is how often an idle leader is heard. Default a tenth of ElectionTimeout.
+	// HeartbeatInterval is how often an idle leader is heard. Default 50 ms; with ElectionTimeout alone, a
+	// tenth of it. All servers should have the same of both.
 	HeartbeatInterval time.Duration
 	// SegmentBytes is the size of the log's files. Default 16 MiB.
 	SegmentBytes int64
@@ -81,8 +83,10 @@ const tick = 10 * time.Millisecond
 
 func (o Options) withDefaults() Options {
 	orElse(&o.Token, "quorate")
-	orElse(&o.ElectionTimeout, 500*time.Millisecond)
-	orElse(&o.HeartbeatInterval, max(o.ElectionTimeout/10, tick))
+	if !o.isTuned() {
+		orElse(&o.ElectionTimeout, nominalDelay)
+		orElse(&o.HeartbeatInterval, max(o.ElectionTimeout/10, tick))
+	}
 	orElse(&o.SegmentBytes, 16<<20)
 	orElse(&o.MaxPending, 1<<16)
 	orElse(&o.MaxRequestBytes, 3<<19)
@@ -112,9 +116,9 @@ func (o Options) Validate() error {
 		}
 	}
 	need(d.Dir != "", "Dir is missing")
-	need(d.ElectionTimeout >= 5*tick && d.ElectionTimeout <= 50*time.Second,
+	need(d.isTuned() || d.ElectionTimeout >= 5*tick && d.ElectionTimeout <= 50*time.Second,
 		"ElectionTimeout is %v, must be from %v to 50s", d.ElectionTimeout, 5*tick)
-	need(d.HeartbeatInterval >= tick && d.HeartbeatInterval <= d.ElectionTimeout/2,
+	need(d.isTuned() || d.HeartbeatInterval >= tick && d.HeartbeatInterval <= d.ElectionTimeout/2,
 		"HeartbeatInterval is %v, must be from %v to half of ElectionTimeout, %v", d.HeartbeatInterval, tick, d.ElectionTimeout/2)
 	need(d.MaxRequestBytes > 0 && d.MaxRequestBytes <= wire.MaxPayloadBytes-4096,
 		"MaxRequestBytes is %d, must be from 1 to %d", d.MaxRequestBytes, wire.MaxPayloadBytes-4096)

@@ -3,9 +3,7 @@ package quorate
 import (
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
@@ -89,28 +87,9 @@ func (w *worker) tell(g *Group, events []fmt.Stringer) {
 			level = slog.LevelInfo
 		case replica.Diverged:
 			level = slog.LevelError
-		case raft.Stranded:
+		case raft.Stranded, replica.Hurried, replica.Stalled:
 			level = slog.LevelWarn
 		}
 		w.host.logger.Log(w.host.context, level, e.String(), "group", uint64(g.id), "term", uint64(g.replica.Core().CurrentTerm()))
-	}
-}
-
-// tickAll is the clock of all groups.
-func (h *Host) tickAll() {
-	t := time.NewTicker(tick)
-	defer t.Stop()
-	last := time.Now()
-	for {
-		select {
-		case <-t.C:
-			now := time.Now() // by the monotonic clock
-			for _, g := range h.allGroups() {
-				g.putTick(rand.Uint64(), now.Sub(last))
-			}
-			last = now
-		case <-h.context.Done():
-			return
-		}
 	}
 }

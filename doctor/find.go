@@ -33,6 +33,7 @@ func (r *Report) find(v *View) {
 			Todo: "After a start this passes. If it does not, its disk or processor is too slow.",
 		})
 	}
+	r.findHurry(v)
 }
 
 // findQuorum looks whether anything can be decided, as far as this server can tell: who follows a leader

@@ -32,6 +32,9 @@ type Report struct {
 	Commit          uint64    `json:"commit"`
 	Applied         uint64    `json:"applied"`
 
+	// Timeouts are how long the server waits for its leader, and why; nil if it does not say.
+	Timeouts *Timeouts `json:"timeouts,omitempty"`
+
 	// Quorum has one count, or two in a joint configuration; none if it is not known who votes.
 	Quorum []Quorum `json:"quorum"`
 	// Peers are sorted by their names.
@@ -143,7 +146,7 @@ func Examine(v *View) *Report {
 	r := &Report{
 		Time: v.Now.UTC(), Started: v.Started.UTC(), Cluster: hex(v.Cluster), Server: hex(uint64(v.ID)), Name: v.name(v.ID),
 		Role: v.Role.String(), Term: uint64(v.Term), Commit: uint64(v.Commit), Applied: uint64(v.Applied),
-		Peers: []Peer{}, Findings: []Finding{},
+		Peers: []Peer{}, Findings: []Finding{}, Timeouts: v.timeouts(),
 	}
 	if v.Leader != 0 {
 		r.Leader, r.LeaderName = hex(uint64(v.Leader)), v.name(v.Leader)

@@ -35,6 +35,8 @@ type View struct {
 	Progress []Progress
 	// Alarms are those that are on, at any server.
 	Alarms []Alarm
+	// Pace is how long the server waits for its leader; nil: not known.
+	Pace *Pace
 }
 
 // Link is what a server knows of its links with a peer.

@@ -11,11 +11,15 @@ import (
 type Options struct {
 	// ID is this server.
 	ID ServerID
-	// ElectionTicks is the shortest time without a leader before a server campaigns; each attempt
-	// waits for a random time between this and twice this. Default 10.
+	// ElectionTicks is the shortest time without a leader before a server campaigns, where no tick
+	// says otherwise; each attempt waits for a random time between this and twice this. Default 10.
 	ElectionTicks int
+	// WindowTicks is for how long after a word from its leader a server refuses its vote to others:
+	// the same on all servers, and never tuned. No server campaigns sooner. Default, and at most,
+	// ElectionTicks.
+	WindowTicks int
 	// HeartbeatTicks is the time between heartbeats of a leader that has nothing else to send.
-	// Default 1; less than ElectionTicks.
+	// Default 1; less than WindowTicks.
 	HeartbeatTicks int
 	// MaxAppendBytes bounds the entries of one AppendEntries, but for a single larger entry.
 	// Default 1 MiB.
@@ -50,7 +54,10 @@ func (o *Options) setDefaults() {
 			*d.field = d.value
 		}
 	}
-	o.HeartbeatTicks = min(o.HeartbeatTicks, max(1, o.ElectionTicks-1))
+	if o.WindowTicks <= 0 || o.WindowTicks > o.ElectionTicks {
+		o.WindowTicks = o.ElectionTicks
+	}
+	o.HeartbeatTicks = min(o.HeartbeatTicks, max(1, o.WindowTicks-1))
 }
 
 // State is what a server finds on its disk when it starts.
@@ -91,9 +98,11 @@ type Core struct {
 	leadState *leadState // while a leader
 
 	// Time, in ticks.
-	electionElapsed int // since the last reason not to campaign
-	electionTimeout int // 0: to be drawn at the next tick
-	sinceLeader     int // since the leader of currentTerm was last heard, up to ElectionTicks
+	electionElapsed int  // since the last reason not to campaign
+	electionTimeout int  // 0: to be drawn at the next tick
+	electionDelay   int  // the shortest timeout that could have been drawn; 0 along with electionTimeout
+	leaderUnlinked  bool // the link from the leader has broken, and nothing was heard of it since
+	sinceLeader     int  // since the leader of currentTerm was last heard, up to WindowTicks
 
 	// Writes under way.
 	nextTicket     Ticket // that of the write which this step puts together
@@ -117,7 +126,7 @@ func New(options Options, state State) (*Core, error) {
 		commitIndex: max(state.HardState.Commit, state.Applied, state.Base.Index),
 		lastApplied: state.Applied,
 		handedOut:   state.Applied,
-		sinceLeader: options.ElectionTicks,
+		sinceLeader: options.WindowTicks,
 		nextTicket:  1,
 		log: termLog{
 			base:           state.Base,
@@ -185,7 +194,7 @@ func (c *Core) Step(batch []Input) Output {
 	for _, input := range batch {
 		switch in := input.(type) {
 		case Tick:
-			c.tick(in.Random)
+			c.tick(&in)
 		case Receive:
 			c.receive(&in.Envelope)
 		case Persisted:
@@ -200,6 +209,8 @@ func (c *Core) Step(batch []Input) Output {
 			c.transferLeadership(&in)
 		case ReadIndex:
 			c.readIndex(in.ID)
+		case Unlinked:
+			c.unlinked(in.Peer)
 		case Campaign:
 			c.electionTimedOut()
 		}

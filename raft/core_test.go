@@ -57,13 +57,19 @@ func TestNewRefusesAStateThatContradictsItself(t *testing.T) {
 func TestOptionsThatAreNotSetHaveDefaults(t *testing.T) {
 	var o Options
 	o.setDefaults()
-	if want := (Options{0, 10, 1, 1 << 20, 8 << 20, 256, 64 << 20, 1 << 16}); o != want {
+	if want := (Options{0, 10, 10, 1, 1 << 20, 8 << 20, 256, 64 << 20, 1 << 16}); o != want {
 		t.Errorf("defaults are %+v, want %+v", o, want)
 	}
 	for _, ticks := range []int{1, 2, 7} {
 		o = Options{ElectionTicks: ticks, HeartbeatTicks: 100}
 		if o.setDefaults(); o.HeartbeatTicks != max(1, ticks-1) {
 			t.Errorf("%d ticks between heartbeats, %d before an election", o.HeartbeatTicks, o.ElectionTicks)
+		}
+	}
+	for window, want := range map[int]int{-1: 9, 0: 9, 1: 1, 5: 5, 9: 9, 10: 9} {
+		o = Options{ElectionTicks: 9, WindowTicks: window, HeartbeatTicks: 100}
+		if o.setDefaults(); o.WindowTicks != want || o.HeartbeatTicks != max(1, want-1) {
+			t.Errorf("a window of %d ticks becomes %d, want %d; with %d ticks between heartbeats", window, o.WindowTicks, want, o.HeartbeatTicks)
 		}
 	}
 }

@@ -11,7 +11,9 @@
 //
 // # Units
 //
-// Time is in ticks, whose length the host decides. Sizes are in bytes. Terms, indexes and tickets
+// Time is in ticks, whose length the host decides. How many a server waits for its leader comes with
+// each tick, and may be another on each server; for how many it refuses its vote after a word from its
+// leader is an option, the same on all of them. Sizes are in bytes. Terms, indexes and tickets
 // count from 1, and 0 means none.
 //
 // # Shape
@@ -19,7 +21,7 @@
 //	          Input                               Output
 //	Tick, Receive, Persisted,   ┌──────┐   Persist  one write, with its ticket
 //	Applied, Propose,       ──> │ Core │ ─> Send     messages, each with the write to wait for
-//	ReadIndex, Campaign         └──────┘   Apply    committed entries, ascending, no gaps
+//	ReadIndex, Campaign, ...    └──────┘   Apply    committed entries, ascending, no gaps
 //	                                       Accepted, Refused, Reads, Events
 //
 // The order of everything is data. Writes are one stream with one watermark, Persisted. A message

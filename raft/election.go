@@ -12,26 +12,65 @@ type vote struct {
 }
 
 // tick lets one tick of time pass.
-func (c *Core) tick(random uint64) {
-	c.sinceLeader = min(c.sinceLeader+1, c.options.ElectionTicks)
+func (c *Core) tick(in *Tick) {
+	c.sinceLeader = min(c.sinceLeader+1, c.options.WindowTicks)
+	delay := c.delay(in)
 	if c.role == Leader {
-		c.leaderTick()
+		c.leaderTick(delay)
 		return
 	}
-	// A new timeout is drawn for every attempt, so that candidates which split the vote once do not
-	// go on splitting it. (Paper §5.2.)
-	if c.electionTimeout == 0 {
-		c.electionTimeout = c.options.ElectionTicks + int(random%uint64(c.options.ElectionTicks))
-	}
+	c.drawTimeout(delay, in.Random)
 	c.electionElapsed++
-	if c.electionElapsed >= c.electionTimeout {
+	if c.electionElapsed >= c.electionTimeout-c.needlessWait() {
 		c.electionTimedOut()
 	}
 }
 
+// delay returns the campaign delay that a tick brings. Below the window a campaign would be in vain, for
+// the others would refuse their votes.
+func (c *Core) delay(in *Tick) int {
+	if in.Delay == 0 {
+		return c.options.ElectionTicks
+	}
+	return max(in.Delay, c.options.WindowTicks)
+}
+
+// drawTimeout draws a timeout for this attempt, if there is none: a new one each time, so that candidates
+// which split the vote once do not go on splitting it. (Paper §5.2.)
+//
+// While it runs, a delay that grows makes it longer at once, for whatever made it grow may have held up the
+// leader too. One that shrinks counts from the next attempt on: nobody's turn is cut short.
+func (c *Core) drawTimeout(delay int, random uint64) {
+	if c.electionTimeout == 0 {
+		c.electionTimeout, c.electionDelay = delay+int(random%uint64(delay)), delay
+	}
+	if delay > c.electionDelay {
+		c.electionTimeout += delay - c.electionDelay
+		c.electionDelay = delay
+	}
+}
+
+// unlinked notes that a link has broken.
+func (c *Core) unlinked(peer ServerID) {
+	if c.role == Follower && c.leader == peer && peer != 0 {
+		c.leaderUnlinked = true
+	}
+}
+
+// needlessWait returns which part of the timeout a leader need not be granted whose link is gone: that
+// beyond the window, which is there for one who is slow. The window itself stays, for a broken link proves
+// nothing: the others may hear that leader well. So does what chance has added, which keeps servers that
+// have lost it in the same moment from splitting the vote.
+func (c *Core) needlessWait() int {
+	if !c.leaderUnlinked {
+		return 0
+	}
+	return c.electionDelay - c.options.WindowTicks
+}
+
 // resetElectionTimer starts the wait for a leader anew, with a timeout still to be drawn.
 func (c *Core) resetElectionTimer() {
-	c.electionElapsed, c.electionTimeout = 0, 0
+	c.electionElapsed, c.electionTimeout, c.electionDelay, c.leaderUnlinked = 0, 0, 0, false
 }
 
 // electionTimedOut starts an election, unless this server has no vote or leads already.
@@ -63,8 +102,11 @@ func (c *Core) mayLead() bool {
 
 // holdsOnToLeader reports whether this server has reason to believe that the leader of its term is
 // alive. A leader that lost its majority steps down by itself, so a leader always does.
+//
+// What counts is the window, which all servers have in common, and not how long this one would wait
+// itself: its own delay is tuned, and may be so long that nobody could be elected for seconds.
 func (c *Core) holdsOnToLeader() bool {
-	return c.role == Leader || (c.leader != 0 && c.sinceLeader < c.options.ElectionTicks)
+	return c.role == Leader || (c.leader != 0 && c.sinceLeader < c.options.WindowTicks)
 }
 
 // becomeFollower follows the leader of term, or nobody known if leader is 0.

@@ -48,8 +48,9 @@ type Future struct {
 }
 
 // AppendState appends a canonical encoding of everything that decides what the core will do, and of
-// nothing else: cores with the same options and equal encodings behave alike. It is the state apart
-// from names, and then what the core holds about each member; votes and rounds come on top of these.
+// nothing else: cores with the same options and equal encodings behave alike, as long as no tick brings
+// a delay of its own. It is the state apart from names, and then what the core holds about each member;
+// votes and rounds come on top of these.
 func (c *Core) AppendState(b []byte) []byte {
 	e := stateEncoder{bytes: c.AppendNamelessState(b, Future{})}
 	e.put(uint64(c.votedFor))
@@ -88,11 +89,12 @@ func (c *Core) everybody() []ServerID {
 func (c *Core) AppendNamelessState(b []byte, ahead Future) []byte {
 	e := stateEncoder{bytes: b, nextTicket: c.nextTicket, ahead: ahead}
 	e.put(uint64(c.currentTerm), uint64(c.role), uint64(c.commitIndex), uint64(c.handedOut))
-	silence := c.options.ElectionTicks // it has a meaning while another leads, and then begins anew
+	silence := c.options.WindowTicks // it has a meaning while another leads, and then begins anew
 	if c.role == Follower && c.leader != 0 {
 		silence = c.sinceLeader
 	}
-	e.put(uint64(c.electionElapsed), uint64(c.electionTimeout), uint64(silence))
+	e.put(uint64(c.electionElapsed), uint64(c.electionTimeout), uint64(c.electionDelay), uint64(silence))
+	e.flag(c.leaderUnlinked)
 	e.ticket(c.termTicket)
 	e.log(&c.log)
 	if l := c.leadState; l != nil {

@@ -6,7 +6,7 @@ import "slices"
 // their own because the cluster that they play with, rafttest, imports this one.
 
 // LoseTheLeader lets so much time pass that the server no longer believes in its leader.
-func (c *Core) LoseTheLeader() { c.sinceLeader = c.options.ElectionTicks }
+func (c *Core) LoseTheLeader() { c.sinceLeader = c.options.WindowTicks }
 
 // StepDown makes a follower of a leader.
 func (c *Core) StepDown() { c.becomeFollower(c.currentTerm, 0, "no answer from a majority") }

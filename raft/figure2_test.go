@@ -114,7 +114,7 @@ func TestFigure2_Followers2(t *testing.T) {
 		halfway Input
 		again   bool // the wait starts again
 	}{
-		{"nothing", Tick{3}, false},
+		{"nothing", Tick{Random: 3}, false},
 		{"AppendEntries of the leader", quiet, true},
 		{"a vote granted", from(3, 1, &RequestVote{LastLogIndex: 1, LastLogTerm: 1}), true},
 		{"a vote refused", from(3, 1, &RequestVote{}), false},

@@ -128,9 +128,12 @@ func (h *hostile) input() Input {
 		}
 		m = r
 	case 8:
+		if h.next()%2 == 0 {
+			return Unlinked{from}
+		}
 		return Campaign{}
 	default:
-		return Tick{h.next()}
+		return Tick{Random: h.next(), Delay: int(h.next() % 64)}
 	}
 	return Receive{Envelope{From: from, To: 1, Term: term, Message: m}}
 }

@@ -96,16 +96,16 @@ func (l *leadState) peer(id ServerID) *peer {
 }
 
 // leaderTick sends the heartbeats of idle periods, and steps down if a majority is out of reach.
-func (c *Core) leaderTick() {
+func (c *Core) leaderTick(delay int) {
 	l := c.leadState
 	l.now++
-	if !c.hearsQuorum() {
+	if !c.hearsQuorum(delay) {
 		// Check-quorum: a leader that nobody hears would keep its clients waiting for ever, and keep
 		// those who still hear it from electing another. (Thesis §6.2.)
 		c.becomeFollower(c.currentTerm, 0, "no answer from a majority")
 		return
 	}
-	c.transferTick()
+	c.transferTick(delay)
 	l.sinceHeartbeat++
 	if l.sinceHeartbeat < c.options.HeartbeatTicks {
 		return
@@ -129,16 +129,27 @@ func (c *Core) leaderTick() {
 	}
 }
 
-// hearsQuorum reports whether a majority has answered within the election timeout.
-func (c *Core) hearsQuorum() bool {
+// hearsQuorum reports whether a majority has answered within the campaign delay of this server: what it
+// has measured holds for the answers to it as for the word of another leader.
+func (c *Core) hearsQuorum(delay int) bool { return c.QuorumSilence() <= delay }
+
+// QuorumSilence returns for how many ticks this leader has not heard a majority, itself included; 0 if it
+// does not lead.
+func (c *Core) QuorumSilence() int {
 	l := c.leadState
-	return c.configuration().HasQuorum(func(id ServerID) bool {
+	if l == nil {
+		return 0
+	}
+	heard := c.configuration().QuorumValue(func(id ServerID) uint64 {
 		if id == c.id {
-			return true
+			return uint64(l.now)
 		}
-		p := l.peer(id)
-		return p != nil && l.now-p.contact <= c.options.ElectionTicks
+		if p := l.peer(id); p != nil {
+			return uint64(p.contact)
+		}
+		return 0
 	})
+	return l.now - int(heard)
 }
 
 // broadcastHeartbeat sends every peer an AppendEntries without entries. It names the last entry

@@ -73,6 +73,9 @@ func (c *Core) AppendPeers(peers []PeerStatus) []PeerStatus {
 	return peers
 }
 
+// Options returns how the core is tuned, defaults included.
+func (c *Core) Options() Options { return c.options }
+
 // CurrentTerm returns the latest term seen.
 func (c *Core) CurrentTerm() Term { return c.currentTerm }
 

@@ -8,6 +8,11 @@ type Tick struct {
 	// Random is a fresh random number: the core has no source of chance of its own, and draws its
 	// election timeouts from this.
 	Random uint64
+	// Delay is the shortest time without a leader before this server campaigns, and without an answer
+	// from a majority before it ceases to lead, in ticks; 0: Options.ElectionTicks. It may change with
+	// every tick, and be another on every server. One that is shorter than the window counts as the
+	// window.
+	Delay int
 }
 
 // Receive hands in a message. Its sender has been authenticated; its content is not trusted.
@@ -47,6 +52,9 @@ type TransferLeadership struct {
 	To ServerID
 }
 
+// Unlinked says that the link from a peer to this server has broken. It is a hint, and may be wrong.
+type Unlinked struct{ Peer ServerID }
+
 // Campaign starts an election at once, as if the election timeout had passed.
 type Campaign struct{}
 
@@ -58,6 +66,7 @@ func (Propose) isInput()              {}
 func (ProposeConfiguration) isInput() {}
 func (ReadIndex) isInput()            {}
 func (TransferLeadership) isInput()   {}
+func (Unlinked) isInput()             {}
 func (Campaign) isInput()             {}
 
 // Output is what must now be done, in the order in which to act. Its slices are the caller's.

@@ -1,8 +1,8 @@
 package raft
 
 // transfer is how a leader hands over to another server: it takes in nothing new, brings the other up to
-// date, and tells it to campaign at once. If that comes to nothing within an election timeout, it goes on
-// leading. (Thesis §3.10.)
+// date, and tells it to campaign at once. If that comes to nothing within an election timeout, or a longer
+// campaign delay, it goes on leading. (Thesis §3.10.)
 type transfer struct {
 	id uint64   // the caller's
 	to ServerID // 0: none is under way
@@ -40,9 +40,9 @@ func (c *Core) handOver() {
 }
 
 // transferTick gives up a transfer that takes too long.
-func (c *Core) transferTick() {
+func (c *Core) transferTick(delay int) {
 	l := c.leadState
-	if l.transferring() && l.now-l.transfer.since >= c.options.ElectionTicks {
+	if l.transferring() && l.now-l.transfer.since >= max(delay, c.options.ElectionTicks) {
 		c.refuse(l.transfer.id, TransferTimedOut)
 		l.transfer = transfer{}
 	}

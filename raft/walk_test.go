@@ -91,6 +91,8 @@ type walk struct {
 	cut     [][2]raft.ServerID // links that are down, by from and to
 	asked   uint64             // proposals and reads so far
 	churn   bool               // servers come and go
+	tuned   bool               // each server has a campaign delay of its own, which changes
+	delays  []int              // those, by id; none where it is that of the options
 	events  int
 }
 
@@ -133,6 +135,10 @@ func newWalk(seed uint64) *walk {
 		MaxWaitingReads:     1 + w.random.IntN(8),
 	}
 	options.HeartbeatTicks = 1 + w.random.IntN(options.ElectionTicks-1)
+	if w.tuned = w.random.IntN(3) == 0; w.tuned {
+		options.ElectionTicks *= 2
+		options.WindowTicks = options.HeartbeatTicks + 1 + w.random.IntN(options.ElectionTicks-options.HeartbeatTicks)
+	}
 	var spare []raft.ServerID
 	if w.churn = w.random.IntN(3) == 0; w.churn {
 		for range 1 + w.random.IntN(2) {
@@ -140,6 +146,7 @@ func newWalk(seed uint64) *walk {
 		}
 	}
 	w.Cluster = rafttest.New(options, configuration, spare...)
+	w.delays = make([]int, len(w.Servers)+1)
 	w.Connected = func(from, to raft.ServerID) bool { return !slices.Contains(w.cut, [2]raft.ServerID{from, to}) }
 	w.Fewer = func(n int) int { return w.random.IntN(n + 1) }
 	w.weights = [happenings]int{
@@ -233,6 +240,9 @@ func (w *walk) happen(what int) {
 		keep := w.random.IntN(len(s.Writes) + 1)
 		w.note("%d crashes; %d of %d writes reach its disk", s.ID, keep, len(s.Writes))
 		w.Crash(s, keep)
+		if w.tuned {
+			w.unlink(s.ID)
+		}
 	case restartOne:
 		if s := w.Servers[w.random.IntN(len(w.Servers))]; s.Core == nil {
 			w.note("%d restarts", s.ID)
@@ -243,6 +253,9 @@ func (w *walk) happen(what int) {
 	case campaignSomewhere:
 		w.note("%d is told to campaign", s.ID)
 		w.stepTwice(s, raft.Campaign{})
+		if w.tuned {
+			w.unlink(w.anyone())
+		}
 	}
 }
 
@@ -254,7 +267,24 @@ func (w *walk) note(format string, args ...any) {
 
 func (w *walk) tick(s *rafttest.Server) {
 	w.note("%d ticks", s.ID)
-	w.stepTwice(s, raft.Tick{Random: w.random.Uint64()})
+	w.stepTwice(s, w.nextTick(s.ID))
+}
+
+// nextTick makes a tick. Where delays are tuned, it may bring another, none longer than ElectionTicks.
+func (w *walk) nextTick(id raft.ServerID) raft.Tick {
+	if w.tuned && w.random.IntN(8) == 0 {
+		w.delays[id] = 1 + w.random.IntN(w.Servers[0].Options.ElectionTicks)
+	}
+	return raft.Tick{Random: w.random.Uint64(), Delay: w.delays[id]}
+}
+
+// unlink tells some of the others, or all, that the links of a server have broken.
+func (w *walk) unlink(id raft.ServerID) {
+	for _, s := range w.Servers {
+		if s.Core != nil && s.ID != id && w.random.IntN(2) == 0 {
+			w.stepTwice(s, raft.Unlinked{Peer: id})
+		}
+	}
 }
 
 // stepTwice takes a step, and sometimes lets a clone take it first: that must change nothing here,
@@ -307,7 +337,7 @@ func (w *walk) deliverSome(what int) {
 		batch = slices.Insert(batch, w.random.IntN(len(batch)+1), raft.Input(raft.Persisted{ticket}))
 	}
 	if w.random.IntN(8) == 0 {
-		batch = append(batch, raft.Tick{w.random.Uint64()})
+		batch = append(batch, w.nextTick(s.ID))
 	}
 	if w.Tell != nil {
 		for _, in := range batch {

@@ -13,7 +13,8 @@
 //
 // # Units
 //
-// Time comes as ticks of Options.TickNanoseconds. Sizes are bytes. Handles are the caller's numbers
+// Time comes as ticks of Options.TickNanoseconds. How long the core waits for a leader is measured here,
+// if Options.Pace says so (pace.go). Sizes are bytes. Handles are the caller's numbers
 // for its requests; each is used once per boot.
 //
 // # Shape

@@ -17,6 +17,8 @@ type Options struct {
 	Member wire.Member
 	// Raft tunes the core; its ID is Member.ID.
 	Raft raft.Options
+	// Pace lets the campaign delay follow what is measured.
+	Pace PaceOptions
 	// TickNanoseconds is the length of a tick. Default 10 ms.
 	TickNanoseconds uint64
 	// MaxPending bounds the requests of this server's own clients that wait. At the bound they are
@@ -109,6 +111,7 @@ type Replica struct {
 	membership membership
 	asking     asking
 	handover   handover
+	pace       pace
 }
 
 // New returns a replica in the state that the server found on its disk.
@@ -118,6 +121,7 @@ func New(options Options, state State) (*Replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("group %d: %w", options.Group, err)
 	}
+	options.Raft = core.Options()
 	r := &Replica{
 		options: options,
 		core:    core,
@@ -182,14 +186,17 @@ func (r *Replica) take(input Input) {
 		r.reconfigure(&in)
 	case Transfer:
 		r.handover.transfer(r, &in)
+	case Unlinked:
+		r.batch = append(r.batch, raft.Unlinked{Peer: in.Peer})
 	case Campaign:
 		r.batch = append(r.batch, raft.Campaign{})
 	}
 }
 
 func (r *Replica) tick(in Tick) {
-	r.logTime += cmp.Or(in.Elapsed, r.options.TickNanoseconds)
-	r.batch = append(r.batch, raft.Tick{Random: in.Random})
+	elapsed := cmp.Or(in.Elapsed, r.options.TickNanoseconds)
+	r.logTime += elapsed
+	r.batch = append(r.batch, raft.Tick{Random: in.Random, Delay: r.pace.tick(r, &in, cmp.Or(in.Passed, elapsed))})
 	r.commands.tick(r)
 	r.reads.tick(r)
 	r.claims.tick(r)
@@ -218,6 +225,9 @@ func (r *Replica) receive(from raft.ServerID, m *wire.Message) {
 	case *wire.ChangeReply:
 		r.asking.replied(r, body)
 	case *raft.AppendEntries:
+		if from == r.leader && m.Term == r.term {
+			r.pace.heard(r)
+		}
 		if r.followsFromLog(from, body) {
 			r.toCore(from, m.Term, body)
 		}
@@ -307,6 +317,7 @@ func (r *Replica) write(p *raft.Persist) {
 	}
 	r.work.Writes = append(r.work.Writes, w)
 	r.writesInFlight++
+	r.pace.wrote()
 }
 
 // seal completes the record of an entry that was made here; others are complete.
@@ -342,6 +353,7 @@ func (r *Replica) noteTime(record wire.Raw) {
 func (r *Replica) persistedUpTo(ticket raft.Ticket) {
 	r.writesInFlight -= int(ticket - r.persisted)
 	r.persisted = ticket
+	r.pace.persisted(r, r.writesInFlight > 0)
 	r.batch = append(r.batch, raft.Persisted{Ticket: ticket})
 	r.outbox.release(r)
 }
@@ -360,6 +372,7 @@ func (r *Replica) noteLeadership() {
 	r.membership.leadershipChanged(r)
 	r.asking.leadershipChanged(r)
 	r.handover.leadershipChanged(r)
+	r.pace.leadershipChanged(r)
 	r.claims.dirty = true
 }
 

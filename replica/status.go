@@ -13,6 +13,8 @@ type Status struct {
 	PendingCommands, PendingReads int
 	// LogTime is the group's time, in nanoseconds.
 	LogTime uint64
+	// Pace is the campaign delay, and what it follows.
+	Pace Pace
 }
 
 // Status describes the replica.
@@ -23,6 +25,7 @@ func (r *Replica) Status() Status {
 		PendingCommands: r.commands.count,
 		PendingReads:    r.reads.count(),
 		LogTime:         r.logTime,
+		Pace:            r.pace.found,
 	}
 }
 

@@ -17,6 +17,13 @@ type Tick struct {
 	// Elapsed is how much time has passed since the last tick, in nanoseconds of a clock that only goes
 	// forward; 0: as long as a tick is. The group's log time is made of it, and nothing else.
 	Elapsed uint64
+	// Passed is how much time has really passed since the last tick, however long the process was stopped;
+	// 0: as much as Elapsed.
+	Passed uint64
+	// RoundTrip is how long messages take to a majority and back, in nanoseconds, as far as is known.
+	RoundTrip uint64
+	// Delay is the campaign delay in ticks; 0: as Options.Pace and Options.Raft say.
+	Delay int
 }
 
 // Receive hands in a message of a peer, which the link has authenticated.
@@ -86,6 +93,9 @@ type Transfer struct {
 	To     raft.ServerID
 }
 
+// Unlinked says that a link with a peer has broken. It is a hint, and may be wrong.
+type Unlinked struct{ Peer raft.ServerID }
+
 // Campaign starts an election at once.
 type Campaign struct{}
 
@@ -98,6 +108,7 @@ func (Read) isInput()      {}
 func (Cancel) isInput()    {}
 func (Fetched) isInput()   {}
 func (KeyKnown) isInput()  {}
+func (Unlinked) isInput()  {}
 func (Campaign) isInput()  {}
 
 func (Reconfigure) isInput() {}

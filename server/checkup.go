@@ -34,11 +34,11 @@ func (s *Server) Report() *doctor.Report {
 func (s *Server) view(now time.Time, status replica.Status, peers []transport.PeerStatus) *doctor.View {
 	r := &status.Raft
 	v := &doctor.View{
-		Now: now, Started: s.checkup.started, ElectionTimeout: s.options.ElectionTimeout,
+		Now: now, Started: s.checkup.started, ElectionTimeout: s.options.electionSpan(),
 		Cluster: s.host.ClusterID(), ID: s.host.ID(), Role: r.Role, Term: r.CurrentTerm, Leader: r.Leader,
 		LeaderlessSince: s.checkup.note(now, r.Leader != 0), Commit: r.CommitIndex, Applied: r.LastApplied,
 		Waiting: status.PendingCommands, StalledSince: s.checkup.noteWaiting(now, status.PendingCommands, r.CommitIndex, r.LastApplied),
-		Configuration: status.Configuration, Links: linksOf(peers),
+		Configuration: status.Configuration, Links: linksOf(peers), Pace: s.paceOf(&status.Pace),
 	}
 	for _, p := range r.Peers {
 		v.Progress = append(v.Progress, doctor.Progress{
@@ -99,7 +99,7 @@ func linksOf(peers []transport.PeerStatus) []doctor.Link {
 
 // keepVigil looks at this server again and again, and logs while it cannot make progress.
 func (s *Server) keepVigil(ctx context.Context, report func() *doctor.Report) {
-	vigil := doctor.Vigil{ElectionTimeout: s.options.ElectionTimeout}
+	vigil := doctor.Vigil{ElectionTimeout: s.options.electionSpan()}
 	next := time.NewTicker(lookEvery)
 	defer next.Stop()
 	for {

@@ -15,7 +15,7 @@ func (s *Server) handOver() {
 	if s.group == nil || s.hasFailed.Load() || s.group.Status().Raft.Role != raft.Leader {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.context, 2*s.options.ElectionTimeout)
+	ctx, cancel := context.WithTimeout(s.context, 2*s.options.electionSpan())
 	defer cancel()
 	began := time.Now()
 	switch err := s.group.TransferLeadership(ctx, 0); {

@@ -16,7 +16,7 @@ const lessorInterval = 100 * time.Millisecond
 // endLeases is the lessor's loop: while this server leads, it ends leases whose time has come, through the
 // log, at most so many at a time.
 func (s *Server) endLeases(ctx context.Context) {
-	l := lessor.New(lessor.Options{Grace: uint64(lessorGrace(s.options.ElectionTimeout))})
+	l := lessor.New(lessor.Options{Grace: uint64(lessorGrace(s.options.electionSpan()))})
 	ticker := time.NewTicker(lessorInterval)
 	defer ticker.Stop()
 	for {

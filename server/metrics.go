@@ -53,6 +53,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		collect(to, prometheus.CounterValue, value, name, help, labels)
 	}
 	c.collectRaft(gauge, counter)
+	c.collectPace(gauge, counter)
 	c.collectStore(gauge, counter)
 	c.collectPeers(gauge, counter)
 	c.collectCalls(counter)

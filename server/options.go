@@ -59,11 +59,12 @@ type Options struct {
 	// that it asks.
 	PeerKeys map[string]transport.PublicKey
 
-	// HeartbeatInterval is how often a leader is heard (--heartbeat-interval). Default 100 ms.
-	HeartbeatInterval time.Duration
-	// ElectionTimeout is the shortest silence of a leader before another is elected
-	// (--election-timeout), at least five times HeartbeatInterval. Default 1 s.
-	ElectionTimeout time.Duration
+	// HeartbeatInterval is how often a leader is heard (--heartbeat-interval), and ElectionTimeout the
+	// shortest silence of a leader before another is elected (--election-timeout), at least five times as
+	// long. If neither is set, a leader is heard every 50 ms, and how long each server waits for it follows
+	// what is measured, from 150 ms to 2 s; that is not etcd's default. If one is set both are fixed, and the
+	// other is etcd's: 100 ms, or 1 s.
+	HeartbeatInterval, ElectionTimeout time.Duration
 	// MaxRequestBytes bounds a request (--max-request-bytes). Default 1.5 MiB, at most 16 MiB.
 	MaxRequestBytes int
 	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.
@@ -121,8 +122,10 @@ func (o Options) withDefaults() Options {
 	orElseList(&o.InitialAdvertisePeerURLs, o.ListenPeerURLs)
 	orElse(&o.InitialClusterToken, defaultToken)
 	orElse(&o.InitialClusterState, stateNew)
-	orElse(&o.HeartbeatInterval, defaultHeartbeat)
-	orElse(&o.ElectionTimeout, defaultElection)
+	if !o.isTuned() {
+		orElse(&o.HeartbeatInterval, defaultHeartbeat)
+		orElse(&o.ElectionTimeout, defaultElection)
+	}
 	orElse(&o.MaxRequestBytes, defaultMaxRequestBytes)
 	orElse(&o.MaxTxnOps, defaultMaxTxnOps)
 	if o.WatchProgressNotifyInterval != 0 {
@@ -154,12 +157,12 @@ func orElseList(list *[]string, otherwise []string) {
 }
 
 // requestTimeout bounds how long a request waits for the group: etcd's rule.
-func (o *Options) requestTimeout() time.Duration { return maxWaitBeyondLeader + 2*o.ElectionTimeout }
+func (o *Options) requestTimeout() time.Duration { return maxWaitBeyondLeader + 2*o.electionSpan() }
 
 // minLeaseTTL is the shortest time in seconds for which a lease is granted: etcd's rule, and not less than
 // what etcd has by default.
 func (o *Options) minLeaseTTL() int64 {
-	return max(2, int64((o.ElectionTimeout*3/2+time.Second-1)/time.Second))
+	return max(2, int64((o.electionSpan()*3/2+time.Second-1)/time.Second))
 }
 
 // Validate reports everything that is wrong with the options at once, or nil.
@@ -173,7 +176,7 @@ func (o Options) Validate() error {
 	d.validateJoin(&w)
 	w.unless(d.InitialClusterState == stateNew || d.InitialClusterState == stateExisting,
 		"--initial-cluster-state %q: it must be %q or %q", d.InitialClusterState, stateNew, stateExisting)
-	w.unless(d.HeartbeatInterval >= minHeartbeat, "--heartbeat-interval %v: the least is %v", d.HeartbeatInterval, minHeartbeat)
+	w.unless(d.isTuned() || d.HeartbeatInterval >= minHeartbeat, "--heartbeat-interval %v: the least is %v", d.HeartbeatInterval, minHeartbeat)
 	w.unless(d.ElectionTimeout >= electionPerBeat*d.HeartbeatInterval,
 		"--election-timeout %v: it must be at least %d times --heartbeat-interval, which is %v",
 		d.ElectionTimeout, electionPerBeat, d.HeartbeatInterval)

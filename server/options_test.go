@@ -15,12 +15,21 @@ func TestDefaultsAreEtcds(t *testing.T) {
 	o := Options{Name: "a", ListenPeerURLs: []string{"http://127.0.0.1:7"}}.withDefaults()
 	if o.DataDir != "a.quorate" || o.InitialAdvertisePeerURLs[0] != "http://127.0.0.1:7" ||
 		o.ListenClientURLs[0] != "http://localhost:2379" || o.AdvertiseClientURLs[0] != "http://localhost:2379" ||
-		o.HeartbeatInterval != 100*time.Millisecond || o.ElectionTimeout != time.Second ||
+		!o.isTuned() ||
 		o.MaxRequestBytes != 1572864 || o.MaxTxnOps != 128 || o.InitialClusterState != "new" {
 		t.Errorf("%+v", o)
 	}
 	if got := o.requestTimeout(); got != 7*time.Second {
 		t.Errorf("requests wait for %v, want 7s", got)
+	}
+	for _, test := range []struct{ heartbeat, election, wantHeartbeat, wantElection time.Duration }{
+		{50 * time.Millisecond, 0, 50 * time.Millisecond, time.Second},
+		{0, 2 * time.Second, 100 * time.Millisecond, 2 * time.Second},
+	} {
+		o := Options{HeartbeatInterval: test.heartbeat, ElectionTimeout: test.election}.withDefaults()
+		if o.isTuned() || o.HeartbeatInterval != test.wantHeartbeat || o.ElectionTimeout != test.wantElection {
+			t.Errorf("%+v becomes %v and %v", test, o.HeartbeatInterval, o.ElectionTimeout)
+		}
 	}
 }
 

@@ -195,7 +195,7 @@ func (s *Server) serve() (err error) {
 		MinLeaseTTL: o.minLeaseTTL(),
 		Size:        s.disk.bytes, QuotaBytes: o.QuotaBackendBytes,
 		Feed:                  s.machine.feed,
-		WatchProgressInterval: o.WatchProgressNotifyInterval, LeaderTimeout: leaderTimeouts * o.ElectionTimeout,
+		WatchProgressInterval: o.WatchProgressNotifyInterval, LeaderTimeout: leaderTimeouts * o.electionSpan(),
 		Compacted: func(ctx context.Context, revision int64) error {
 			return s.machine.removed.wait(ctx, revision, s.context.Done())
 		},

@@ -24,6 +24,10 @@
 //   - Everything heals, and then one server becomes gray: it has a slow disk, or loses messages. If it
 //     does not lead, the others must acknowledge nearly as many writes as just before.
 //
+// In half of the worlds all servers wait equally long for their leader. In the others each has a campaign delay
+// of its own, which changes all the time, by chance or by what the replica measures (pace.go); and servers are
+// told of links that break, sometimes falsely.
+//
 // Half of the worlds are watched: clients that ask for keys, from now on or from revisions of the past
 // or the future, over streams that break, and are opened again at any server; that read slowly, are told
 // of progress, and are canceled by compactions. They only look on: the rest of the world is the same
@@ -79,6 +83,7 @@
 //	V4  one server stays gray, and it does not, or the others become much slower
 //	W1  terms grow though a majority is well and has had the time to elect a leader
 //	W2  messages go round though nothing is asked for, decided or written
+//	W3  a server gives its vote, or says that it would, though it has just heard its leader
 //
 // # Concurrency
 //

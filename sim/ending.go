@@ -186,7 +186,9 @@ func (w *world) setDeadline() {
 	roundTrip := 4*(p.minDelay+p.meanDelay+p.turnDelay) + 2*p.syncTime + p.readTime + p.applyTime
 	w.end.since = w.now
 	w.end.deadline = w.now + 20*p.electionTimeout() + 2*second + 2*int64(w.check.Committed()+50)*roundTrip
-	if p.ending == oneStaysGray { // and loses messages, maybe: then it takes some tries
+	if p.ending == oneStaysGray || w.end.storm.blows {
+		// A gray server may lose messages, and the reads of a storm leave no room for others at a leader that lets
+		// few of them wait: then it takes some tries.
 		w.end.deadline += triesThroughLoss * int64(p.resendTicks()) * p.tick
 	}
 }

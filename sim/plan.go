@@ -18,6 +18,7 @@ type plan struct {
 	calm    bool // nothing goes wrong at all
 	servers int
 	replica replica.Options // Boot and Member are each server's
+	pace    pacePlan
 	tick    int64
 
 	segmentBytes int64
@@ -65,7 +66,7 @@ type plan struct {
 
 // electionTimeout is the longest time that a server waits for a leader, with a clock at its slowest.
 func (p *plan) electionTimeout() int64 {
-	return 2 * int64(p.replica.Raft.ElectionTicks) * p.tick * int64(million+p.drift) / million
+	return 2 * p.longestDelay() * int64(million+p.drift) / million
 }
 
 // resendTicks is how long a request that was forwarded waits until it is sent again.
@@ -140,9 +141,7 @@ func (p *plan) drawReplica(d dice) {
 			MaxWaitingReads:     small("waitingReads", 1, 16, 0),
 		},
 	}
-	r := &p.replica.Raft
-	r.ElectionTicks = int(d.scale("plan.election", 5, 50))
-	r.HeartbeatTicks = max(1, r.ElectionTicks/d.between("plan.heartbeat", 3, 10))
+	p.drawPace(d)
 	p.segmentBytes = d.scale("plan.segment", 4, 64) * 4096
 	p.disk = crashdisk.Options{SectorBytes: [...]int{512, 4096}[d.below("plan.sector", 2)], DamageNeighbours: d.either("plan.neighbours"), KeepOperations: 16}
 	p.personality = crashdisk.Personality(d.below("plan.personality", 3))
@@ -151,7 +150,7 @@ func (p *plan) drawReplica(d dice) {
 // drawSpeeds draws how fast things are that work.
 func (p *plan) drawSpeeds(d dice) {
 	const us, ms = int64(time.Microsecond), int64(time.Millisecond)
-	timeout := int64(p.replica.Raft.ElectionTicks) * p.tick
+	timeout := p.shortestDelay()
 	p.minDelay = d.scale("plan.minDelay", 20*us, 2*ms)
 	p.meanDelay = d.scale("plan.meanDelay", 50*us, timeout/16)
 	p.ordered = d.chance("plan.ordered", 500_000)
@@ -235,8 +234,8 @@ func (p *plan) drawServerFaults(d dice) {
 
 // String tells what kind of world it is, in a line.
 func (p *plan) String() string {
-	text := fmt.Sprintf("%d servers, %d clients, election timeout %v, messages take %v, syncs %v, segments of %d KiB",
-		p.servers, p.clients, time.Duration(int64(p.replica.Raft.ElectionTicks)*p.tick),
+	text := fmt.Sprintf("%d servers, %d clients, %s, messages take %v, syncs %v, segments of %d KiB",
+		p.servers, p.clients, p.paceText(),
 		time.Duration(p.minDelay+p.meanDelay).Round(time.Microsecond), time.Duration(p.syncTime).Round(time.Microsecond), p.segmentBytes>>10)
 	if p.watch.clients > 0 {
 		text += ", " + p.watch.String()

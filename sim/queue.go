@@ -58,6 +58,7 @@ const (
 	evStreamEnds                       // the server learns that the client has left
 	evLessor                           // a server looks whether leases are due
 	evLease                            // a client that holds leases does something; number: which client
+	evUnlinked                         // a server learns that the links with another have broken; number: with whom
 )
 
 var eventNames = [...]string{
@@ -67,7 +68,7 @@ var eventNames = [...]string{
 	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evOperator: "operator", evStorm: "storm", evLossEnds: "loss ends", evTerms: "terms",
 	evWatchOpen: "watch open", evWatchAct: "watch act", evNews: "news", evRead: "read", evStreamOpens: "stream opens",
 	evStreamAsks: "stream asks", evStreamTold: "stream told", evStreamTick: "stream tick", evStreamEnds: "stream ends",
-	evLessor: "lessor", evLease: "lease",
+	evLessor: "lessor", evLease: "lease", evUnlinked: "unlinked",
 }
 
 func (k eventKind) String() string { return eventNames[k] }

@@ -50,7 +50,10 @@ type server struct {
 	paused bool
 	held   []event
 	rate   int64 // how long its second takes, per million
-	slow   int64 // how many times slower than usual its disk is; 0: as usual
+	// delay is its campaign delay, until delayUntil, where that is drawn.
+	delay      int
+	delayUntil int64
+	slow       int64 // how many times slower than usual its disk is; 0: as usual
 	// frozen: it stays down, or paused, for ever.
 	frozen  bool
 	strikes int // how many faults it has had
@@ -58,13 +61,14 @@ type server struct {
 	failing bool
 
 	seen    seen
+	window  window
 	witness witness
 	// moments counts what has happened after which a crash is worth its while.
 	moments int
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor, delay, delayFor, lie, unlinked string
 }
 
 func newServer(w *world, index int) *server {
@@ -75,6 +79,7 @@ func newServer(w *world, index int) *server {
 		apply: label("apply"), read: label("read"), flush: label("flush"), remove: label("remove"), known: label("known"),
 		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
 		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), tear: label("tear"), mistaken: label("mistaken"), atOnce: label("atOnce"),
+		delay: label("delay"), delayFor: label("delayFor"), lie: label("lie"), unlinked: label("unlinked"),
 		news: label("news"), feed: label("feed"), lessor: label("lessor"),
 	}
 	s.checks = w.check.Server(s.id)
@@ -236,6 +241,8 @@ func (s *server) handle(e *event) {
 		s.remove()
 	case evKeyKnown:
 		s.put(replica.KeyKnown{ID: raft.ServerID(e.number), Key: keyOf(raft.ServerID(e.number))})
+	case evUnlinked:
+		s.unlinked(e.number)
 	case evSample:
 		s.sample()
 	case evDeadline:
@@ -256,7 +263,7 @@ func (s *server) tick() {
 		return
 	}
 	s.hasTick = true
-	s.put(replica.Tick{Random: uint64(w.dice.below(s.labels.tick, 1<<62))})
+	s.put(s.nextTick())
 }
 
 // put hands something that happened to the replica.
@@ -310,13 +317,14 @@ func (s *server) end() {
 	s.checks.Stopped()
 	w.endRequests(s)
 	s.endWatching()
+	w.unlink(s)
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
 	s.replica, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil
 	s.paused, s.endsLeases = false, false
 	s.lessor = nil
 	s.storage = storage{}
-	s.seen = seen{}
+	s.seen, s.window = seen{}, window{}
 }
 
 // fail is what the host's OnFatal does: the process ends. Only a disk that was made to fail excuses it.

@@ -24,6 +24,7 @@ func (s *server) turn() {
 	}
 	s.gotReply = false
 	s.witnessTurn(inputs, &work)
+	s.checkVotes(inputs, &work)
 	s.note(&work)
 	clear(inputs)
 	if work.Fatal != nil {

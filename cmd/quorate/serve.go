@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,10 +24,10 @@ import (
 type serveFlags struct {
 	options server.Options
 
-	heartbeatMillis, electionMillis int64
-	peerKeys                        []string
-	logLevel, logFormat             string
-	withParent                      bool
+	heartbeat, election millis
+	peerKeys            []string
+	logLevel, logFormat string
+	withParent          bool
 }
 
 func serveCommand(w *world) *cobra.Command {
@@ -90,8 +91,9 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&o.Join, "join", nil, "join the cluster of the servers that listen for each other here, as 10.0.0.1:2380, instead of --initial-cluster")
 	flags.StringVar(&o.Token, "token", "", "what lets this server in, as quorate token create prints it; with --join")
 	flags.StringSliceVar(&f.peerKeys, "peer-key", nil, "NAME=KEY: the public key of another server, as quorate key prints it; for each one, again")
-	flags.Int64Var(&f.heartbeatMillis, "heartbeat-interval", 100, "milliseconds between signs of life of a leader")
-	flags.Int64Var(&f.electionMillis, "election-timeout", 1000, "milliseconds without one until a new leader is elected")
+	flags.Var(&f.heartbeat, "heartbeat-interval", "milliseconds between signs of life of a leader (default 50; 100 with --election-timeout)")
+	flags.Var(&f.election, "election-timeout",
+		"milliseconds without one until a new leader is elected (default: measured, from 150 to 2000; 1000 with --heartbeat-interval)")
 	flags.IntVar(&o.MaxRequestBytes, "max-request-bytes", 3<<19, "most bytes of a request")
 	flags.Int64Var(&o.QuotaBackendBytes, "quota-backend-bytes", 0, "size of the state beyond which puts are refused and an alarm is raised; 0: no quota")
 	flags.StringVar(&o.AutoCompactionMode, "auto-compaction-mode", "periodic", "how --auto-compaction-retention counts: periodic or revision")
@@ -169,9 +171,10 @@ func (f *serveFlags) complete(w *world) (*slog.Logger, error) {
 	wrong = append(wrong, err)
 	o.PeerKeys, err = parsePeerKeys(f.peerKeys)
 	wrong = append(wrong, err)
-	o.HeartbeatInterval = time.Duration(f.heartbeatMillis) * time.Millisecond
-	o.ElectionTimeout = time.Duration(f.electionMillis) * time.Millisecond
-	wrong = append(wrong, checkMillis("heartbeat-interval", f.heartbeatMillis), checkMillis("election-timeout", f.electionMillis))
+	o.HeartbeatInterval, err = f.heartbeat.span("heartbeat-interval")
+	wrong = append(wrong, err)
+	o.ElectionTimeout, err = f.election.span("election-timeout")
+	wrong = append(wrong, err)
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
 	}
@@ -183,12 +186,33 @@ func (f *serveFlags) complete(w *world) (*slog.Logger, error) {
 	return logger, o.Validate()
 }
 
-// checkMillis refuses what no Duration holds, and 0, which would mean the default.
-func checkMillis(flag string, millis int64) error {
-	if millis <= 0 || millis > int64(time.Hour/time.Millisecond) {
-		return fmt.Errorf("--%s %d: want milliseconds", flag, millis)
+// millis is a flag of milliseconds that has no default: without it, something is measured.
+type millis struct {
+	value int64
+	given bool
+}
+
+func (m *millis) String() string {
+	if m == nil || !m.given {
+		return ""
 	}
-	return nil
+	return strconv.FormatInt(m.value, 10)
+}
+
+func (m *millis) Type() string { return "int" }
+
+func (m *millis) Set(text string) (err error) {
+	m.given = true
+	m.value, err = strconv.ParseInt(text, 0, 64)
+	return err
+}
+
+// span returns the span, 0 if the flag is not given. It refuses what no Duration holds, and a 0 that is given.
+func (m *millis) span(flag string) (time.Duration, error) {
+	if m.given && (m.value <= 0 || m.value > int64(time.Hour/time.Millisecond)) {
+		return 0, fmt.Errorf("--%s %d: want milliseconds", flag, m.value)
+	}
+	return time.Duration(m.value) * time.Millisecond, nil
 }
 
 func newLogger(to io.Writer, level, format string) (*slog.Logger, error) {

@@ -22,6 +22,13 @@ func (p *Printer) Diagnosis(d *doctor.Diagnosis) error {
 		for i := range d.Findings {
 			g.finding(&d.Findings[i])
 		}
+		before := "\n"
+		for i := range d.Answers {
+			if r := d.Answers[i].Report; r != nil && r.Timeouts != nil {
+				g.line("%s%s %s.", before, Printable(r.Name), Printable(r.Timeouts.String()))
+				before = ""
+			}
+		}
 		if len(d.NotAsked) > 0 {
 			g.line("\nNot asked: %s. --cluster asks all servers that are known.", Printable(strings.Join(d.NotAsked, ", ")))
 		}

@@ -42,7 +42,9 @@ func hash(hash uint32, revision, compact int64) *pb.HashKVResponse {
 // report is that of the first of three servers, which reaches so many.
 func report(reached int) *doctor.Report {
 	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	v := &doctor.View{Now: began.Add(time.Hour), Started: began, ElectionTimeout: time.Second, Cluster: 7, ID: 8, Role: raft.PreCandidate,
+	v := &doctor.View{
+		Pace: &doctor.Pace{Tuned: true, Delay: 220 * time.Millisecond, Wanted: 220 * time.Millisecond, Why: "silence", Silence: 110 * time.Millisecond},
+		Now:  began.Add(time.Hour), Started: began, ElectionTimeout: time.Second, Cluster: 7, ID: 8, Role: raft.PreCandidate,
 		Term: 2, Commit: 14, Applied: 13, LeaderlessSince: began.Add(time.Minute), Configuration: &wire.Configuration{}}
 	if reached >= 2 {
 		v.Role, v.Leader, v.LeaderlessSince = raft.Follower, 9, time.Time{}
