@@ -155,9 +155,9 @@ func (m *membership) hasCaughtUp(r *Replica, id raft.ServerID, peers []raft.Peer
 	return i >= 0 && m.older > 0 && !peers[i].Probing && peers[i].MatchIndex >= m.older && r.answers(&peers[i])
 }
 
-// answers reports whether a peer has answered lately.
+// answers reports whether a peer has answered lately: for no longer than this leader goes on without answers.
 func (r *Replica) answers(p *raft.PeerStatus) bool {
-	return p.SilentTicks < max(r.options.Raft.ElectionTicks, 10)
+	return p.SilentTicks < max(r.options.Raft.ElectionTicks, r.pace.found.Delay, 10)
 }
 
 // appended notes that a configuration stands in the log. While somebody waits for a change, nothing else is
