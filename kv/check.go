@@ -26,6 +26,12 @@ const (
 	KindLeaseRenew  Kind = 8
 	KindLeaseExpire Kind = 9
 	KindAlarm       Kind = 16 // 10 to 15 are kept for leases
+	// The kinds of sessions carry the requests of package session; KindSessionExpire a LeaseList of
+	// sessions, which only servers make.
+	KindSessionOpen      Kind = 20
+	KindSessionKeepAlive Kind = 21
+	KindSessionClose     Kind = 22
+	KindSessionExpire    Kind = 23
 )
 
 // Check tells whether a request is one that the store can execute, looking at nothing but the
@@ -54,8 +60,12 @@ func Check(kind Kind, request []byte, limits Limits) Code {
 		return new(leaseGrantRequest).decode(request)
 	case KindLeaseRevoke:
 		return new(leaseRevokeRequest).decode(request)
-	case KindLeaseRenew, KindLeaseExpire:
+	case KindLeaseRenew, KindLeaseExpire, KindSessionExpire:
 		return leaseList(request).check()
+	case KindSessionOpen:
+		return new(sessionOpenRequest).decode(request)
+	case KindSessionKeepAlive, KindSessionClose:
+		return new(sessionRequest).decode(request)
 	case KindNone:
 		return CodeOK
 	}
