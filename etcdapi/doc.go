@@ -9,13 +9,15 @@
 //	etcdserverpb.Watch         Watch
 //	etcdserverpb.Maintenance   Status, HashKV, Alarm
 //	etcdserverpb.Cluster       MemberList
+//	etcdserverpb.Lease         all of it; v3lockpb.Lock and v3electionpb.Election, too
 //	grpc.health.v1.Health      Check, Watch, for the service ""
+//	quorate.v1.Sessions        Open, KeepAlive, Close: ours, for clients that repeat writes (package session)
 //	HTTP, GET                  /health /livez /readyz /version /quorate/status /metrics /debug/pprof (if enabled)
 //
 // Everything else of etcd's API is registered nowhere, so that gRPC itself answers Unimplemented and
 // nothing is pretended: the other methods of Maintenance (Defragment, Hash, Snapshot, MoveLeader,
-// Downgrade) and of Cluster (MemberAdd, MemberRemove, MemberUpdate, MemberPromote); the services Lease,
-// Auth, Lock and Election; and the JSON gateway.
+// Downgrade) and of Cluster (MemberAdd, MemberRemove, MemberUpdate, MemberPromote); the service Auth; and
+// the JSON gateway.
 //
 // A request's bytes are not decoded into etcd's types and encoded again: package kv reads them where
 // they are, they go into the log as they came, and what kv says to them goes behind a header as the
