@@ -58,7 +58,10 @@ func (s *Server) sessionOf(ctx context.Context) (wire.Session, error) {
 	switch {
 	case err != nil || len(values) > 1:
 		return wire.Session{}, errSessionMetadata
-	case cluster != s.options.ClusterID:
+	case cluster != s.options.ClusterID: // there is no such session here
+		if err := grpc.SetTrailer(ctx, sessionAnswer(kv.CodeSessionNotFound)); err != nil {
+			return wire.Session{}, err
+		}
 		return wire.Session{}, errOtherCluster
 	}
 	return n, nil

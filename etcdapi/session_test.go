@@ -156,7 +156,7 @@ func TestRefusalsOfTheStateMachineAreMarked(t *testing.T) {
 		{"another's number", wire.Session{ID: id, Sequence: 3}, testCluster, &pb.PutRequest{Key: []byte("x")}, "[mismatch]", status.Error(codes.FailedPrecondition, "quorate: another request of the session has this number")},
 		{"beyond the window", wire.Session{ID: id, Sequence: 9999}, testCluster, sound, "[full]", status.Error(codes.ResourceExhausted, "quorate: too many answers of the session are not acknowledged")},
 		{"refused before the log", wire.Session{ID: id, Sequence: 9}, testCluster, &pb.PutRequest{}, "[]", rpctypes.ErrEmptyKey},
-		{"another cluster", wire.Session{ID: id, Sequence: 9}, testCluster + 1, sound, "[]", errOtherCluster},
+		{"another cluster", wire.Session{ID: id, Sequence: 9}, testCluster + 1, sound, "[unknown]", errOtherCluster},
 		{"malformed", wire.Session{ID: id, Sequence: 1, Acknowledged: 1}, testCluster, sound, "[]", errSessionMetadata},
 	} {
 		answer, err := put(c.n, c.cluster, c.put)

@@ -53,7 +53,8 @@
 //	id.sequence.acknowledged.cluster       hexadecimal, lower case, no leading zeros
 //
 // and if the call fails by what the state machine has answered, and not before, the trailer
-// "quorate-session-answer" says how: one of the Answer constants. The service that opens sessions:
+// "quorate-session-answer" says how: one of the Answer constants. A server of another cluster answers as if
+// there were no such session, which is true. The service that opens sessions:
 //
 //	service quorate.v1.Sessions {
 //	  rpc Open(OpenRequest) returns (OpenResponse);

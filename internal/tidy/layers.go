@@ -51,7 +51,7 @@ var layers = []layer{
 	{row: 6, dir: "scenario", kind: kindProof, never: []string{".", "transport"}},
 
 	{row: 5, dir: "etcdapi", kind: kindProduct, never: []string{"wal", "transport"}, modules: []string{grpcModule, protobufModule, etcdAPIModule, etcdClientModule}},
-	{row: 5, dir: "client", kind: kindPlanned, modules: []string{etcdClientModule}},
+	{row: 5, dir: "client", kind: kindProduct, never: []string{".", "kv"}, modules: []string{etcdClientModule, etcdAPIModule, grpcModule}},
 	{row: 5, dir: "sim", kind: kindProof, beside: []string{"check"}, never: []string{".", "transport"}},
 	{row: 5, dir: "check", kind: kindProof, never: []string{".", "transport"}, modules: []string{porcupineModule}},
 
