@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/wire"
 )
 
 // alarm lists alarms, or turns one on or off: through the log, so that whoever asks sees what is on now.
@@ -32,7 +33,8 @@ func (s *Server) checkQuota(ctx context.Context, kind kv.Kind, request []byte) e
 	if slices.Contains(s.store.Alarms(), alarm) {
 		return refusal(kv.CodeNoSpace) // it is on already: once is enough
 	}
-	if _, err := s.propose(ctx, kv.KindAlarm, kv.AlarmRequest(alarm)); err != nil {
+	raise := wire.Command{Kind: uint8(kv.KindAlarm), Request: kv.AlarmRequest(alarm)}
+	if _, err := s.replicate(ctx, raise); err != nil {
 		s.options.Logger.Warn("the state has outgrown its quota, and the alarm could not be raised", "size", size, "quota", quota, "err", err)
 	} else {
 		s.options.Logger.Warn("the state has outgrown its quota: puts are refused until the alarm is turned off",

@@ -60,6 +60,12 @@ func grpcCode(c kv.Code) codes.Code {
 		return codes.DataLoss
 	case kv.CodeMalformed, kv.CodeUnknownField, kv.CodeTooDeep, kv.CodeTooManyAlarms: // ours
 		return codes.InvalidArgument
+	case kv.CodeSessionNotFound, kv.CodeRequestStale, kv.CodeRequestMismatch:
+		return codes.FailedPrecondition
+	case kv.CodeSessionFull, kv.CodeTooManySessions:
+		return codes.ResourceExhausted
+	case kv.CodeAnswerDropped:
+		return codes.DataLoss
 	}
 	return codes.Unknown
 }

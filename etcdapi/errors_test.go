@@ -36,6 +36,12 @@ var etcdErrors = map[kv.Code]error{
 	kv.CodeTooManyAlarms:     nil,
 	kv.CodeLeaseExists:       rpctypes.ErrGRPCLeaseExist,
 	kv.CodeLeaseTTLTooLarge:  rpctypes.ErrGRPCLeaseTTLTooLarge,
+	kv.CodeSessionNotFound:   status.Error(codes.FailedPrecondition, kv.CodeSessionNotFound.Error()),
+	kv.CodeRequestStale:      status.Error(codes.FailedPrecondition, kv.CodeRequestStale.Error()),
+	kv.CodeSessionFull:       status.Error(codes.ResourceExhausted, kv.CodeSessionFull.Error()),
+	kv.CodeRequestMismatch:   status.Error(codes.FailedPrecondition, kv.CodeRequestMismatch.Error()),
+	kv.CodeAnswerDropped:     status.Error(codes.DataLoss, kv.CodeAnswerDropped.Error()),
+	kv.CodeTooManySessions:   status.Error(codes.ResourceExhausted, kv.CodeTooManySessions.Error()),
 }
 
 func TestEveryRefusalIsEtcdsToTheLetter(t *testing.T) {

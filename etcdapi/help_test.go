@@ -79,7 +79,7 @@ func (g *fakeGroup) ProposeCommand(ctx context.Context, c wire.Command) ([]byte,
 	if g.feed.Wanted() {
 		told = new(kv.Changes)
 	}
-	answers, err := g.store.ApplyAndTell([]kv.Command{{Index: g.index, Time: g.time, Kind: kv.Kind(c.Kind), Request: c.Request}}, told)
+	answers, err := g.store.ApplyAndTell([]kv.Command{{Index: g.index, Time: g.time, Kind: kv.Kind(c.Kind), Request: c.Request, Session: c.Session}}, told)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/wire"
 )
 
 // renewer gathers what all streams want renewed. While one command is on its way through the log, the
@@ -71,7 +72,7 @@ func (r *renewer) run() {
 }
 
 func (s *Server) renew(batch *renewal) {
-	answer, err := s.replicate(s.context, kv.KindLeaseRenew, kv.LeaseList(batch.ids))
+	answer, err := s.replicate(s.context, wire.Command{Kind: uint8(kv.KindLeaseRenew), Request: kv.LeaseList(batch.ids)})
 	if err == nil && answer.Err != kv.CodeOK {
 		err = refusal(answer.Err)
 	}

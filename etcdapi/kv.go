@@ -35,36 +35,40 @@ func (s *Server) kvService() *grpc.ServiceDesc {
 
 // write checks a request, replicates it as it is, and returns what it came to.
 func (s *Server) write(ctx context.Context, kind kv.Kind, request []byte) (*response, error) {
+	number, err := s.sessionOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if code := s.store.Check(kind, request); code != kv.CodeOK {
 		return nil, refusal(code)
 	}
 	if err := s.checkQuota(ctx, kind, request); err != nil {
 		return nil, err
 	}
-	return s.propose(ctx, kind, request)
-}
-
-// propose replicates a request that has been checked, and makes its response.
-func (s *Server) propose(ctx context.Context, kind kv.Kind, request []byte) (*response, error) {
-	answer, err := s.replicate(ctx, kind, request)
+	answer, err := s.replicate(ctx, wire.Command{Kind: uint8(kind), Session: number, Request: request})
 	if err != nil {
 		return nil, err
+	}
+	if number.ID != 0 && answer.Err != kv.CodeOK {
+		if err := grpc.SetTrailer(ctx, sessionAnswer(answer.Err)); err != nil {
+			return nil, err
+		}
 	}
 	return s.respond(answer)
 }
 
 // replicate replicates a request that has been checked, and returns what it came to.
-func (s *Server) replicate(ctx context.Context, kind kv.Kind, request []byte) (kv.Answer, error) {
+func (s *Server) replicate(ctx context.Context, c wire.Command) (kv.Answer, error) {
 	bounded, cancel := s.bounded(ctx)
 	defer cancel()
-	encoded, err := s.group.ProposeCommand(bounded, wire.Command{Kind: uint8(kind), Request: request})
+	encoded, err := s.group.ProposeCommand(bounded, c)
 	if err != nil {
 		s.failedWrites.Add(1)
 		return kv.Answer{}, waitError(ctx, err)
 	}
 	answer, err := kv.ParseAnswer(encoded)
 	if err != nil {
-		s.options.Logger.Error("answer of the state machine is damaged", "kind", kind, "err", err)
+		s.options.Logger.Error("answer of the state machine is damaged", "kind", c.Kind, "err", err)
 		return kv.Answer{}, errAnswer
 	}
 	return answer, nil

@@ -35,13 +35,17 @@ func (s *Server) leaseService() *grpc.ServiceDesc {
 const grantTries = 3
 
 // leaseGrant grants a lease. What the client leaves open is decided here, once for all servers: an id of
-// 0 becomes a random one, and too short a time the shortest.
+// 0 becomes a random one, and too short a time the shortest. For a client that may send its request again,
+// to another server, the id follows from the request's number.
 func (s *Server) leaseGrant(ctx context.Context, request []byte) (*response, error) {
 	id, ttl, code := kv.ParseGrantRequest(request)
 	if code != kv.CodeOK {
 		return nil, refusal(code)
 	}
 	ttl = max(ttl, s.options.MinLeaseTTL)
+	if number, err := s.sessionOf(ctx); err == nil && number.ID != 0 && id == 0 {
+		id = sessionLease(number)
+	}
 	if id != 0 {
 		return s.write(ctx, kv.KindLeaseGrant, kv.GrantRequest(id, ttl))
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/wire"
 )
 
 // Command is one committed command.
@@ -19,6 +20,8 @@ type Command struct {
 	// Request is the client's request as it came off the wire: etcd's protobuf message for the
 	// kind. Empty for KindNone.
 	Request []byte
+	// Session is which request of a client's session it is; its ID is 0 if it is of none.
+	Session wire.Session
 }
 
 // Apply executes committed commands in order, in one batch of the engine, and returns an answer for
@@ -49,6 +52,7 @@ type writer struct {
 	base     Iterator // what the engine held before the batch; nil until something must be read
 	over     overlay  // what the batch has written to the space of versions
 	attached attached // and to that of leases' keys
+	answered answered // commands of sessions
 	now      state
 	changes  uint32   // of the command under way; its revision is counted when it ends
 	told     *Changes // gets what the batch changes; nil: nobody asked
@@ -93,6 +97,7 @@ func (w *writer) end() error {
 	}
 	w.over.reset()
 	w.attached = nil
+	clear(w.answered)
 	if cap(w.prevKVs) > arenaBytes {
 		w.prevKVs = nil
 	}
@@ -112,17 +117,29 @@ func (w *writer) command(c *Command, a *Answer) error {
 		invariant.Check(false, "command %d applied again, after %d", c.Index, w.now.applied)
 	}
 	w.now.time = max(w.now.time, c.Time)
+	w.now.applied = c.Index
+	run := w.once
+	if c.Session.ID != 0 {
+		run = w.inSession
+	}
+	if err := run(c, a); err != nil {
+		return err
+	}
+	w.now.digest = w.digester.fold(w.now.digest, c, a)
+	return nil
+}
+
+// once executes a command.
+func (w *writer) once(c *Command, a *Answer) error {
 	body, code, err := w.execute(c.Kind, c.Request)
 	if err != nil {
 		return err
 	}
 	w.countRevision()
-	w.now.applied = c.Index
 	*a = Answer{Err: code, Revision: w.now.revision}
 	if code == CodeOK && len(body) > 0 {
 		a.Body = slices.Clone(body)
 	}
-	w.now.digest = w.digester.fold(w.now.digest, c, a)
 	return nil
 }
 
@@ -169,6 +186,14 @@ func (w *writer) execute(kind Kind, request []byte) (body []byte, code Code, err
 		body, code = w.executeTokenCreate(w.body[:0], request)
 	case KindTokenUse:
 		body, code = w.executeTokenUse(w.body[:0], request)
+	case KindSessionOpen:
+		body, code = w.executeSessionOpen(w.body[:0], request)
+	case KindSessionKeepAlive:
+		body, code = w.executeSessionKeepAlive(w.body[:0], request)
+	case KindSessionClose:
+		return nil, w.executeSessionClose(request), nil
+	case KindSessionExpire:
+		body, code = w.executeSessionExpire(w.body[:0], request)
 	default:
 		// Nobody's: a kind that a later version knows comes with a feature level, and whoever lacks that
 		// stops before the command gets here. All who are at this level refuse it alike, and go on: no

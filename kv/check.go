@@ -26,8 +26,14 @@ const (
 	KindLeaseRenew  Kind = 8
 	KindLeaseExpire Kind = 9
 	KindAlarm       Kind = 16 // 10 to 15 are kept for leases
-	// KindTokenCreate and KindTokenUse carry requests of ours, which no client sends. 20 to 31 are kept for
-	// sessions.
+	// The kinds of sessions carry the requests of package session; KindSessionExpire a LeaseList of
+	// sessions, which only servers make.
+	KindSessionOpen      Kind = 20
+	KindSessionKeepAlive Kind = 21
+	KindSessionClose     Kind = 22
+	KindSessionExpire    Kind = 23
+	// KindTokenCreate and KindTokenUse carry requests of ours, which no client sends. 24 to 31 are kept
+	// for sessions.
 	KindTokenCreate Kind = 32
 	KindTokenUse    Kind = 33
 )
@@ -58,8 +64,12 @@ func Check(kind Kind, request []byte, limits Limits) Code {
 		return new(leaseGrantRequest).decode(request)
 	case KindLeaseRevoke:
 		return new(leaseRevokeRequest).decode(request)
-	case KindLeaseRenew, KindLeaseExpire:
+	case KindLeaseRenew, KindLeaseExpire, KindSessionExpire:
 		return leaseList(request).check()
+	case KindSessionOpen:
+		return new(sessionOpenRequest).decode(request)
+	case KindSessionKeepAlive, KindSessionClose:
+		return new(sessionRequest).decode(request)
 	case KindTokenCreate, KindTokenUse:
 		return new(tokenRequest).decode(kind, request)
 	case KindNone:

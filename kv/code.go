@@ -35,8 +35,20 @@ const (
 	CodeTooManyAlarms    Code = 17
 	CodeLeaseExists      Code = 18
 	CodeLeaseTTLTooLarge Code = 19
+	// CodeSessionNotFound: it has ended, or never was. Nothing of it will take effect any more.
+	CodeSessionNotFound Code = 20
+	// CodeRequestStale: the client has acknowledged the answer to this request, or has given it up.
+	CodeRequestStale Code = 21
+	// CodeSessionFull: nothing was done, for want of room for the answer.
+	CodeSessionFull Code = 22
+	// CodeRequestMismatch: another request of the session has this number. Nothing was done.
+	CodeRequestMismatch Code = 23
+	// CodeAnswerDropped: the request took effect, once, before. Its answer was too large to be kept.
+	CodeAnswerDropped Code = 24
+	// CodeTooManySessions: no session was opened.
+	CodeTooManySessions Code = 25
 
-	maxCode = CodeLeaseTTLTooLarge
+	maxCode = CodeTooManySessions
 
 	// codeStop ends a walk over a request early. It never leaves the package.
 	codeStop Code = 255
@@ -85,6 +97,18 @@ func (c Code) Error() string {
 		return "etcdserver: lease already exists"
 	case CodeLeaseTTLTooLarge:
 		return "etcdserver: too large lease TTL"
+	case CodeSessionNotFound:
+		return "quorate: session does not exist, or has ended"
+	case CodeRequestStale:
+		return "quorate: request of the session is acknowledged already"
+	case CodeSessionFull:
+		return "quorate: too many answers of the session are not acknowledged"
+	case CodeRequestMismatch:
+		return "quorate: another request of the session has this number"
+	case CodeAnswerDropped:
+		return "quorate: request took effect before, and its answer was too large to be kept"
+	case CodeTooManySessions:
+		return "quorate: too many sessions"
 	}
 	return fmt.Sprintf("quorate: code %d", uint8(c))
 }

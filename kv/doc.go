@@ -18,10 +18,14 @@
 // # Shape
 //
 //	requests ─► Check ─► (the log) ─► Store.Apply ─► Batch ─┐
-//	                                     │ overlay          ▼
+//	                        session.Table┤ overlay          ▼
 //	                                     └── reader ◄── Iterator ── Engine: pebblekv | treekv
 //	reads ──► Store.Range, ReadOnlyTxn ─── reader ◄── Iterator ──────┘ │
 //	host ───► Flush, DurableIndex, CompactStep ◄────────────────────────┘
+//
+// A command of a client's session is executed once, however often it is in the log: a repetition gets
+// the answer that was given. What that takes is part of the state, and is written in the batch in which
+// the command's own writes are.
 //
 // Check is the pure half of deciding on a request: strict decoding, bounds, etcd's rules. It runs
 // where a request comes in, held to the operator's Limits, and again at apply, held to the widest
@@ -41,8 +45,10 @@
 //	20 id(8)                                  a lease
 //	21 id(8) key                              that a key has this lease; nothing is stored under it
 //	38 member(8) type(1)                      an alarm that is on
+//	40 id(8)                                  a session
+//	41 id(8) sequence(8)                      what a request of a session was answered
 //	50 id(8)                                  a token by which a server may join
-//	30 auth   40 sessions   48 configuration: reserved, not written yet
+//	30 auth   48 configuration: reserved, not written yet
 //
 // In an escaped key 00 is written 00 ff. With the end mark 00 01 the order of the bytes is the order
 // of the keys ("a" before "a\x00" before "aa"), and no key's versions are among another's. Main and
@@ -58,6 +64,7 @@
 //	lease               01  time to live in seconds(uvarint)  deadline(uvarint), a log time
 //	removal             target(8)  next main(8)  next sub(4)  done(1)
 //	alarm               01
+//	session, and its answers: drawn in package session
 //	token               01  proof(32)  deadline(uvarint)  server(uvarint)  its key(32, or 0 if it is not used)
 //
 // Answers are described at Answer.Append, the digest at Digest; layouts are pinned by
@@ -66,7 +73,7 @@
 // # Errors
 //
 // What is wrong with a request is a Code in its Answer, one for each of etcd's errors that a
-// key/value request can meet, and three of ours. An error means that the engine failed or that this
+// key/value request can meet, and ours. An error means that the engine failed or that this
 // version must not go on: ErrOtherCluster, ErrNewerFormat, ErrCorrupt. After an
 // error of Apply or CompactStep the store applies nothing more; open it again.
 //

@@ -26,6 +26,9 @@ type digester struct {
 //	 8  the command's index      n  the request           8  its body's size
 //	 8  its log time             1  the answer's code     n  the body
 //	 1  its kind
+//
+// and, if the command is of a session, three times 8: the session's id, and the command's number and
+// what it acknowledges there.
 func (h *digester) fold(d Digest, c *Command, a *Answer) Digest {
 	if h.hash == nil {
 		h.hash = sha256.New()
@@ -43,6 +46,12 @@ func (h *digester) fold(d Digest, c *Command, a *Answer) Digest {
 	b = binary.BigEndian.AppendUint64(b, uint64(len(a.Body)))
 	h.hash.Write(b)
 	h.hash.Write(a.Body)
+	if n := c.Session; n.ID != 0 {
+		b = binary.BigEndian.AppendUint64(b[:0], n.ID)
+		b = binary.BigEndian.AppendUint64(b, n.Sequence)
+		b = binary.BigEndian.AppendUint64(b, n.Acknowledged)
+		h.hash.Write(b)
+	}
 	h.scratch = h.hash.Sum(b[:0])
 	return Digest(h.scratch[:16])
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/kv/treekv"
+	"github.com/quorate/quorate/wire"
 )
 
 // server is a store that takes part in a history, with its own way of cutting it into batches and
@@ -37,13 +38,17 @@ type history struct {
 	results  []result
 }
 
-func (h *history) append(kind kv.Kind, request proto.Message, bytes []byte, r result) {
-	// Some indexes are left out: those of entries that are not commands.
-	index := uint64(1)
-	if n := len(h.commands); n > 0 {
-		index = h.commands[n-1].Index + 1 + uint64(n%7)/6
+// nextIndex is that of the next command. Some are left out: those of entries that are not commands.
+func (h *history) nextIndex() uint64 {
+	n := len(h.commands)
+	if n == 0 {
+		return 1
 	}
-	h.commands = append(h.commands, kv.Command{Index: index, Kind: kind, Request: bytes})
+	return h.commands[n-1].Index + 1 + uint64(n%7)/6
+}
+
+func (h *history) append(kind kv.Kind, request proto.Message, bytes []byte, r result, n wire.Session) {
+	h.commands = append(h.commands, kv.Command{Index: h.nextIndex(), Kind: kind, Request: bytes, Session: n})
 	h.requests = append(h.requests, request)
 	h.results = append(h.results, r)
 }
@@ -269,7 +274,7 @@ var seeds = flag.Int64("seeds", 40, "number of random histories of TestServersAg
 func TestServersAgreeWithModel(t *testing.T) {
 	const length = 300
 	seen := map[kv.Kind]map[kv.Code]int{}
-	for kind := kv.KindNone; kind <= kv.KindCompact; kind++ {
+	for kind := range repeated + 1 {
 		seen[kind] = map[kv.Code]int{}
 	}
 	for seed := range *seeds {
@@ -298,6 +303,9 @@ func TestServersAgreeWithModel(t *testing.T) {
 			}
 			for i, r := range h.results {
 				seen[h.commands[i].Kind][r.code]++
+				if r.repeated {
+					seen[repeated][r.code]++
+				}
 			}
 		})
 	}
@@ -313,7 +321,9 @@ func requireSeen(t *testing.T, seen map[kv.Kind]map[kv.Code]int) {
 		kv.KindDeleteRange: {kv.CodeOK, kv.CodeKeyNotProvided},
 		kv.KindTxn: {kv.CodeOK, kv.CodeKeyNotProvided, kv.CodeKeyNotFound, kv.CodeValueProvided, kv.CodeLeaseProvided,
 			kv.CodeLeaseNotFound, kv.CodeDuplicateKey, kv.CodeInvalidSortOption, kv.CodeCompacted, kv.CodeFutureRevision, kv.CodeMalformed},
-		kv.KindCompact: {kv.CodeOK, kv.CodeCompacted, kv.CodeFutureRevision},
+		kv.KindCompact:     {kv.CodeOK, kv.CodeCompacted, kv.CodeFutureRevision},
+		kv.KindSessionOpen: {kv.CodeOK},
+		repeated:           {kv.CodeOK, kv.CodeKeyNotFound, kv.CodeCompacted, kv.CodeRequestStale, kv.CodeSessionNotFound, kv.CodeRequestMismatch},
 	} {
 		for _, code := range codes {
 			if seen[kind][code] == 0 {
@@ -334,13 +344,16 @@ func runHistory(t *testing.T, seed int64, length int, servers []*server) *histor
 func makeHistory(t *testing.T, g *generator, length int, servers []*server) *history {
 	t.Helper()
 	m, h := newModel(), &history{}
+	clients := sessionClients{}
 	for range length {
 		g.rev, g.compact = m.rev, m.compact
-		kind, request := g.write()
-		if request == nil {
-			h.append(kind, nil, nil, m.apply(kind, nil))
-		} else {
-			h.append(kind, request, marshal(t, request), m.apply(kind, request))
+		if !clients.step(t, g, m, h) {
+			kind, request := g.write()
+			if request == nil {
+				h.append(kind, nil, nil, m.apply(kind, nil), wire.Session{})
+			} else {
+				h.append(kind, request, marshal(t, request), m.apply(kind, request), wire.Session{})
+			}
 		}
 		if g.oneIn(12) {
 			for _, s := range servers {

@@ -18,7 +18,8 @@ const (
 	spaceLeaseKeys     = 0x21 // (lease, key)
 	spaceAuth          = 0x30 // users and roles
 	spaceAlarms        = 0x38
-	spaceSessions      = 0x40 // exactly-once sessions and their answers
+	spaceSessions      = 0x40
+	spaceAnswers       = 0x41 // (session, sequence) -> the answer, until it is acknowledged
 	spaceConfiguration = 0x48 // who votes, as of the applied index
 	spaceTokens        = 0x50 // by which servers may join
 )

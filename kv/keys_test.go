@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quorate/quorate/wire"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -43,6 +45,8 @@ func TestLayoutIsPinned(t *testing.T) {
 	line("key: alarm NOSPACE of 0x0102030405060708", appendAlarmKey(nil, Alarm{0x0102030405060708, AlarmNoSpace}))
 	line("key: lease below zero", appendLeaseKey(nil, -2))
 	line(`key: "a\x00" of that lease`, appendLeasedKey(nil, -2, []byte("a\x00")))
+	line("key: session 0x0102030405060708", sessionKey(nil, 0x0102030405060708))
+	line("key: its answer 300", answerKey(nil, 0x0102030405060708, 300))
 	line("key: revision 258.65536", appendRevisionKey(nil, revision{258, 65536}))
 	line("version: put", appendVersion(nil, &version{create: 3, version: 2, lease: 300, value: []byte("value")}))
 	line("version: put, lease below zero", appendVersion(nil, &version{create: 3, version: 1, lease: -1}))
@@ -68,6 +72,8 @@ func TestLayoutIsPinned(t *testing.T) {
 	line("digest after one command", d[:])
 	d = h.fold(d, &Command{Index: 3}, &Answer{})
 	line("digest after two", d[:])
+	d = h.fold(d, &Command{Index: 4, Session: wire.Session{ID: 2, Sequence: 5, Acknowledged: 3}}, &Answer{})
+	line("digest after one of a session", d[:])
 	for code := CodeOK; code <= maxCode; code++ {
 		fmt.Fprintf(&b, "code %2d: %s\n", code, code.Error())
 	}

@@ -204,10 +204,12 @@ func (w *writer) executeExpire(b []byte, list leaseList) ([]byte, Code, error) {
 		w.countRevision()
 		ended++
 	}
-	return binary.AppendUvarint(b, ended), CodeOK, nil
+	return appendExpired(b, ended), CodeOK, nil
 }
 
-// ParseExpired decodes the answer's body to a command that ends leases: how many have ended.
+func appendExpired(b []byte, ended uint64) []byte { return binary.AppendUvarint(b, ended) }
+
+// ParseExpired decodes the answer's body to a command that ends leases, or sessions: how many have ended.
 func ParseExpired(body []byte) (ended int, err error) {
 	n, size := binary.Uvarint(body)
 	if size <= 0 || size != len(body) || n > MaxLeasesPerCommand {

@@ -68,6 +68,7 @@ type result struct {
 	code     kv.Code
 	rev      int64
 	response proto.Message // without header; nil unless code is ok
+	repeated bool          // it is not of this command's own execution
 }
 
 // apply executes a committed command.
@@ -80,7 +81,7 @@ func (m *model) apply(kind kv.Kind, request proto.Message) result {
 	if len(m.changes) > before {
 		m.rev++
 	}
-	return result{code, m.rev, response}
+	return result{code: code, rev: m.rev, response: response}
 }
 
 func (m *model) execute(kind kv.Kind, request proto.Message) (kv.Code, proto.Message) {

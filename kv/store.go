@@ -13,11 +13,12 @@ import (
 // One goroutine, the writer, calls Apply, CompactStep and Close. Everything else may be called by
 // any goroutine at any time between Open and Close.
 type Store struct {
-	engine  Engine
-	options Options
-	current atomic.Pointer[state] // as of the last commit
-	pins    sync.Pool             // of *pinned that are not in use
-	leases  leases                // the writer's; others may look
+	engine   Engine
+	options  Options
+	current  atomic.Pointer[state] // as of the last commit
+	pins     sync.Pool             // of *pinned that are not in use
+	leases   leases                // the writer's; others may look
+	sessions sessions              // the same
 
 	// The writer's.
 	write    writer
@@ -52,7 +53,7 @@ func open(engine Engine, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.fresh, err = loadRecords(it, o.Cluster, &now, &s.leases, &removed)
+	s.fresh, err = s.loadRecords(it, &now, &removed)
 	if err = joinClose(err, it.Close); err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func open(engine Engine, o Options) (*Store, error) {
 
 // loadRecords reads the records of the meta and local spaces; those that are not there are left as
 // they are. It reports whether the engine is fresh.
-func loadRecords(it Iterator, cluster uint64, now *state, leases *leases, removed *progress) (fresh bool, err error) {
+func (s *Store) loadRecords(it Iterator, now *state, removed *progress) (fresh bool, err error) {
 	value, ok := find(it, formatKey())
 	if !ok {
 		// Empty, or crashed before its first flush. Keys without a format are somebody else's.
@@ -72,7 +73,7 @@ func loadRecords(it Iterator, cluster uint64, now *state, leases *leases, remove
 		}
 		return true, it.Error()
 	}
-	if err := checkFormat(value, cluster); err != nil {
+	if err := checkFormat(value, s.options.Cluster); err != nil {
 		return false, err
 	}
 	if value, ok := find(it, appliedKey()); ok {
@@ -86,7 +87,10 @@ func loadRecords(it Iterator, cluster uint64, now *state, leases *leases, remove
 	if now.tokens, err = loadTokens(it); err != nil {
 		return false, err
 	}
-	if err = leases.load(it); err != nil {
+	if err = s.leases.load(it); err != nil {
+		return false, err
+	}
+	if err = s.sessions.load(it); err != nil {
 		return false, err
 	}
 	if value, ok := find(it, progressKey()); ok {

@@ -95,7 +95,7 @@ func (m *machine) Apply(entries []quorate.Entry) [][]byte {
 	m.commands = m.commands[:0]
 	for i := range entries {
 		e := &entries[i]
-		c := kv.Command{Index: uint64(e.Index), Time: e.Command.Time, Kind: kv.Kind(e.Command.Kind)}
+		c := kv.Command{Index: uint64(e.Index), Time: e.Command.Time, Kind: kv.Kind(e.Command.Kind), Session: e.Command.Session}
 		if c.Kind != kv.KindNone {
 			c.Request = e.Command.Request
 		}

@@ -109,6 +109,9 @@ func (c *collector) collectStore(gauge, counter emit) {
 	gauge(float64(s.store.CompactRevision()), "etcd_debugging_mvcc_compact_revision", "The revision of the last compaction; -1 before the first.")
 	gauge(float64(s.store.LeaseCount()), "quorate_leases", "Leases that live.")
 	counter(float64(s.leasesEnded.Load()), "etcd_debugging_server_lease_expired_total", "Leases that this server, as the leader, has ended because they were due.")
+	gauge(float64(s.store.SessionCount()), "quorate_sessions", "Sessions of clients that live.")
+	gauge(float64(s.store.SessionBytes()), "quorate_session_answers_bytes", "What is kept of answers that clients have not acknowledged.")
+	counter(float64(s.sessionsEnded.Load()), "quorate_sessions_expired_total", "Sessions that this server, as the leader, has ended because they were due.")
 	watch := s.api.Stats().Watch
 	gauge(float64(watch.Streams), "etcd_debugging_mvcc_watch_stream_total", "Streams of those who watch.")
 	gauge(float64(watch.Watchers), "etcd_debugging_mvcc_watcher_total", "Watchers.")

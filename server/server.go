@@ -41,7 +41,7 @@ type Server struct {
 
 	checkup checkup
 
-	leasesEnded atomic.Uint64 // by this server, because they were due
+	leasesEnded, sessionsEnded atomic.Uint64 // by this server, because they were due
 
 	clients, metrics []net.Listener
 
@@ -178,7 +178,7 @@ func (s *Server) startGroup() (err error) {
 	}
 	s.leaders.Group = s.group
 	close(s.started)
-	s.running.Go(func() { s.endLeases(s.context) })
+	s.running.Go(func() { s.endDue(s.context) })
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
 	if keep.interval() > 0 {

@@ -43,7 +43,8 @@ func (m *machine) apply(entries []replica.Entry, told *kv.Changes) ([][]byte, er
 	commands := make([]kv.Command, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		commands[i] = kv.Command{Index: uint64(e.Index), Time: e.Command.Time, Kind: kv.Kind(e.Command.Kind), Request: e.Command.Request}
+		commands[i] = kv.Command{Index: uint64(e.Index), Time: e.Command.Time, Kind: kv.Kind(e.Command.Kind), Request: e.Command.Request,
+			Session: e.Command.Session}
 	}
 	answers, err := m.store.ApplyAndTell(commands, told)
 	if err != nil {

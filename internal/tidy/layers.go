@@ -41,6 +41,7 @@ const (
 var layers = []layer{
 	{row: 7, dir: "cmd/quorate", kind: kindProgram, modules: []string{cobraModule, etcdClientModule, etcdAPIModule, grpcModule}, tests: []string{porcupineModule}},
 	{row: 7, dir: "examples/counter", kind: kindProgram},
+	{row: 7, dir: "examples/tally", kind: kindProgram, modules: []string{etcdClientModule}},
 
 	{row: 6, dir: "cmd/quorate/internal/request", kind: kindProduct, modules: []string{cobraModule, etcdClientModule}, tests: []string{etcdAPIModule, grpcModule}},
 	{row: 6, dir: "cmd/quorate/internal/show", kind: kindProduct, modules: []string{etcdAPIModule}},
@@ -51,7 +52,7 @@ var layers = []layer{
 	{row: 6, dir: "scenario", kind: kindProof, never: []string{".", "transport"}},
 
 	{row: 5, dir: "etcdapi", kind: kindProduct, never: []string{"wal", "transport"}, modules: []string{grpcModule, protobufModule, etcdAPIModule, etcdClientModule}},
-	{row: 5, dir: "client", kind: kindPlanned, modules: []string{etcdClientModule}},
+	{row: 5, dir: "client", kind: kindProduct, never: []string{".", "kv"}, modules: []string{etcdClientModule, etcdAPIModule, grpcModule}},
 	{row: 5, dir: "sim", kind: kindProof, beside: []string{"check"}, never: []string{".", "transport"}},
 	{row: 5, dir: "check", kind: kindProof, never: []string{".", "transport"}, modules: []string{porcupineModule}},
 
@@ -64,11 +65,11 @@ var layers = []layer{
 	{row: 2, dir: "wal", kind: kindProduct},
 	{row: 2, dir: "snapshot", kind: kindPlanned},
 	{row: 2, dir: "transport", kind: kindProduct},
-	{row: 2, dir: "session", kind: kindPlanned},
+	{row: 2, dir: "session", kind: kindPure, never: []string{"internal/vfs"}, modules: []string{protobufModule}},
 	{row: 2, dir: "doctor", kind: kindPure, never: []string{"internal/vfs"}},
 	{row: 2, dir: "lessor", kind: kindPure, never: []string{"internal/vfs"}},
 	{row: 2, dir: "watch", kind: kindPure, never: []string{"internal/vfs"}},
-	{row: 2, dir: "kv", kind: kindPure, beside: []string{"kv/internal/ordered"}, never: []string{"internal/vfs"}, modules: []string{protobufModule}, tests: []string{etcdAPIModule, pebbleModule}},
+	{row: 2, dir: "kv", kind: kindPure, beside: []string{"kv/internal/ordered", "session"}, never: []string{"internal/vfs"}, modules: []string{protobufModule}, tests: []string{etcdAPIModule, pebbleModule}},
 	{row: 2, dir: "kv/pebblekv", kind: kindProduct, beside: []string{"kv"}, modules: []string{pebbleModule}, tests: []string{etcdAPIModule, protobufModule}},
 	{row: 2, dir: "kv/treekv", kind: kindProof, beside: []string{"kv", "kv/internal/ordered"}},
 	{row: 2, dir: "kv/internal/enginetest", kind: kindProof, beside: []string{"kv"}},
