@@ -204,10 +204,8 @@ func (w *writer) executeExpire(b []byte, list leaseList) ([]byte, Code, error) {
 		w.countRevision()
 		ended++
 	}
-	return appendExpired(b, ended), CodeOK, nil
+	return binary.AppendUvarint(b, ended), CodeOK, nil
 }
-
-func appendExpired(b []byte, ended uint64) []byte { return binary.AppendUvarint(b, ended) }
 
 // ParseExpired decodes the answer's body to a command that ends leases, or sessions: how many have ended.
 func ParseExpired(body []byte) (ended int, err error) {

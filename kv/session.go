@@ -2,6 +2,7 @@ package kv
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	//tidy:impure whoever ends sessions is another goroutine than the writer
@@ -265,7 +266,7 @@ func (w *writer) executeSessionExpire(b []byte, list leaseList) ([]byte, Code) {
 			ended++
 		}
 	}
-	return appendExpired(b, ended), CodeOK
+	return binary.AppendUvarint(b, ended), CodeOK
 }
 
 func (w *writer) endSession(id uint64) (found bool) {
