@@ -74,3 +74,22 @@ func TestRoundTripIsThatOfAMajority(t *testing.T) {
 		}
 	}
 }
+
+// A server that is cut off tries to become a candidate several times a second, for days maybe.
+func TestAttemptsWithoutAnAnswerAreLoggedOnce(t *testing.T) {
+	w := newWorker(nil)
+	for i, e := range []struct {
+		group GroupID
+		role  raft.Role
+		term  raft.Term
+		again bool
+	}{
+		{1, raft.PreCandidate, 3, false}, {1, raft.PreCandidate, 3, true}, {2, raft.PreCandidate, 3, false}, {1, raft.PreCandidate, 3, true},
+		{1, raft.PreCandidate, 4, false}, {1, raft.PreCandidate, 4, true}, {1, raft.Follower, 4, false}, {1, raft.PreCandidate, 4, false},
+		{2, raft.PreCandidate, 3, true},
+	} {
+		if got := w.asksAgain(e.group, &raft.RoleChanged{Role: e.role, Term: e.term}); got != e.again {
+			t.Errorf("%d: group %d, %v in term %d: again %t", i, e.group, e.role, e.term, got)
+		}
+	}
+}

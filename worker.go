@@ -16,9 +16,13 @@ type worker struct {
 	// ready are groups with something in their inbox, each once: bounded by the number of groups.
 	ready  []*Group
 	signal chan struct{} // holds one: ready is not empty
+	// asked is the term in which each group asked last for pre-votes, which it may do again and again.
+	asked map[GroupID]raft.Term
 }
 
-func newWorker(h *Host) *worker { return &worker{host: h, signal: make(chan struct{}, 1)} }
+func newWorker(h *Host) *worker {
+	return &worker{host: h, signal: make(chan struct{}, 1), asked: map[GroupID]raft.Term{}}
+}
 
 // wake lets the worker run a group. It is called when the group's inbox ceases to be empty.
 func (w *worker) wake(g *Group) {
@@ -82,8 +86,12 @@ func (w *worker) turn(g *Group) {
 func (w *worker) tell(g *Group, events []fmt.Stringer) {
 	for _, e := range events {
 		level := slog.LevelDebug
-		switch e.(type) {
-		case raft.RoleChanged, raft.ConfigurationChanged, raft.Truncated:
+		switch e := e.(type) {
+		case raft.RoleChanged:
+			if !w.asksAgain(g.id, &e) {
+				level = slog.LevelInfo
+			}
+		case raft.ConfigurationChanged, raft.Truncated:
 			level = slog.LevelInfo
 		case replica.Diverged:
 			level = slog.LevelError
@@ -92,4 +100,16 @@ func (w *worker) tell(g *Group, events []fmt.Stringer) {
 		}
 		w.host.logger.Log(w.host.context, level, e.String(), "group", uint64(g.id), "term", uint64(g.replica.Core().CurrentTerm()))
 	}
+}
+
+// asksAgain reports whether a server that is looking for votes has said so in this term: one that is cut off
+// from the others tries several times a second, until it is not any more.
+func (w *worker) asksAgain(id GroupID, e *raft.RoleChanged) bool {
+	if e.Role != raft.PreCandidate {
+		delete(w.asked, id)
+		return false
+	}
+	term, asked := w.asked[id]
+	w.asked[id] = e.Term
+	return asked && term == e.Term
 }

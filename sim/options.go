@@ -80,6 +80,7 @@ type Counts struct {
 	Churning, Changes, Transfers                         int
 	ChangesDone, ChangesUnknown, ChangesNotReady         int
 	LateLeaders, QuietSpells                             int
+	Drawn, Tuned, Unlinked                               int
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
 	Leased, Grants, Renewals, LeasesEnded, LeasesExpired int
@@ -131,6 +132,8 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"of both: refused, as too few are ready", &c.ChangesNotReady},
 		{"leader changes after the first success of an ending", &c.LateLeaders},
 		{"spells of a well majority, terms watched", &c.QuietSpells},
+		{"worlds whose campaign delays are drawn", &c.Drawn}, {"worlds whose campaign delays are measured", &c.Tuned},
+		{"servers told of a broken link", &c.Unlinked},
 		{"worlds with watchers", &c.Watched}, {"streams opened for watching", &c.Streams}, {"watchers created, or resumed", &c.Watchers},
 		{"responses to watchers", &c.WatchResponses}, {"events in them", &c.WatchEvents}, {"reads for watchers that lag", &c.WatchReads},
 		{"worlds with leases", &c.Leased}, {"leases granted", &c.Grants}, {"leases renewed", &c.Renewals}, {"leases ended", &c.LeasesEnded},

@@ -89,7 +89,7 @@ func (s *server) nextTick() replica.Tick {
 		t.RoundTrip = uint64(2 * (p.minDelay + p.meanDelay))
 	}
 	if w.dice.chance(s.labels.lie, p.pace.lies) {
-		s.put(replica.Unlinked{Peer: w.servers[w.dice.below(s.labels.lie, len(w.servers))].id})
+		s.unlinked(uint64(w.servers[w.dice.below(s.labels.lie, len(w.servers))].id))
 	}
 	return t
 }
@@ -107,4 +107,7 @@ func (w *world) unlink(dead *server) {
 	}
 }
 
-func (s *server) unlinked(peer uint64) { s.put(replica.Unlinked{Peer: raft.ServerID(peer)}) }
+func (s *server) unlinked(peer uint64) {
+	s.world.counts.Unlinked++
+	s.put(replica.Unlinked{Peer: raft.ServerID(peer)})
+}

@@ -169,6 +169,12 @@ func (w *world) begin() {
 	if w.plan.calm {
 		w.counts.Calm = 1
 	}
+	switch w.plan.pace.kind {
+	case paceDrawn:
+		w.counts.Drawn++
+	case paceTuned:
+		w.counts.Tuned++
+	}
 	w.tell(nil, "seed %d: %s", w.options.Seed, &w.plan)
 	for _, s := range w.servers {
 		s.drawRate()

@@ -24,7 +24,7 @@ func (p *Printer) Diagnosis(d *doctor.Diagnosis) error {
 		}
 		before := "\n"
 		for i := range d.Answers {
-			if r := d.Answers[i].Report; r != nil && r.Timeouts != nil {
+			if r := d.Answers[i].Report; r != nil && r.Timeouts != nil && len(r.Peers) > 0 {
 				g.line("%s%s %s.", before, Printable(r.Name), Printable(r.Timeouts.String()))
 				before = ""
 			}
