@@ -2,6 +2,7 @@ package quorate
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -168,6 +169,10 @@ func (j *joining) ask(ctx context.Context, address string) (*joinAnswer, error) 
 	var refusal *transport.Refusal
 	if errors.As(err, &refusal) && refusal.Reason == transport.ReasonDenied {
 		return nil, fmt.Errorf("%w: %s: %s", ErrDenied, address, refusal.Text)
+	}
+	var notTLS tls.RecordHeaderError
+	if errors.As(err, &notTLS) {
+		return nil, fmt.Errorf("is this where servers listen for each other, and not for clients? %w", err)
 	}
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -252,6 +253,31 @@ type lenient struct{ wants, shows passphrase }
 
 func (l lenient) Show(binding []byte) ([]byte, error) { return l.shows.Show(binding) }
 func (l lenient) Check(binding, proof []byte) error   { return l.wants.Check(binding, proof) }
+
+func TestWhoIsAskedAtAnAddressForClientsIsTold(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() { // ends with the listener
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+			conn.Close()
+		}
+	}()
+	_, o := newcomer(t, "new")
+	o.Addresses = []string{l.Addr().String()}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := quorate.Join(ctx, o); err == nil || !strings.Contains(err.Error(), "and not for clients?") {
+		t.Errorf("got %v", err)
+	}
+}
 
 func TestWithoutAdmitNoCredentialIsTaken(t *testing.T) {
 	nodes := newCluster(t, 1)
