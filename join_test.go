@@ -266,6 +266,7 @@ func TestWhoIsAskedAtAnAddressForClientsIsTold(t *testing.T) {
 			if err != nil {
 				return
 			}
+			_, _ = conn.Read(make([]byte, 64<<10)) // all of it, or what is written would be lost with the connection
 			_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 			conn.Close()
 		}
