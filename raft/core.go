@@ -101,7 +101,7 @@ type Core struct {
 	electionElapsed int  // since the last reason not to campaign
 	electionTimeout int  // 0: to be drawn at the next tick
 	electionDelay   int  // the shortest timeout that could have been drawn; 0 along with electionTimeout
-	leaderUnlinked  bool // the link from the leader has broken, and nothing was heard of it since
+	leaderMissed    bool // there is a sign that the leader is gone, and nothing was heard of it since
 	sinceLeader     int  // since the leader of currentTerm was last heard, up to WindowTicks
 
 	// Writes under way.

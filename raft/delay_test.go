@@ -164,3 +164,30 @@ func TestFollowerWhoseLeaderIsUnlinkedWaitsForTheWindow(t *testing.T) {
 		}
 	}
 }
+
+// Whoever cannot win for lack of entries tells the one who could that the leader is missed: else the group would
+// have to wait for the more patient of the two.
+func TestVoterWithMoreEntriesStandsSoonerWhenAnotherMissesTheLeader(t *testing.T) {
+	next := func(int) Tick { return Tick{Random: 3, Delay: 50} }
+	behind := from(3, 1, &RequestPreVote{})
+	for _, test := range []struct {
+		name  string
+		after int // ticks of silence
+		ask   Receive
+		want  int
+	}{
+		{"within the window", 5, behind, 50 + 3},
+		{"after the window", 6, behind, 6 + 3},
+		{"long after the window", 20, behind, 20 + 1},
+		{"of one who can win", 20, from(3, 1, &RequestPreVote{LastLogIndex: 1, LastLogTerm: 1}), 50 + 3},
+	} {
+		core := followerOf(t)
+		for range test.after {
+			step(core, next(0))
+		}
+		step(core, test.ask)
+		if got := test.after + waits(core, next); got != test.want {
+			t.Errorf("asked %s: it campaigns after %d ticks, want %d", test.name, got, test.want)
+		}
+	}
+}

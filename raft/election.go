@@ -53,16 +53,16 @@ func (c *Core) drawTimeout(delay int, random uint64) {
 // unlinked notes that a link has broken.
 func (c *Core) unlinked(peer ServerID) {
 	if c.role == Follower && c.leader == peer && peer != 0 {
-		c.leaderUnlinked = true
+		c.leaderMissed = true
 	}
 }
 
-// needlessWait returns which part of the timeout a leader need not be granted whose link is gone: that
-// beyond the window, which is there for one who is slow. The window itself stays, for a broken link proves
-// nothing: the others may hear that leader well. So does what chance has added, which keeps servers that
-// have lost it in the same moment from splitting the vote.
+// needlessWait returns which part of the timeout a leader need not be granted of which there is a sign that it
+// is gone, such as a broken link: that beyond the window, which is there for one who is slow. The window itself
+// stays, for a broken link proves nothing: the others may hear that leader well. So does what chance has added,
+// which keeps servers that have lost it in the same moment from splitting the vote.
 func (c *Core) needlessWait() int {
-	if !c.leaderUnlinked {
+	if !c.leaderMissed {
 		return 0
 	}
 	return c.electionDelay - c.options.WindowTicks
@@ -70,7 +70,7 @@ func (c *Core) needlessWait() int {
 
 // resetElectionTimer starts the wait for a leader anew, with a timeout still to be drawn.
 func (c *Core) resetElectionTimer() {
-	c.electionElapsed, c.electionTimeout, c.electionDelay, c.leaderUnlinked = 0, 0, 0, false
+	c.electionElapsed, c.electionTimeout, c.electionDelay, c.leaderMissed = 0, 0, 0, false
 }
 
 // electionTimedOut starts an election, unless this server has no vote or leads already.
@@ -213,7 +213,7 @@ func (c *Core) objection(lastLogIndex Index, lastLogTerm Term) string {
 }
 
 // handleRequestPreVote says whether this server would vote for the sender in the next term. It
-// changes nothing here; above all it does not put off this server's own candidacy.
+// changes nothing here; above all it does not put off this server's own candidacy. It may bring that forward.
 func (c *Core) handleRequestPreVote(from ServerID, m *RequestPreVote) {
 	why := c.objection(m.LastLogIndex, m.LastLogTerm)
 	if c.holdsOnToLeader() {
@@ -222,6 +222,8 @@ func (c *Core) handleRequestPreVote(from ServerID, m *RequestPreVote) {
 	if why == "" {
 		c.tell(VoteGranted{To: from, Term: c.currentTerm + 1, Pre: true})
 	} else {
+		// Somebody else misses the leader too, whom this server must not vote for: it may have to stand itself.
+		c.leaderMissed = c.leaderMissed || c.role == Follower && !c.holdsOnToLeader()
 		c.tell(VoteRefused{To: from, Term: c.currentTerm + 1, Pre: true, Why: why})
 	}
 	c.send(from, &RequestPreVoteReply{Granted: why == ""}, 0)

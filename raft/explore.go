@@ -94,7 +94,7 @@ func (c *Core) AppendNamelessState(b []byte, ahead Future) []byte {
 		silence = c.sinceLeader
 	}
 	e.put(uint64(c.electionElapsed), uint64(c.electionTimeout), uint64(c.electionDelay), uint64(silence))
-	e.flag(c.leaderUnlinked)
+	e.flag(c.leaderMissed && !ahead.NoTicks)
 	e.ticket(c.termTicket)
 	e.log(&c.log)
 	if l := c.leadState; l != nil {
