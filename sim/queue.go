@@ -58,6 +58,8 @@ const (
 	evStreamEnds                       // the server learns that the client has left
 	evLessor                           // a server looks whether leases are due
 	evLease                            // a client that holds leases does something; number: which client
+	evSessions                         // a server looks whether sessions are due
+	evSession                          // a client with a session does something; number: which client
 )
 
 var eventNames = [...]string{
@@ -67,7 +69,7 @@ var eventNames = [...]string{
 	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evOperator: "operator", evStorm: "storm", evLossEnds: "loss ends", evTerms: "terms",
 	evWatchOpen: "watch open", evWatchAct: "watch act", evNews: "news", evRead: "read", evStreamOpens: "stream opens",
 	evStreamAsks: "stream asks", evStreamTold: "stream told", evStreamTick: "stream tick", evStreamEnds: "stream ends",
-	evLessor: "lessor", evLease: "lease",
+	evLessor: "lessor", evLease: "lease", evSessions: "sessions", evSession: "session",
 }
 
 func (k eventKind) String() string { return eventNames[k] }
