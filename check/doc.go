@@ -25,6 +25,7 @@
 //	L1   a read sees all that was acknowledged to anybody before it was called
 //	S1   a command is applied once
 //	S2   an outcome is what happened
+//	S3   all copies of a request of a session are answered alike, and it has one effect
 //	K1   answers are those of a sequential store, equal on all servers
 //	K2   servers with the same log have the same digest
 //	M1   every step and message is one that the model of package spec allows

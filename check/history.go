@@ -54,13 +54,15 @@ type history struct {
 	model    Model
 	modelled raft.Index
 	states   []point
+	// answered is what requests of sessions were answered first.
+	answered map[numberedRequest]Response
 }
 
 // point is a moment of the model.
 type point struct{ revision, compacted int64 }
 
 func (h *history) start() {
-	h.ops = map[uint64]*Op{}
+	h.ops, h.answered = map[uint64]*Op{}, map[numberedRequest]Response{}
 	h.model = NewModel()
 	h.states = append(h.states, h.model.now())
 }
@@ -127,7 +129,7 @@ func (h *history) appliedOp(c *Checker, index raft.Index, time uint64, e *entry)
 	if time < h.model.time {
 		c.fail("F1", "entry %d is of log time %d, one before it of %d", index, time, h.model.time)
 	}
-	want := h.model.Apply(time, op.Request)
+	want := h.model.ApplyAt(uint64(index), time, op.Request)
 	if c.options.Applied != nil {
 		c.options.Applied(op.Request, &want)
 	}
@@ -135,6 +137,9 @@ func (h *history) appliedOp(c *Checker, index raft.Index, time uint64, e *entry)
 		return
 	}
 	got, err := c.options.Decode(op.Request, e.answer)
+	if err == nil {
+		h.answeredOnce(c, op, &got)
+	}
 	if err != nil {
 		c.fail("K1", "answer to request %d at %d cannot be read: %v", op.ID, index, err)
 	} else if !got.Equal(&want) {

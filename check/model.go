@@ -111,6 +111,8 @@ type Response struct {
 	More  bool
 	// TTLs are the times to live of leases that were granted or renewed; 0 where there is none.
 	TTLs []int64
+	// Session is one that was opened.
+	Session uint64
 	// Of a transaction:
 	Succeeded bool
 	Responses []Response
@@ -118,7 +120,7 @@ type Response struct {
 
 // Equal reports whether two responses say the same.
 func (r *Response) Equal(other *Response) bool {
-	return r.Code == other.Code && r.Revision == other.Revision && r.Count == other.Count && r.More == other.More &&
+	return r.Code == other.Code && r.Revision == other.Revision && r.Count == other.Count && r.More == other.More && r.Session == other.Session &&
 		r.Succeeded == other.Succeeded && slices.Equal(r.KVs, other.KVs) && slices.Equal(r.TTLs, other.TTLs) &&
 		slices.EqualFunc(r.Responses, other.Responses, func(a, b Response) bool { return a.Equal(&b) })
 }
@@ -133,6 +135,11 @@ type Model struct {
 	// time is the log time, in nanoseconds, of the latest request.
 	time   uint64
 	leases map[int64]modelLease
+	// index is where in the log the request is that is applied.
+	index    uint64
+	sessions map[uint64]*modelSession
+	// repeated is set while a request is answered as it was before.
+	repeated bool
 }
 
 type modelKey struct {
@@ -154,11 +161,19 @@ func (m *Model) now() point { return m.point }
 
 // Apply executes a request that was made at a log time, and returns the response.
 func (m *Model) Apply(time uint64, request Request) Response {
-	m.time = max(m.time, time)
+	m.time, m.repeated = max(m.time, time), false
 	r := m.execute(request)
 	m.endRevision()
-	r.Revision = m.revision
+	if !m.repeated {
+		r.Revision = m.revision
+	}
 	return r
+}
+
+// ApplyAt is Apply, for a request of which it matters where in the log it is.
+func (m *Model) ApplyAt(index, time uint64, request Request) Response {
+	m.index = index
+	return m.Apply(time, request)
 }
 
 func (m *Model) endRevision() {
@@ -188,6 +203,16 @@ func (m *Model) execute(request Request) Response {
 		return m.renew(q)
 	case Expire:
 		return m.expire(q)
+	case Open:
+		return m.open(q)
+	case Numbered:
+		return m.numbered(q)
+	case Close:
+		return m.closeSession(q)
+	case KeepAlive:
+		return m.keepAlive(q)
+	case ExpireSessions:
+		return m.expireSessions(q)
 	}
 	return Response{}
 }

@@ -23,8 +23,11 @@ type clientLabels struct {
 	think, asks, server, read, stale, past, kind, key, end, prev, limit, target, relation, patience, compact, large, lease string
 }
 
-func newClient(index int) *client {
-	label := func(what string) string { return fmt.Sprintf("client.%s %d", what, index+1) }
+func newClient(index int) *client { return newDrawer("client", index) }
+
+// newDrawer returns a client with choices of its own, or what makes up requests for another kind of client.
+func newDrawer(kind string, index int) *client {
+	label := func(what string) string { return fmt.Sprintf("%s.%s %d", kind, what, index+1) }
 	return &client{index: index, labels: clientLabels{
 		think: label("think"), asks: label("asks"), server: label("server"), read: label("read"), stale: label("stale"), past: label("past"),
 		kind: label("kind"), key: label("key"), end: label("end"), prev: label("prev"), limit: label("limit"),
@@ -36,9 +39,12 @@ func newClient(index int) *client {
 // request is one request that is under way.
 type request struct {
 	check.Op
-	client *client // nil: the world's own
-	holder *holder // whose it is, if it is about a lease
-	lessor bool    // it is the server's own, to end leases
+	client *client       // nil: the world's own
+	holder *holder       // whose it is, if it is about a lease
+	lessor bool          // it is the server's own, to end leases
+	caller *caller       // whose it is, if it is of a client with a session
+	call   *numberedCall // of which it is a copy, if it is of one
+	ender  bool          // it is the server's own, to end sessions
 	server int
 	bytes  []byte
 	read   bool
@@ -113,7 +119,7 @@ func (w *world) ask(s *server, r *request) {
 			w.counts.TooLarge++
 			user = append(user, make([]byte, wire.MaxUserBytes)...)
 		}
-		s.put(replica.Propose{Handle: r.ID, Command: wire.Command{Kind: uint8(kind), User: user, Request: bytes}})
+		s.put(replica.Propose{Handle: r.ID, Command: wire.Command{Kind: uint8(kind), User: user, Request: bytes, Session: numberOf(r.Request)}})
 	}
 }
 
@@ -178,6 +184,12 @@ func (w *world) done(r *request, answer []byte) {
 	case r.lessor:
 		w.servers[r.server].endsLeases = false
 		return
+	case r.caller != nil:
+		r.caller.done(r, answer)
+		return
+	case r.ender:
+		w.servers[r.server].endsSessions = false
+		return
 	case r.client == nil:
 		w.loadDone(r)
 		w.stormEnded(r)
@@ -210,6 +222,12 @@ func (w *world) ended(r *request, outcome check.Outcome) {
 		return
 	case r.lessor:
 		w.servers[r.server].endsLeases = false
+		return
+	case r.caller != nil:
+		r.caller.ended(r, outcome)
+		return
+	case r.ender:
+		w.servers[r.server].endsSessions = false
 		return
 	case r.client == nil:
 		w.loadEnded(r)

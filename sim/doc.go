@@ -68,7 +68,7 @@
 //	E2  a stream answers something else than what was asked
 //	E3  a watcher waits for what will never come, or all is well and it is not told of everything in time
 //	F2  a lease ends too early by its holder's clock
-//	F3  a lease does not end
+//	F3  a lease does not end, or a session
 //	I1  an invariant of the code under test is broken
 //	I2  it panics
 //	K3  stores with the same log do not hold the same

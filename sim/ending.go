@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ const (
 	grayed
 	// serve: every server takes a write and a read.
 	serve
-	// expire: nobody renews leases any more, and all end.
+	// expire: nobody renews leases any more, or uses sessions, and all end.
 	expire
 	// agree: all servers have the same log, and have applied all of it.
 	agree
@@ -207,7 +208,7 @@ func (w *world) wanting() string {
 	case serve:
 		return w.wantingServe()
 	case expire:
-		return w.wantingExpire()
+		return cmp.Or(w.wantingExpire(), w.wantingSessionsEnd())
 	case agree:
 		return w.wantingAgree()
 	case inform:
@@ -349,6 +350,7 @@ func (w *world) beginPhase() {
 		w.beginServe()
 	case expire:
 		w.beginExpire()
+		w.beginSessionsEnd()
 	case inform:
 		w.beginInform()
 	case idle:

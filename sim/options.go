@@ -84,6 +84,7 @@ type Counts struct {
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
 	Leased, Grants, Renewals, LeasesEnded, LeasesExpired int
+	Sessioned, Sessions, Called, Copies                  int
 	Marks                                                Marks
 }
 
@@ -138,6 +139,8 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"responses to watchers", &c.WatchResponses}, {"events in them", &c.WatchEvents}, {"reads for watchers that lag", &c.WatchReads},
 		{"worlds with leases", &c.Leased}, {"leases granted", &c.Grants}, {"leases renewed", &c.Renewals}, {"leases ended", &c.LeasesEnded},
 		{"of them because their time was over", &c.LeasesExpired},
+		{"worlds with sessions", &c.Sessioned}, {"sessions opened", &c.Sessions}, {"requests of sessions answered", &c.Called},
+		{"copies of them beyond the first", &c.Copies},
 	} {
 		visit(f.name, f.value)
 	}

@@ -55,9 +55,10 @@ type plan struct {
 	personality                                                                    crashdisk.Personality
 	drift                                                                          int // clocks are wrong by up to that much, per million
 
-	watch watchPlan
-	lease leasePlan
-	churn churnPlan
+	watch   watchPlan
+	lease   leasePlan
+	session sessionPlan
+	churn   churnPlan
 
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
@@ -90,6 +91,7 @@ func drawPlan(d dice) plan {
 	}
 	p.drawWatches(d)
 	p.drawLeases(d)
+	p.drawSessions(d)
 	if !p.calm {
 		p.drawChurn(d)
 	}
@@ -242,6 +244,9 @@ func (p *plan) String() string {
 	}
 	if p.lease.holders > 0 {
 		text += ", " + p.lease.String()
+	}
+	if p.session.clients > 0 {
+		text += ", " + p.session.String()
 	}
 	if p.churn.spares > 0 {
 		text += ", " + p.churn.String()

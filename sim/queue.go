@@ -59,6 +59,8 @@ const (
 	evLessor                           // a server looks whether leases are due
 	evLease                            // a client that holds leases does something; number: which client
 	evUnlinked                         // a server learns that the links with another have broken; number: with whom
+	evSessions                         // a server looks whether sessions are due
+	evSession                          // a client with a session does something; number: which client
 )
 
 var eventNames = [...]string{
@@ -68,7 +70,7 @@ var eventNames = [...]string{
 	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evOperator: "operator", evStorm: "storm", evLossEnds: "loss ends", evTerms: "terms",
 	evWatchOpen: "watch open", evWatchAct: "watch act", evNews: "news", evRead: "read", evStreamOpens: "stream opens",
 	evStreamAsks: "stream asks", evStreamTold: "stream told", evStreamTick: "stream tick", evStreamEnds: "stream ends",
-	evLessor: "lessor", evLease: "lease", evUnlinked: "unlinked",
+	evLessor: "lessor", evLease: "lease", evUnlinked: "unlinked", evSessions: "sessions", evSession: "session",
 }
 
 func (k eventKind) String() string { return eventNames[k] }

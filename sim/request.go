@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/wire"
 )
 
 // Requests travel as clients of etcd send them: protobuf messages, written here field by field, so
@@ -32,8 +33,24 @@ func encode(request check.Request) (kv.Kind, []byte) {
 		return kv.KindLeaseRenew, kv.LeaseList(q.IDs)
 	case check.Expire:
 		return kv.KindLeaseExpire, kv.LeaseList(q.IDs)
+	case check.Open:
+		return kv.KindSessionOpen, appendInt(nil, 1, q.TTL)
+	case check.Numbered:
+		return encode(q.Request)
+	case check.Close:
+		return kv.KindSessionClose, appendInt(nil, 1, int64(q.Session))
+	case check.KeepAlive:
+		return kv.KindSessionKeepAlive, appendInt(appendInt(nil, 1, int64(q.Session)), 2, int64(q.Acknowledged))
+	case check.ExpireSessions:
+		return kv.KindSessionExpire, kv.LeaseList(q.IDs)
 	}
 	panic(fmt.Sprintf("sim: no encoding for %T", request))
+}
+
+// numberOf returns which request of a session a request is, for the command's header.
+func numberOf(request check.Request) wire.Session {
+	q, _ := request.(check.Numbered)
+	return wire.Session{ID: q.Session, Sequence: q.Number, Acknowledged: q.Acknowledged}
 }
 
 func appendInt(b []byte, field int, v int64) []byte {

@@ -62,7 +62,19 @@ func decodeBody(request check.Request, body []byte) (r check.Response, err error
 		if len(q.IDs) == 0 {
 			r.TTLs = nil
 		}
-	case check.Expire:
+	case check.Numbered:
+		r, err = decodeBody(q.Request, body)
+	case check.Open:
+		err = decodeOpen(body, &r)
+	case check.KeepAlive:
+		err = eachField(body, func(f *field) error {
+			if f.is(2, false) {
+				r.TTLs = append(r.TTLs, int64(f.number))
+				return nil
+			}
+			return errResponse
+		})
+	case check.Expire, check.ExpireSessions:
 		var ended int
 		ended, err = kv.ParseExpired(body)
 		r.Count = int64(ended)
@@ -70,6 +82,22 @@ func decodeBody(request check.Request, body []byte) (r check.Response, err error
 		err = eachField(body, func(*field) error { return errResponse })
 	}
 	return r, err
+}
+
+func decodeOpen(body []byte, r *check.Response) error {
+	return eachField(body, func(f *field) error {
+		switch {
+		case f.is(2, false):
+			r.Session = f.number
+		case f.is(3, false):
+			r.TTLs = append(r.TTLs, int64(f.number))
+		case f.is(4, false):
+			r.Count = int64(f.number)
+		default:
+			return errResponse
+		}
+		return nil
+	})
 }
 
 func decodeGrant(q check.Grant, body []byte, r *check.Response) error {

@@ -41,6 +41,9 @@ type server struct {
 	// lessor ends leases while the server leads; nil in a world without them.
 	lessor     *lessor.Lessor
 	endsLeases bool // it has proposed to end some, and waits
+	// sessions ends sessions in the same way.
+	sessions     *lessor.Lessor
+	endsSessions bool
 	// informer tells those who watch; nil in a world without them.
 	informer *informer
 	// gotReply: the replica is about to see an acknowledgement.
@@ -68,7 +71,7 @@ type server struct {
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor, delay, delayFor, lie, unlinked string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor, delay, delayFor, lie, unlinked, sessions string
 }
 
 func newServer(w *world, index int) *server {
@@ -80,7 +83,7 @@ func newServer(w *world, index int) *server {
 		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
 		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), tear: label("tear"), mistaken: label("mistaken"), atOnce: label("atOnce"),
 		delay: label("delay"), delayFor: label("delayFor"), lie: label("lie"), unlinked: label("unlinked"),
-		news: label("news"), feed: label("feed"), lessor: label("lessor"),
+		news: label("news"), feed: label("feed"), lessor: label("lessor"), sessions: label("sessions"),
 	}
 	s.checks = w.check.Server(s.id)
 	s.disk = crashdisk.New(w.plan.disk)
@@ -115,6 +118,7 @@ func (s *server) start() {
 	s.storage = storage{}
 	s.startWatching()
 	s.startLessor()
+	s.startSessions()
 	w.tell(s, "starts: boot %d, term %d, log to %d, state to %d", s.boot, s.replica.Core().CurrentTerm(),
 		s.replica.Core().LastIndex(), s.machine.durable())
 	s.planLife()
@@ -249,6 +253,8 @@ func (s *server) handle(e *event) {
 		s.put(replica.Cancel{Handle: e.number})
 	case evLessor:
 		s.lookAtLeases()
+	case evSessions:
+		s.lookAtSessions()
 	default:
 		s.handleWatch(e)
 	}
@@ -321,8 +327,8 @@ func (s *server) end() {
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
 	s.replica, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil
-	s.paused, s.endsLeases = false, false
-	s.lessor = nil
+	s.paused, s.endsLeases, s.endsSessions = false, false, false
+	s.lessor, s.sessions = nil, nil
 	s.storage = storage{}
 	s.seen, s.window = seen{}, window{}
 }

@@ -238,7 +238,7 @@ func (k *shrinker) without(what string, eighths int, chosen func(int, happening)
 // was needed only so that there were as many choices.
 func (k *shrinker) hasten() {
 	for i := 0; i < len(k.kept); i++ {
-		if k.kept[i].class == "client.asks" || k.kept[i].class == "lease.asks" {
+		if k.kept[i].class == "client.asks" || k.kept[i].class == "lease.asks" || k.kept[i].class == "session.asks" {
 			continue // when one asks matters, but not how often it did before
 		}
 		for number := 1; i < len(k.kept) && number < k.kept[i].number && k.mayRun(); {

@@ -60,6 +60,7 @@ type world struct {
 
 	watching watching
 	leasing  leasing
+	calling  calling
 }
 
 // Run runs the world of a seed, until its end or the first thing that is wrong: then the error is a
@@ -187,6 +188,7 @@ func (w *world) begin() {
 	w.termsLater()
 	w.beginWatching()
 	w.beginLeasing()
+	w.beginCalling()
 	if w.plan.churn.spares > 0 {
 		w.counts.Churning++
 		w.operateLater()
@@ -240,6 +242,8 @@ func (w *world) happen(e *event) {
 		w.watching.clients[e.number].act()
 	case evLease:
 		w.leasing.clients[e.number].act()
+	case evSession:
+		w.calling.clients[e.number].act()
 	}
 }
 

@@ -1,0 +1,50 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/lessor"
+)
+
+// sessionPlan is who has sessions in a world. In seven of ten worlds nobody does.
+type sessionPlan struct {
+	clients  int // clients with sessions; 0: nobody has one
+	inFlight int // how many requests each has under way
+	copies   int // how often a request is sent at most; then it is given up
+	ttl      int // of a session, in seconds
+	lessor   lessor.Options
+	interval int64 // between two looks of a server for sessions that are due
+	pace     int64 // between two things that a client does
+	hasty    int   // of a million things, those that are copies of what is under way still
+}
+
+// sessioned is how many of a million worlds have sessions.
+const sessioned = 300_000
+
+// drawSessions draws who has sessions. The choices are of labels of their own.
+func (p *plan) drawSessions(d dice) {
+	if !d.chance("plan.session", sessioned) {
+		return
+	}
+	const ms = int64(time.Millisecond)
+	p.session = sessionPlan{
+		clients:  d.between("plan.session.clients", 1, 3),
+		inFlight: d.between("plan.session.inFlight", 1, 6),
+		copies:   d.between("plan.session.copies", 1, 8),
+		ttl:      d.between("plan.session.ttl", 1, 8),
+		lessor: lessor.Options{
+			Grace: uint64(d.scale("plan.session.grace", ms, 2000*ms)),
+			Slack: uint64(d.scale("plan.session.slack", ms, 500*ms)),
+			Mark:  uint64(d.scale("plan.session.mark", 100*ms, 5000*ms)),
+			Batch: int(d.scale("plan.session.batch", 1, 64)),
+		},
+		interval: d.scale("plan.session.interval", 20*ms, 200*ms),
+		pace:     d.scale("plan.session.pace", 50*ms, 500*ms),
+		hasty:    rarely(d, "session.hasty", 50_000, 500_000),
+	}
+}
+
+func (p *sessionPlan) String() string {
+	return fmt.Sprintf("%d clients have sessions of %d s, with %d requests at a time", p.clients, max(p.ttl, 5), p.inFlight)
+}
