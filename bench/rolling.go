@@ -54,6 +54,7 @@ func checkRolling(b *bed, r *report.Run) error {
 func (b *bed) roll(ctx context.Context, r *report.Run, w *writes, clients []*clientv3.Client) error {
 	l := &rolling{crowd: w.startCrowd(ctx, clients, len(clients)), run: r}
 	spent, err := b.startMeter()
+	err = errors.Join(err, l.settle(ctx)) // until all are connected, there are gaps that no restart makes
 	began := l.all.Now()
 	for i := 0; i < b.size*cluster.Servers && err == nil; i++ {
 		err = l.restart(ctx, i)
