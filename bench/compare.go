@@ -178,7 +178,7 @@ func (o *options) sentences() []string {
 			rate = fmt.Sprintf("%v times a second", o.rate)
 		}
 		sentences = append(sentences, fmt.Sprintf("failover, transfer: clients of all servers put evenly, %s, and one more puts one after another, as all do "+
-			"in rolling; each try has %v; ops/s, p50, p99 are of acknowledged puts; all of these were read back at every server", rate, o.timeout))
+			"in rolling, rollingonce and replace; each try has %v, and a request of Quorate's client %v; ops/s, p50, p99 are of acknowledged puts; all of these were read back at every server", rate, o.timeout, ownTimeout))
 	}
 	return sentences
 }

@@ -19,6 +19,8 @@
 //	             put.go, lrange.go, nested.go, range.go, watchers.go, leases.go
 //	hostile.go   puts with and without a client that should not hurt: unread.go, history.go, burst.go
 //	failover.go, transfer.go, rolling.go: writes while leaders fail, change, and servers are restarted
+//	replace.go   writes while servers are replaced       members.go   who joins, who leaves, who holds what
+//	crowd.go     a closed loop of writers                ours.go      Quorate's own client
 //	steady.go    an open loop and one client           writes.go    what was acknowledged must be there
 //	meter.go     what others used while servers came and went
 //	watching.go  many watchers on a few streams          memory.go    what the servers hold at most

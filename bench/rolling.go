@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/quorate/quorate/bench/internal/cluster"
-	"github.com/quorate/quorate/bench/internal/outage"
 	"github.com/quorate/quorate/bench/internal/report"
 )
 
@@ -16,17 +16,45 @@ import (
 // its own to all of them.
 const maxRollingClients = 1000
 
-// runRolling restarts one server after the other, so many times around, while clients write one put after
-// another, and measures what they see of it.
+// runRolling restarts one server after the other, so many times around, while clients of etcd's write one put
+// after another, and measures what they see of it.
 func runRolling(ctx context.Context, b *bed, r *report.Run) error {
-	if b.size < 1 || r.Clients > maxRollingClients {
-		return fmt.Errorf("the size of rolling is how often all servers are restarted, 1 at least; it has up to %d clients", maxRollingClients)
+	if err := checkRolling(b, r); err != nil {
+		return err
 	}
-	l, err := b.startRolling(ctx, r)
+	clients, err := b.plainClients(r.Clients)
 	if err != nil {
 		return err
 	}
+	defer closeAll(clients)
+	return b.roll(ctx, r, b.newWrites(time.Now()), clients)
+}
+
+// runRollingOnce is the same with Quorate's clients.
+func runRollingOnce(ctx context.Context, b *bed, r *report.Run) error {
+	if err := checkRolling(b, r); err != nil {
+		return err
+	}
+	clients, err := b.ownClients(r.Clients)
+	if err != nil {
+		return err
+	}
+	defer clients.close()
+	return b.roll(ctx, r, b.newOwnWrites(), clients.plain())
+}
+
+func checkRolling(b *bed, r *report.Run) error {
+	if b.size < 1 || r.Clients > maxRollingClients {
+		return fmt.Errorf("the size of rolling is how often all servers are restarted, 1 at least; it has up to %d clients", maxRollingClients)
+	}
+	return nil
+}
+
+// roll restarts the servers under writes, one writer for each of the clients.
+func (b *bed) roll(ctx context.Context, r *report.Run, w *writes, clients []*clientv3.Client) error {
+	l := &rolling{crowd: w.startCrowd(ctx, clients, len(clients)), run: r}
 	spent, err := b.startMeter()
+	err = errors.Join(err, l.settle(ctx)) // until all are connected, there are gaps that no restart makes
 	began := l.all.Now()
 	for i := 0; i < b.size*cluster.Servers && err == nil; i++ {
 		err = l.restart(ctx, i)
@@ -37,15 +65,7 @@ func runRolling(ctx context.Context, b *bed, r *report.Run) error {
 	if err != nil {
 		return err
 	}
-	for _, own := range l.own {
-		r.AddSample("longest gap of each client, ms", millis(own.LongestGap(began, ended)))
-	}
-	r.AddSample("longest gap of all clients together, ms", millis(l.all.LongestGap(began, ended)))
-	l.fill(r)
-	r.Add("requests that failed", float64(r.Errors))
-	for i, name := range l.errors.names {
-		r.Add("failed: "+name, float64(l.errors.counts[i]))
-	}
+	l.report(r, began, ended)
 	if err := l.check(ctx, r); err != nil {
 		return err
 	}
@@ -55,34 +75,8 @@ func runRolling(ctx context.Context, b *bed, r *report.Run) error {
 
 // rolling restarts servers under clients that each write one put after another.
 type rolling struct {
-	*writes
-	run     *report.Run
-	own     []*outage.Acks // of each client
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	hangUp  func()
-}
-
-func (b *bed) startRolling(ctx context.Context, r *report.Run) (*rolling, error) {
-	clients, err := b.plainClients(r.Clients)
-	if err != nil {
-		return nil, err
-	}
-	base := time.Now()
-	l := &rolling{writes: b.newWrites(base), run: r, hangUp: func() { closeAll(clients) }}
-	ctx, l.cancel = context.WithCancel(ctx)
-	for _, client := range clients {
-		own := outage.New(base)
-		l.own = append(l.own, own)
-		l.running.Go(func() { l.oneAfterAnother(ctx, client, own) })
-	}
-	return l, nil
-}
-
-func (l *rolling) stop() {
-	l.cancel()
-	l.running.Wait()
-	l.hangUp()
+	*crowd
+	run *report.Run
 }
 
 // restart ends one server and starts it again, once all are whole and all clients have been answered.
@@ -111,25 +105,5 @@ func (l *rolling) restart(ctx context.Context, number int) error {
 		down.Sub(began).Round(time.Millisecond), whole.Sub(down).Round(time.Millisecond))
 	l.run.AddSample("from SIGTERM to its end, ms", millis(down.Sub(began)))
 	l.run.AddSample("from its start to whole, ms", millis(whole.Sub(down)))
-	return nil
-}
-
-// settle waits until all servers are whole and every client has been answered since.
-func (l *rolling) settle(ctx context.Context) error {
-	if _, err := l.bed.cluster.WaitWhole(ctx); err != nil {
-		return err
-	}
-	whole := l.all.Now()
-	err := await(ctx, settleTimeout, func() bool {
-		for _, own := range l.own {
-			if !own.Since(whole) {
-				return false
-			}
-		}
-		return true
-	})
-	if err != nil {
-		return fmt.Errorf("wait until every client was answered: %w", err)
-	}
 	return nil
 }

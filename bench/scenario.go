@@ -42,6 +42,8 @@ func scenarios() []scenario {
 		{name: "failover", what: "the leader fails so many times, by kill -9 and SIGSTOP in turn: when the next write is acknowledged", size: 20, max: maxFailures, failing: true, run: runFailover},
 		{name: "transfer", what: "leadership is handed over so many times (MoveLeader): how long no write is acknowledged", size: 20, max: maxFailures, failing: true, run: runTransfer},
 		{name: "rolling", what: "all servers are restarted so many times around, one after the other: what clients that put see of it", size: 1, max: maxPasses, failing: true, run: runRolling},
+		{name: "rollingonce", what: "the same with Quorate's own client, which sends again what is not answered", size: 1, max: maxPasses, failing: true, run: runRollingOnce},
+		{name: "replace", what: "so many times a new server joins, and the oldest is removed: what Quorate's own client, putting, sees of it", size: 3, max: maxPasses, failing: true, run: runReplace},
 	}
 }
 

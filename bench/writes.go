@@ -30,8 +30,10 @@ const (
 
 // writes are puts, each of a key of its own, while servers fail. It remembers which were acknowledged.
 type writes struct {
-	bed *bed
-	all *outage.Acks // of all clients
+	bed     *bed
+	all     *outage.Acks  // of all clients
+	timeout time.Duration // of each try
+	once    bool          // the clients promise that a put takes effect once, however often they send it
 
 	mu      sync.Mutex
 	acked   []int64 // by number: the revision; 0 means that it was not acknowledged, and may be there or not
@@ -39,7 +41,9 @@ type writes struct {
 	latency hist.Histogram
 }
 
-func (b *bed) newWrites(base time.Time) *writes { return &writes{bed: b, all: outage.New(base)} }
+func (b *bed) newWrites(base time.Time) *writes {
+	return &writes{bed: b, all: outage.New(base), timeout: b.options.timeout}
+}
 
 func writeKey(number int64) string { return fmt.Sprintf(writePrefix+"%010d", number) }
 
@@ -57,9 +61,9 @@ func (w *writes) begin() (number int64) {
 	return int64(len(w.acked) - 1)
 }
 
-// put tries a write once, for as long as the options say.
+// put tries a write once, for as long as its time lasts.
 func (w *writes) put(ctx context.Context, client *clientv3.Client, number int64) (*clientv3.PutResponse, error) {
-	bounded, cancel := context.WithTimeout(ctx, w.bed.options.timeout)
+	bounded, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
 	began := time.Now()
 	got, err := client.Put(bounded, writeKey(number), w.bed.writeValue(number))
@@ -147,6 +151,9 @@ func (w *writes) wrong(number int64, found *mvccpb.KeyValue) string {
 		return fmt.Sprintf("%s, acknowledged with revision %d, is not there", writeKey(number), revision)
 	case string(found.Value) != w.bed.writeValue(number):
 		return fmt.Sprintf("%s has a value that nobody has put", writeKey(number))
+	// Nobody but the client has sent it again if nothing has failed.
+	case w.once && found.Version > 1 && w.errors.sum() == 0:
+		return fmt.Sprintf("%s has taken effect %d times", writeKey(number), found.Version)
 	// It was tried again after a failure if its version is above 1, and the earlier try may have come later.
 	case found.ModRevision < revision || found.Version == 1 && revision > 0 && found.ModRevision != revision:
 		return fmt.Sprintf("%s, acknowledged with revision %d, is of revision %d and version %d",

@@ -31,6 +31,7 @@ type shelf struct {
 	revision int64
 	puts     []string    // keys, those that failed included
 	asked    []int       // keys that a range was answered with
+	unknown  []string    // methods that it was asked for and does not have
 	done     func(n int) // called with the number of puts so far, if there is one
 }
 
@@ -78,7 +79,13 @@ func serveShelf(t *testing.T, s *shelf) (*bed, *clientv3.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+		method, _ := grpc.MethodFromServerStream(stream)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unknown = append(s.unknown, method)
+		return status.Error(codes.Unimplemented, "no such service")
+	}))
 	pb.RegisterKVServer(server, s)
 	go func() { _ = server.Serve(listener) }() // it ends with Stop
 	t.Cleanup(server.Stop)
@@ -143,6 +150,31 @@ func TestWhatIsWrongWithAWrite(t *testing.T) {
 	}
 	for _, test := range tests {
 		if got := w.wrong(test.number, test.found); (got != "") != test.wrong {
+			t.Errorf("%s: got %q", test.what, got)
+		}
+	}
+}
+
+func TestPutThatTookEffectTwiceIsWrongIfItsClientPromisesOnce(t *testing.T) {
+	b := &bed{options: &options{valueBytes: 10}}
+	b.fill()
+	twice := &mvccpb.KeyValue{Value: []byte(b.writeValue(0)), ModRevision: 51, Version: 2}
+	for _, test := range []struct {
+		what   string
+		once   bool
+		failed bool // so that the caller has put it again
+		wrong  bool
+	}{
+		{"it promises once", true, false, true},
+		{"it promises once, and the caller may have put it again", true, true, false},
+		{"it promises nothing", false, false, false},
+	} {
+		w := b.newWrites(time.Now())
+		w.acked, w.once = []int64{50}, test.once
+		if test.failed {
+			w.errors.add(errors.New("outcome is unknown"))
+		}
+		if got := w.wrong(0, twice); (got != "") != test.wrong {
 			t.Errorf("%s: got %q", test.what, got)
 		}
 	}

@@ -19,18 +19,18 @@ const (
 	askInterval = 20 * time.Millisecond
 )
 
-// Cluster is three servers that agree on who leads them.
+// Cluster is three servers that agree on who leads them; more or fewer while some join and leave.
 type Cluster struct {
 	Servers []*Server
 	Leader  int // number in Servers, as of Start
 
-	// What it takes to start a server again.
-	subject   Subject
-	dir       string
-	addresses []address
+	// What it takes to start a server.
+	subject Subject
+	dir     string
+	joined  int // how many servers it has had so far: the next one's number
 	// watch begins to watch a server for its end; nil while nobody does.
 	watch    func(*Server)
-	endedCPU time.Duration // of the processes that others have replaced
+	endedCPU time.Duration // of the processes that others have replaced, or that have left
 }
 
 // Start starts a new cluster whose files are in dir, which must exist and be empty. It returns when
@@ -40,7 +40,7 @@ func Start(ctx context.Context, s Subject, dir string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{subject: s, dir: dir, addresses: addresses}
+	c := &Cluster{subject: s, dir: dir, joined: Servers}
 	for i := range addresses {
 		server, err := startServer(s, i, dir, addresses)
 		if err != nil {

@@ -12,6 +12,7 @@
 //	Subject   which binary, and what to say to it       Etcd(binary), Quorate(binary, flags)
 //	Cluster   its three servers and who leads           Start(ctx, subject, dir) ... Close()
 //	          Kill, Pause, Resume, Terminate, Restart   of one server
+//	          Newcomer, Join, Leave                     of servers that come and go
 //	State     what all say: who leads, the term         Look, WaitWhole
 //	Server    one process: addresses, pid, log file
 //

@@ -45,11 +45,11 @@ func (c *Cluster) Restart(server int) error {
 	default:
 		return fmt.Errorf("%s still runs", old.Name)
 	}
-	again, err := startServer(c.subject, server, c.dir, c.addresses)
+	again, err := start(c.subject, c.dir, old.plan)
 	if err != nil {
 		return err
 	}
-	c.endedCPU += old.command.ProcessState.UserTime() + old.command.ProcessState.SystemTime()
+	c.endedCPU += old.usedCPU()
 	c.Servers[server] = again
 	if c.watch != nil {
 		c.watch(again)
@@ -57,7 +57,12 @@ func (c *Cluster) Restart(server int) error {
 	return nil
 }
 
-// EndedCPU is the CPU time of all processes that Restart has replaced.
+// usedCPU is the CPU time of a process that has ended.
+func (s *Server) usedCPU() time.Duration {
+	return s.command.ProcessState.UserTime() + s.command.ProcessState.SystemTime()
+}
+
+// EndedCPU is the CPU time of all processes that Restart has replaced, or that Leave has ended.
 func (c *Cluster) EndedCPU() time.Duration { return c.endedCPU }
 
 func (s *Server) signal(signal syscall.Signal) error {

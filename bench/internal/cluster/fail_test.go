@@ -14,9 +14,9 @@ import (
 // started returns a cluster of servers that run a script each.
 func started(t *testing.T, script string) *Cluster {
 	t.Helper()
-	c := &Cluster{subject: shell(script), dir: t.TempDir(), addresses: threeAddresses}
+	c := &Cluster{subject: shell(script), dir: t.TempDir(), joined: Servers}
 	for i := range threeAddresses {
-		server, err := startServer(c.subject, i, c.dir, c.addresses)
+		server, err := startServer(c.subject, i, c.dir, threeAddresses)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ type Server struct {
 	Name    string
 	URL     string // for clients
 	PID     int
+	plan    plan
 	log     string // path
 	command *exec.Cmd
 	ended   chan struct{} // closed when the process is gone; its state may be read after that
@@ -26,13 +27,26 @@ type Server struct {
 	ending atomic.Bool
 }
 
-// startServer starts one process, which prints to the end of its log. Its environment is empty but for what programs need to find their
-// way: a variable such as ETCD_SNAPSHOT_COUNT or GOGC would make one subject a different one.
+// plan is what it takes to start a server, again and again.
+type plan struct {
+	name      string
+	address   address
+	arguments []string // of the program
+}
+
+// startServer starts one of the servers that a new cluster begins with.
 func startServer(s Subject, number int, dir string, addresses []address) (*Server, error) {
+	return start(s, dir, plan{name(number), addresses[number], s.arguments(number, dir, filepath.Base(dir), addresses)})
+}
+
+// start starts one process, which prints to the end of its log. Its environment is empty but for what programs need to find their
+// way: a variable such as ETCD_SNAPSHOT_COUNT or GOGC would make one subject a different one.
+func start(s Subject, dir string, p plan) (*Server, error) {
 	server := &Server{
-		Name:  name(number),
-		URL:   addresses[number].client,
-		log:   filepath.Join(dir, name(number)+".log"),
+		Name:  p.name,
+		URL:   p.address.client,
+		plan:  p,
+		log:   filepath.Join(dir, p.name+".log"),
 		ended: make(chan struct{}),
 	}
 	log, err := os.OpenFile(server.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -41,7 +55,7 @@ func startServer(s Subject, number int, dir string, addresses []address) (*Serve
 	}
 	defer log.Close() // the process has its own descriptor by then
 
-	server.command = exec.Command(s.Binary, s.arguments(number, dir, filepath.Base(dir), addresses)...)
+	server.command = exec.Command(s.Binary, p.arguments...)
 	server.command.Stdout, server.command.Stderr = log, log
 	server.command.Dir = dir
 	for _, variable := range []string{"PATH", "HOME", "TMPDIR"} {

@@ -47,15 +47,21 @@ func (s Subject) arguments(server int, dir, token string, addresses []address) [
 	for i, a := range addresses {
 		initial = append(initial, name(i)+"="+a.peer)
 	}
-	return slices.Concat(s.Command, []string{
-		"--name", name(server),
-		"--data-dir", filepath.Join(dir, name(server)),
-		"--listen-client-urls", addresses[server].client,
-		"--advertise-client-urls", addresses[server].client,
-		"--listen-peer-urls", addresses[server].peer,
-		"--initial-advertise-peer-urls", addresses[server].peer,
+	return s.command(name(server), dir, addresses[server], []string{
 		"--initial-cluster", strings.Join(initial, ","),
 		"--initial-cluster-token", token,
 		"--initial-cluster-state", "new",
-	}, s.Flags)
+	})
+}
+
+// command returns the command line of one server, without the program; others says who the others are.
+func (s Subject) command(name, dir string, a address, others []string) []string {
+	return slices.Concat(s.Command, []string{
+		"--name", name,
+		"--data-dir", filepath.Join(dir, name),
+		"--listen-client-urls", a.client,
+		"--advertise-client-urls", a.client,
+		"--listen-peer-urls", a.peer,
+		"--initial-advertise-peer-urls", a.peer,
+	}, others, s.Flags)
 }

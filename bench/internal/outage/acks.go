@@ -24,6 +24,9 @@ type termStart struct {
 // New returns Acks that count moments from base.
 func New(base time.Time) *Acks { return &Acks{base: base, latest: map[uint64]time.Duration{}} }
 
+// Like returns others that count moments from the same one.
+func (a *Acks) Like() *Acks { return New(a.base) }
+
 // Now is the present moment.
 func (a *Acks) Now() time.Duration { return time.Since(a.base) }
 
@@ -84,6 +87,36 @@ func (a *Acks) LongestGap(from, to time.Duration) time.Duration {
 	a.mu.Unlock()
 	slices.Sort(sorted)
 	return longestGap(sorted, from, to)
+}
+
+// Rates returns how many there are per second, in one window after the other from a moment on, as long as whole
+// windows fit before another.
+func (a *Acks) Rates(from, to, window time.Duration) []float64 {
+	rates := make([]float64, max(0, (to-from)/window))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, at := range a.at {
+		if at < from {
+			continue
+		}
+		if i := int((at - from) / window); i < len(rates) {
+			rates[i] += float64(time.Second) / float64(window)
+		}
+	}
+	return rates
+}
+
+// Rate returns how many there are per second, from a moment to another.
+func (a *Acks) Rate(from, to time.Duration) float64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for _, at := range a.at {
+		if from <= at && at < to {
+			n++
+		}
+	}
+	return float64(n) / (to - from).Seconds()
 }
 
 // longestGap is LongestGap of moments in order.

@@ -1,6 +1,7 @@
 package outage
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -42,6 +43,32 @@ func TestGapsAreFoundWhateverTheOrderOfAcknowledgements(t *testing.T) {
 	}
 	if a.Count() != 5 {
 		t.Errorf("counted %d, want 5", a.Count())
+	}
+}
+
+func TestRatesAreOfWholeWindowsWithinTheTimeAskedFor(t *testing.T) {
+	a := New(time.Now())
+	for _, at := range []time.Duration{99, 100, 149, 150, 260, 205, 299, 300, 305} {
+		a.Add(at*ms, 1, 1)
+	}
+	tests := []struct {
+		from, to time.Duration
+		want     []float64
+	}{
+		{100 * ms, 300 * ms, []float64{40, 20, 20, 40}},
+		{100 * ms, 349 * ms, []float64{40, 20, 20, 40}}, // what is left is no window
+		{100 * ms, 350 * ms, []float64{40, 20, 20, 40, 40}},
+		{100 * ms, 149 * ms, nil},
+		{200 * ms, 100 * ms, nil},
+		{400 * ms, 500 * ms, []float64{0, 0}},
+	}
+	for _, test := range tests {
+		if got := a.Rates(test.from, test.to, 50*ms); !slices.Equal(got, test.want) {
+			t.Errorf("from %v to %v: got %v, want %v", test.from, test.to, got, test.want)
+		}
+	}
+	if got := a.Rate(100*ms, 300*ms); got != 30 {
+		t.Errorf("from 100ms to 300ms: got %v, want 30", got)
 	}
 }
 

@@ -6,7 +6,7 @@
 //
 // Shape:
 //
-//	Acks   the acknowledgements of one client, or of many   Add, FirstAbove, LongestGap
+//	Acks   the acknowledgements of one client, or of many   Add, FirstAbove, LongestGap, Rates
 //
 //	       acks   | | | | |                  | | | |
 //	                   ^ from     gap              ^ to

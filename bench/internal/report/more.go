@@ -87,5 +87,5 @@ func (r *Run) figure(m *More, subject string) (float64, bool) {
 }
 
 func intervalOf(values []float64) Interval {
-	return Interval{Median: middle(values), Low: slices.Min(values), High: slices.Max(values)}
+	return Interval{Median: Median(values), Low: slices.Min(values), High: slices.Max(values)}
 }

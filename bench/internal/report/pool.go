@@ -70,7 +70,7 @@ func pool(c Case, name string, runs []Run) Pool {
 	}
 	if p.Count = len(values); p.Count > 0 {
 		slices.Sort(values)
-		p.Median, p.P90, p.P99, p.Max = middle(values), nearestRank(values, 90), nearestRank(values, 99), values[p.Count-1]
+		p.Median, p.P90, p.P99, p.Max = Median(values), nearestRank(values, 90), nearestRank(values, 99), values[p.Count-1]
 	}
 	return p
 }

@@ -180,7 +180,7 @@ func TestSkippedRunIsNoFailure(t *testing.T) {
 }
 
 func TestMedianOfAnEvenNumberIsTheMeanOfTheMiddleTwo(t *testing.T) {
-	if got := middle([]float64{9, 1, 4, 2}); got != 3 {
+	if got := Median([]float64{9, 1, 4, 2}); got != 3 {
 		t.Fatalf("got %v, want 3", got)
 	}
 }

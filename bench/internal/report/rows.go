@@ -78,7 +78,7 @@ func row(c Case, runs []Run) Row {
 	if r.Runs == 0 {
 		return r
 	}
-	median := func(figure func(*Run) float64) float64 { return middle(collect(good, figure)) }
+	median := func(figure func(*Run) float64) float64 { return Median(collect(good, figure)) }
 	r.OpsPerSecond = median((*Run).rate)
 	rates := collect(good, (*Run).rate)
 	r.Spread = (slices.Max(rates) - slices.Min(rates)) / r.OpsPerSecond
@@ -155,9 +155,9 @@ func collect(runs []Run, figure func(*Run) float64) []float64 {
 	return values
 }
 
-// middle returns the median of values, which must not be empty; of an even number of values, the mean
+// Median returns the median of values, which must not be empty; of an even number of values, the mean
 // of the two in the middle.
-func middle(values []float64) float64 {
+func Median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2

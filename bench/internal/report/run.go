@@ -61,7 +61,7 @@ func (r *Run) AddSample(name string, value float64) {
 // AddMedians adds the median of each sample as a figure, which is compared round by round.
 func (r *Run) AddMedians() {
 	for _, s := range r.Samples {
-		r.Add(s.Name+", median", middle(s.Values))
+		r.Add(s.Name+", median", Median(s.Values))
 	}
 }
 
