@@ -141,6 +141,9 @@ func TestAHolderWhoseTimeHasEndedIsRefused(t *testing.T) {
 	if err != nil || current.Token <= old.Token {
 		t.Fatalf("after token %d, b got %+v, %v", old.Token, current, err)
 	}
+	if _, err := a.renew(ctx, old, 0); !errors.Is(err, errStale) {
+		t.Errorf("renewed a grant by the token of the one before: %v", err)
+	}
 	if err := disk.write(old.Token, "a's, late"); err != nil {
 		t.Errorf("nobody with a larger token was there, and yet: %v", err)
 	}
@@ -215,7 +218,9 @@ func TestCommandsThatMakeNoSenseDoNothing(t *testing.T) {
 		e.Command.Kind, e.Command.Request = quorate.KindCommand, []byte(request)
 		entries = append(entries, e)
 	}
-	for i, b := range m.Apply(append(entries, quorate.Entry{Index: 7})) {
+	hosts := quorate.Entry{Index: 7} // its kind says that it is not for the state machine
+	hosts.Command.Request = []byte(`{"do":"acquire","lock":"disk","ttl":1000}`)
+	for i, b := range m.Apply(append(entries, hosts)) {
 		if want := `{"OK":false,"Grant":{"Lock":"","Owner":"","Request":"","Token":0,"Deadline":0}}`; string(b) != want {
 			t.Errorf("%d: answered %s, want %s", i, b, want)
 		}
