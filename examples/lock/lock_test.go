@@ -61,8 +61,9 @@ func (c *cluster) visit(ctx context.Context, server int, owner, request string, 
 	at := func() *service { return c.services[server%len(c.services)] }
 	g, err := at().await(ctx, "disk", owner, request, time.Hour)
 	for err != nil && ctx.Err() == nil {
-		if errors.Is(err, errHeld) && g.Owner == owner { // an earlier request's copy came late
-			err = at().release(ctx, g)
+		if errors.Is(err, errHeld) && g.Owner == owner {
+			// A copy of an earlier request came late. If this fails, it is in the way once more.
+			_ = at().release(ctx, g)
 		}
 		server++
 		g, err = at().await(ctx, "disk", owner, request, time.Hour)
