@@ -21,7 +21,16 @@
 //	----
 //	1: pre-candidate in term 0: no word from a leader
 //
-// The commands are those of rafttest.Stage. Outputs are not typed: go test ./scenario -update writes them
+// The commands are those of rafttest.Stage, and for what is decided only where entries are applied, these:
+//
+//	stores                    each server has the key/value store of package kv, which is handed what the core
+//	                          applies, and loses everything with a crash. Commands are then requests to it:
+//	                          open, a session; put:key:value; 2.1:put:key:value, request 1 of session 2
+//	expect once=2.1:put:k:x   all servers have applied more than one copy of this request; it has taken effect once
+//	                          on each, and all copies were answered alike
+//	expect revision=3         all stores are at this revision, and hold the same
+//
+// Outputs are not typed: go test ./scenario -update writes them
 // into the files, and they are reviewed as a diff. What the story is about is said by hand, with the command
 // expect: who leads, what is committed, what is lost. -update cannot make that true.
 //

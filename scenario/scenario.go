@@ -11,7 +11,6 @@ import (
 
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/internal/script"
-	"github.com/quorate/quorate/raft/rafttest"
 )
 
 //go:embed scripts/*.txt
@@ -127,8 +126,8 @@ func Parse(name, source string) (*Scenario, error) {
 // broke an invariant.
 func (s *Scenario) Play() iter.Seq2[Moment, error] {
 	return func(yield func(Moment, error) bool) {
-		stage := new(rafttest.Stage)
-		for outcome, err := range s.script.Play(stage.Play) {
+		played := new(stage)
+		for outcome, err := range s.script.Play(played.Play) {
 			moment := Moment{
 				Comment:  outcome.Comment,
 				Command:  strings.TrimSuffix(outcome.Input, "\n"),

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/quorate/quorate/raft/rafttest"
 )
 
 var update = flag.Bool("update", false, "write what the commands bring about into the scripts")
@@ -37,7 +35,7 @@ func TestEveryScenarioEndsAsItsScriptSays(t *testing.T) {
 // rewrite writes the outcomes into the files.
 func rewrite(t *testing.T) {
 	for _, s := range List() {
-		text, err := s.script.Rewrite(new(rafttest.Stage).Play)
+		text, err := s.script.Rewrite(new(stage).Play)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -54,7 +52,7 @@ var promised = map[string]string{
 	"election": "A1", "up-to-date-vote": "A2", "split-vote": "A4", "figure-8": "A8", "figure-7": "A12",
 	"figure-7-origins": "A12", "uncommitted-lost": "A14", "partitioned-leader": "A17", "two-way-partition": "B3",
 	"three-way-partition": "B4", "eight-servers": "B5", "majority-crash": "B6", "asymmetric-link": "B7",
-	"rejoin-quietly": "B7", "one-put": "C1", "stale-read": "C7",
+	"rejoin-quietly": "B7", "one-put": "C1", "duplicate-request": "C4", "stale-read": "C7",
 }
 
 func TestTheCatalogueHasWhatWasPromised(t *testing.T) {
@@ -127,6 +125,9 @@ func TestPlayingTellsWhatHappenedBesideWhatWasExpected(t *testing.T) {
 	}
 }
 
+// alone is a group of one server that leads and has a store.
+const alone = "group voters=1; stores; campaign 1; "
+
 // A command that makes no sense fails; it does not crash the player.
 func TestCommandsThatMakeNoSenseFail(t *testing.T) {
 	for _, test := range []struct{ commands, want string }{
@@ -148,6 +149,16 @@ func TestCommandsThatMakeNoSenseFail(t *testing.T) {
 		{"group voters=1; campaign 1; expect 1 terms=(1, 1)", "server 1 has entries of the terms [1], not [1 1]"},
 		{"group voters=2; log 1 terms=(1); expect same", "server 2 has nothing, server 1 has 1:a/1"},
 		{"group voters=2; log 1 terms=(1); expect 1 same", "server 1 has applied 0 of 1 entries"},
+		{"stores", "no group"},
+		{"group voters=1; expect once=x", "no server has a store"},
+		{"group voters=1; expect revision=1", "no server has a store"},
+		{alone + "propose 1 x", "x is no request to a store"},
+		{alone + "propose 1 2.1:put:x", "2.1:put:x is no request to a store"},
+		{alone + "propose 1 put:a:x; expect once=put:a:x", "server 1 has applied put:a:x 1 times, and it took effect 1 times"},
+		{alone + "propose 1 put:a:x put:b:x; propose 1 put:a:x; expect once=put:a:x", "server 1 answered a copy of put:a:x with"},
+		{alone + "propose 1 2.1:put:a:x; propose 1 2.1:put:a:x; expect once=2.1:put:a:x", "2 times, and it took effect 0 times"},
+		{alone + "propose 1 put:a:x; expect revision=3", "the store of server 1 is at revision 2, not 3"},
+		{alone + "propose 1 put:a:x; log 1 terms=(1); expect revision=2", "no server has a store"},
 	} {
 		source := head
 		for command := range strings.SplitSeq(test.commands, "; ") {

@@ -41,6 +41,7 @@ const (
 var layers = []layer{
 	{row: 7, dir: "cmd/quorate", kind: kindProgram, modules: []string{cobraModule, etcdClientModule, etcdAPIModule, grpcModule}, tests: []string{porcupineModule}},
 	{row: 7, dir: "examples/counter", kind: kindProgram},
+	{row: 7, dir: "examples/lock", kind: kindProgram},
 	{row: 7, dir: "examples/tally", kind: kindProgram, modules: []string{etcdClientModule}},
 
 	{row: 6, dir: "cmd/quorate/internal/request", kind: kindProduct, modules: []string{cobraModule, etcdClientModule}, tests: []string{etcdAPIModule, grpcModule}},
