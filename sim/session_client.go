@@ -64,15 +64,30 @@ func (w *world) beginCalling() {
 	}
 }
 
-// later plans what the client does next. Now and then it is busy with something else, for about as long as
-// its session lives.
+// later plans what the client does next. Now and then it is busy with something else, until its session is
+// about to end.
 func (c *caller) later() {
 	w := c.world
-	pace := w.plan.session.pace
-	if w.dice.below(c.labels.pace, 80) == 0 {
-		pace = int64(max(w.plan.session.ttl, 5)) * second
+	wait := w.dice.spread(c.labels.pace, w.plan.session.pace)
+	if c.session != 0 && w.dice.below(c.labels.pace, 60) == 0 {
+		wait += c.untilDue()
 	}
-	w.queue.add(event{at: w.now + w.dice.spread(c.labels.pace, pace), kind: evSession, server: none, life: anyLife, number: uint64(c.index)})
+	w.queue.add(event{at: w.now + wait, kind: evSession, server: none, life: anyLife, number: uint64(c.index)})
+}
+
+// untilDue is how long it takes until somebody will end the client's session: only the world can know.
+func (c *caller) untilDue() int64 {
+	w := c.world
+	for _, s := range w.servers {
+		if !s.up {
+			continue
+		}
+		session, _ := s.machine.store.Session(c.session)
+		if now := s.replica.Status().LogTime; session.Deadline > now {
+			return int64(session.Deadline - now + w.plan.session.lessor.Slack)
+		}
+	}
+	return 0
 }
 
 // act does the next thing.
