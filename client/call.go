@@ -146,7 +146,8 @@ func (t *tries) attempt(ctx context.Context, conn *grpc.ClientConn, a *attempt) 
 		ctx = metadata.AppendToOutgoingContext(ctx, session.MetadataKey, t.number())
 	}
 	var trailer metadata.MD
-	options := append(t.call.options[:len(t.call.options):len(t.call.options)], grpc.Trailer(&trailer))
+	// Etcd's connections wait for a server that is not there: that is as long as we wait for one that is silent.
+	options := append(t.call.options[:len(t.call.options):len(t.call.options)], grpc.Trailer(&trailer), grpc.WaitForReady(false))
 	if err := conn.Invoke(ctx, t.call.method, t.call.request, t.call.response, options...); err == nil || a.calls == 0 {
 		a.err = err
 	}

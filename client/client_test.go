@@ -542,6 +542,21 @@ func TestServersWithoutSessionsAreAskedOnce(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// A server that is not there refuses connections, which is known at once: it is not waited for as one is that is
+// silent.
+func TestServerThatIsNotThereCostsNoPatience(t *testing.T) {
+	c := startCluster(t, 2, nil)
+	client := c.newClient(Options{Patience: time.Hour})
+	c.servers[0].api.Close()
+	c.servers[0].listener.Close()
+	for range 4 {
+		if _, err := client.Put(testContext(t), "a", ""); err != nil {
+			t.Fatal(err)
+		}
+		client.endpoints.failed(name(1)) // so that the other is tried first again
+	}
+}
+
 func TestOptionsReportAllThatIsWrong(t *testing.T) {
 	_, err := New(clientv3.Config{}, Options{SessionTTL: time.Second, Patience: -1})
 	if err == nil || !strings.Contains(err.Error(), "SessionTTL is 1s") || !strings.Contains(err.Error(), "Patience is -1ns") {

@@ -107,7 +107,10 @@ func (s *Server) keepVigil(ctx context.Context, report func() *doctor.Report) {
 		case <-ctx.Done():
 			return
 		case <-next.C:
-			s.look(&vigil, report())
+			r := report()
+			b := r.Blocking()
+			s.leaders.removed.Store(b != nil && b.Code == doctor.NotMember)
+			s.look(&vigil, r)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -192,6 +193,27 @@ func TestAServerJoinsByAToken(t *testing.T) {
 	}
 	if got := joined.Group().Status().Configuration; len(got.Members) != 5 {
 		eventually(t, "there are five", func() bool { return len(joined.Group().Status().Configuration.Members) == 5 })
+	}
+}
+
+func TestWhoWasRemovedSendsClientsElsewhere(t *testing.T) {
+	servers := startAll(t, clusterOptions(t, 3))
+	if err := story(testContext(t), connect(t, servers[0]), "a/"); err != nil {
+		t.Error(err)
+	}
+	change(t, servers[1], replica.Edit{Member: wire.Member{ID: servers[0].Host().ID()}, Remove: true})
+	client := connect(t, servers[0])
+	eventually(t, "a put is refused", func() bool {
+		ctx, cancel := context.WithTimeout(testContext(t), time.Second)
+		defer cancel()
+		_, err := client.Put(ctx, "a", "")
+		return err != nil && strings.Contains(err.Error(), "etcdserver: server stopped")
+	})
+	if err := servers[0].leaders.Read(testContext(t)); !errors.Is(err, quorate.ErrClosed) { // etcd's client would ask again
+		t.Errorf("a read: %v", err)
+	}
+	if err := story(testContext(t), connect(t, servers[1]), "b/"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"context"
 	"sync/atomic"
 
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wire"
 )
 
 // leaderCount is a group that counts the leaders it sees. It looks when somebody asks for the status,
@@ -14,6 +16,25 @@ type leaderCount struct {
 	*quorate.Group
 	term atomic.Uint64 // the last of which a leader was seen
 	seen atomic.Uint64
+	// removed: the others say that this server does not belong to the cluster. Nothing that comes now would be
+	// carried out, so clients are sent elsewhere at once, instead of having to wait.
+	removed atomic.Bool
+}
+
+// ProposeCommand is the group's, unless this server was removed.
+func (l *leaderCount) ProposeCommand(ctx context.Context, c wire.Command) ([]byte, error) {
+	if l.removed.Load() {
+		return nil, quorate.ErrClosed
+	}
+	return l.Group.ProposeCommand(ctx, c)
+}
+
+// Read is the group's, unless this server was removed.
+func (l *leaderCount) Read(ctx context.Context) error {
+	if l.removed.Load() {
+		return quorate.ErrClosed
+	}
+	return l.Group.Read(ctx)
 }
 
 // Status is the group's.
