@@ -34,6 +34,10 @@
 // without them. Hub and backlog are the code that ships (packages watch and watch/feed); what package
 // etcdapi does around them with goroutines is done here by events (watch_server.go).
 //
+// Three in ten worlds have clients with sessions: they have several writes under way, and send copies of them
+// to other servers while they have no answer, and some after. Each copy is a request like any other to the
+// world; that they are one the store must find out.
+//
 // # Units
 //
 // Time in the world is nanoseconds since its beginning; probabilities are per million; servers and

@@ -181,11 +181,11 @@ var markTable = [marks]aMark{
 	leaseEndsAtNextLeader: {"lease renewed under one leader is ended by a later one", "leaseExpired", 800},
 	leaseLost:             {"holder finds that its lease has ended", "done", 50},
 
-	sessionLost:       {"client finds that its session has ended", "copyDone", 1},
-	staleCopyRefused:  {"late copy of a request is refused, for its client has acknowledged it", "copyDone", 1},
-	copyAnsweredAlike: {"second copy of a request is answered as the first was", "copyDone", 1},
-	copyAfterLeader:   {"the same, under another leader", "copyDone", 1},
-	copyAfterCrash:    {"the same, after a server has crashed", "copyDone", 1},
+	sessionLost:       {"client finds that its session has ended", "copyDone", 40},
+	staleCopyRefused:  {"late copy of a request is refused, for its client has acknowledged it", "copyDone", 90},
+	copyAnsweredAlike: {"second copy of a request is answered as the first was", "copyDone", 250},
+	copyAfterLeader:   {"the same, under another leader", "copyDone", 60},
+	copyAfterCrash:    {"the same, after a server has crashed", "copyDone", 25},
 }
 
 // Marks says how often each mark was set.

@@ -103,6 +103,47 @@ func TestTraceTellsEverythingApart(t *testing.T) {
 	}
 }
 
+// numberDrawer makes requests of sessions, and about them, of others.
+type numberDrawer struct {
+	opened []uint64
+	newest uint64
+	before check.Request // the last that was numbered
+}
+
+func (n *numberDrawer) draw(w *world, r *request) check.Request {
+	below := func(limit int) int { return w.dice.below("number", limit) }
+	if len(n.opened) == 0 || below(10) == 0 {
+		return check.Open{TTL: int64(below(9))}
+	}
+	id := n.opened[max(0, len(n.opened)-1-below(4))]
+	switch below(30) {
+	case 0:
+		return check.Close{Session: id}
+	case 1:
+		return check.KeepAlive{Session: id, Acknowledged: n.newest - min(n.newest, 9)}
+	case 2:
+		return check.ExpireSessions{IDs: []int64{int64(id), int64(n.opened[0]), 7}}
+	}
+	if _, reads := r.Request.(check.Range); reads || r.read {
+		r.Request = check.Put{Key: "k00", Value: "of a session"}
+	}
+	switch r.Request.(type) {
+	case check.Renew, check.Expire:
+		r.Request = check.Delete{Key: "k00"}
+	}
+	number := n.newest + 2 - min(n.newest+1, uint64(below(6)))
+	if below(3) == 0 && n.before != nil {
+		r.Request = n.before
+	}
+	if below(30) == 0 {
+		number += 3000
+	} else {
+		n.newest = max(n.newest, number)
+	}
+	n.before = r.Request
+	return check.Numbered{Session: id, Number: number, Acknowledged: min(number-1, n.newest-min(n.newest, uint64(below(9)))), Request: r.Request}
+}
+
 // TestStoreAndModelAgreeInTheSimulatorsWords holds the encoding of requests and the decoding of
 // responses against the real store, and both against the model.
 func TestStoreAndModelAgreeInTheSimulatorsWords(t *testing.T) {
@@ -113,13 +154,16 @@ func TestStoreAndModelAgreeInTheSimulatorsWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	model := check.NewModel()
-	c := newClient(0)
+	c, sessions := newClient(0), &numberDrawer{}
 	codes := map[kv.Code]int{}
 	at := uint64(0)
 	for i := range 3000 {
 		r := w.draw(c)
 		if i%4 == 0 {
 			r = &request{Op: check.Op{Request: w.drawLeaseRequest()}}
+		}
+		if i%3 == 1 {
+			r.Request, r.read = sessions.draw(w, r), false
 		}
 		at += uint64(w.dice.below("time", int(second/2)))
 		kind, bytes := encode(r.Request)
@@ -131,21 +175,25 @@ func TestStoreAndModelAgreeInTheSimulatorsWords(t *testing.T) {
 			answer, err = store.Range(bytes)
 		} else {
 			var answers []kv.Answer
-			answers, err = store.Apply([]kv.Command{{Index: store.AppliedIndex() + 1, Time: at, Kind: kind, Request: bytes}})
+			answers, err = store.Apply([]kv.Command{{Index: store.AppliedIndex() + 1, Time: at, Kind: kind, Request: bytes, Session: numberOf(r.Request)}})
 			answer = answers[0]
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := decode(r.Request, answer.Append(nil))
-		want := model.Apply(at, r.Request)
+		want := model.ApplyAt(store.AppliedIndex(), at, r.Request)
+		if got.Session != 0 {
+			sessions.opened = append(sessions.opened, got.Session)
+		}
 		if err != nil || !got.Equal(&want) {
 			t.Fatalf("request %d, %+v: got %+v (%v), want %+v", i, r.Request, got, err, want)
 		}
 		c.revision = got.Revision
 		codes[got.Code]++
 	}
-	for _, code := range []kv.Code{kv.CodeOK, kv.CodeCompacted, kv.CodeLeaseNotFound, kv.CodeLeaseExists} {
+	for _, code := range []kv.Code{kv.CodeOK, kv.CodeCompacted, kv.CodeLeaseNotFound, kv.CodeLeaseExists,
+		kv.CodeSessionNotFound, kv.CodeRequestStale, kv.CodeRequestMismatch, kv.CodeSessionFull} {
 		if codes[code] < 10 {
 			t.Errorf("%v came up %d times", code, codes[code])
 		}
