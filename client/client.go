@@ -44,13 +44,14 @@ func (o Options) withDefaults() Options {
 func (o Options) Validate() error {
 	o = o.withDefaults()
 	var wrong []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			wrong = append(wrong, fmt.Errorf(format, args...))
+		}
+	}
 	const least, most = session.MinTTL * time.Second, session.MaxTTL * time.Second
-	if o.SessionTTL < least || o.SessionTTL > most {
-		wrong = append(wrong, fmt.Errorf("SessionTTL is %v, must be from %v to %v", o.SessionTTL, least, most))
-	}
-	if o.Patience < 0 {
-		wrong = append(wrong, fmt.Errorf("Patience is %v, must not be negative", o.Patience))
-	}
+	need(o.SessionTTL >= least && o.SessionTTL <= most, "SessionTTL is %v, must be from %v to %v", o.SessionTTL, least, most)
+	need(o.Patience >= 0, "Patience is %v, must not be negative", o.Patience)
 	return errors.Join(wrong...)
 }
 

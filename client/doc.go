@@ -34,7 +34,8 @@
 //	ErrAnswerLost      it did, and its answer is lost
 //
 // Both only with servers that have sessions. Otherwise errors are those of etcd's client, and mean as little.
-// A context without a deadline is tried for until it is canceled. ErrClosed: after Close.
+// A context without a deadline is tried for until it is canceled. ErrClosed: after Close. Tries that fail are
+// warnings in the log of etcd's client; clientv3.Config.Logger says where that goes.
 //
 // # Concurrency
 //

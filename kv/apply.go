@@ -118,11 +118,13 @@ func (w *writer) command(c *Command, a *Answer) error {
 	}
 	w.now.time = max(w.now.time, c.Time)
 	w.now.applied = c.Index
-	run := w.once
-	if c.Session.ID != 0 {
-		run = w.inSession
+	var err error
+	if c.Session.ID == 0 {
+		err = w.once(c, a)
+	} else {
+		err = w.inSession(c, a)
 	}
-	if err := run(c, a); err != nil {
+	if err != nil {
 		return err
 	}
 	w.now.digest = w.digester.fold(w.now.digest, c, a)

@@ -12,6 +12,8 @@ import (
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/kv/pebblekv"
 	"github.com/quorate/quorate/kv/treekv"
+	"github.com/quorate/quorate/session"
+	"github.com/quorate/quorate/wire"
 )
 
 // cpu returns the processor time that the process has used, in nanoseconds: on a busy machine it
@@ -50,7 +52,10 @@ func BenchmarkApplyPut(b *testing.B) {
 		for _, size := range []int{1, 64} {
 			for _, keys := range []int{1_000, 1_000_000} {
 				b.Run(fmt.Sprintf("%s/batch=%d/keys=%d", engine.name, size, keys), func(b *testing.B) {
-					benchmarkPut(b, engine.open(b), size, keys)
+					benchmarkPut(b, engine.open(b), size, keys, 0)
+				})
+				b.Run(fmt.Sprintf("%s/batch=%d/keys=%d/sessions", engine.name, size, keys), func(b *testing.B) {
+					benchmarkPut(b, engine.open(b), size, keys, 64)
 				})
 			}
 		}
@@ -58,8 +63,9 @@ func BenchmarkApplyPut(b *testing.B) {
 }
 
 // benchmarkPut puts 256-byte values to random ones of a number of keys: few of them and the cache
-// knows them all, many and most puts are of keys that are new.
-func benchmarkPut(b *testing.B, engine kv.Engine, size, keys int) {
+// knows them all, many and most puts are of keys that are new. The puts may be of sessions, each with one
+// request at a time.
+func benchmarkPut(b *testing.B, engine kv.Engine, size, keys, sessions int) {
 	s, err := kv.Open(engine, kv.Options{})
 	if err != nil {
 		b.Fatal(err)
@@ -73,6 +79,12 @@ func benchmarkPut(b *testing.B, engine kv.Engine, size, keys int) {
 		requests[i] = marshal(b, &pb.PutRequest{Key: []byte(fmt.Sprintf("/registry/pods/%08d", rng.Intn(keys))), Value: value})
 	}
 	index, unflushed := uint64(0), 0
+	for range sessions {
+		index++
+		if _, err := s.Apply([]kv.Command{{Index: index, Kind: kv.KindSessionOpen, Request: session.OpenRequest(60)}}); err != nil {
+			b.Fatal(err)
+		}
+	}
 	b.ReportAllocs()
 	start := cpu(b)
 	b.ResetTimer()
@@ -88,9 +100,14 @@ func benchmarkPut(b *testing.B, engine kv.Engine, size, keys int) {
 			if keys > len(requests) { // the request must not change before the batch is applied
 				commands[i].Request = append([]byte(nil), request...)
 			}
+			if sessions > 0 {
+				number := (index - uint64(sessions) - 1) / uint64(sessions)
+				commands[i].Session = wire.Session{ID: 1 + index%uint64(sessions), Sequence: number + 1, Acknowledged: number}
+			}
 		}
-		if _, err := s.Apply(commands); err != nil {
-			b.Fatal(err)
+		answers, err := s.Apply(commands)
+		if err != nil || answers[0].Err != kv.CodeOK {
+			b.Fatal(answers, err)
 		}
 		if unflushed += size; unflushed > 200_000 {
 			unflushed = 0

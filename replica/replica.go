@@ -141,6 +141,7 @@ func New(options Options, state State) (*Replica, error) {
 		return nil, fmt.Errorf("group %d: %w", options.Group, err)
 	}
 	r.work = Work{Configuration: r.configuration}
+	r.pace.found = r.pace.find(&r.options) // what is in force before the first tick
 	return r, nil
 }
 
