@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 
@@ -11,6 +12,25 @@ import (
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
+
+// golden compares bytes with a file under testdata, and returns what that has.
+func golden(t *testing.T, name string, got []byte) (want []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+	}
+	return want
+}
 
 func sampleServerFile() serverFile {
 	return serverFile{
@@ -21,24 +41,12 @@ func sampleServerFile() serverFile {
 }
 
 func TestServerFileIsPinned(t *testing.T) {
-	const golden = "testdata/server.json"
 	s := sampleServerFile()
 	got, err := s.seal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
+	want := golden(t, "server.json", got)
 	var read serverFile
 	if err := read.unseal(want); err != nil || !reflect.DeepEqual(read, s) {
 		t.Errorf("got %+v, %v, want %+v", read, err, s)

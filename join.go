@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -190,7 +189,7 @@ func (j *joining) compose(q transport.Question) ([]byte, error) {
 			return nil, err
 		}
 		m.Shown = shown
-	} else if !slices.Contains(o.Keys, q.Key) && (!isLoopback(q.Local) || !isLoopback(q.Remote)) {
+	} else if !slices.Contains(o.Keys, q.Key) && !q.IsLocal() {
 		return nil, fmt.Errorf("it has key %s, and nothing says that this is a server of the cluster", q.Key)
 	}
 	return json.Marshal(m)
@@ -231,9 +230,4 @@ func (j *joining) read(q *transport.Question) (*joinAnswer, error) {
 func (j *joining) isOwn(key []byte) bool {
 	own := j.identity.Public()
 	return slices.Equal(key, own[:])
-}
-
-func isLoopback(a net.Addr) bool {
-	end, err := netip.ParseAddrPort(a.String())
-	return err == nil && end.Addr().Unmap().IsLoopback()
 }

@@ -1,6 +1,7 @@
 package quorate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,7 +50,7 @@ func (h *Host) answerQuestion(ctx context.Context, q transport.Question) ([]byte
 		answer.Server = uint64(id)
 		answer.Groups = append(answer.Groups, joined)
 	}
-	slices.SortFunc(answer.Groups, func(a, b joinedGroup) int { return int(a.Group) - int(b.Group) })
+	slices.SortFunc(answer.Groups, func(a, b joinedGroup) int { return cmp.Compare(a.Group, b.Group) })
 	return json.Marshal(answer)
 }
 
@@ -88,7 +89,7 @@ func memberOf(c *wire.Configuration, q *transport.Question, urls []string) *wire
 		switch {
 		case slices.Equal(m.Key, q.Key[:]):
 			return m
-		case len(m.Key) == 0 && sameAddresses(m.PeerURLs, urls) && isLoopback(q.Local) && isLoopback(q.Remote):
+		case len(m.Key) == 0 && sameAddresses(m.PeerURLs, urls) && q.IsLocal():
 			return m
 		}
 	}
@@ -100,9 +101,7 @@ func sameAddresses(a, b []string) bool {
 	addresses := func(urls []string) []string {
 		var list []string
 		for _, u := range urls {
-			if address, err := hostPort(u); err == nil {
-				list = append(list, address)
-			}
+			list = append(list, wire.PeerAddress(u))
 		}
 		slices.Sort(list)
 		return slices.Compact(list)

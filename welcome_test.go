@@ -1,10 +1,8 @@
 package quorate
 
 import (
-	"bytes"
 	"encoding/json"
 	"net"
-	"os"
 	"strings"
 	"testing"
 
@@ -29,23 +27,11 @@ func TestWhatAServerAsksAndIsToldWhenItJoinsIsPinned(t *testing.T) {
 		"join-answer": joinAnswer{Format: 1, Cluster: 0x0123456789abcdef, Server: 0xfedcba9876543210,
 			Groups: []joinedGroup{{Group: 1, Initial: c, Configuration: c, Index: 9}}, Proof: []byte("proof")},
 	} {
-		golden := "testdata/" + name + ".json"
 		got, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *update {
-			if err := os.WriteFile(golden, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-		}
+		golden(t, name+".json", got)
 	}
 }
 

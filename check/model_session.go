@@ -53,9 +53,6 @@ type modelDone struct {
 // Sessions is how many there are.
 func (m *Model) Sessions() int { return len(m.sessions) }
 
-// HasSession reports whether a session lives.
-func (m *Model) HasSession(id uint64) bool { return m.sessions[id] != nil }
-
 func (m *Model) open(q Open) Response {
 	if m.sessions == nil {
 		m.sessions = map[uint64]*modelSession{}

@@ -26,11 +26,7 @@ func peerURLs(given []string) (urls []string, ok bool) {
 	size := 0
 	for _, u := range given {
 		u = strings.TrimSpace(u)
-		parsed, err := url.Parse(u)
-		if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || u != parsed.Scheme+"://"+parsed.Host {
-			return nil, false
-		}
-		if host, port, err := net.SplitHostPort(parsed.Host); err != nil || host == "" || port == "" {
+		if !IsPeerURL(u) {
 			return nil, false
 		}
 		urls, size = append(urls, u), size+len(u)
@@ -39,22 +35,24 @@ func peerURLs(given []string) (urls []string, ok bool) {
 	return slices.Compact(urls), len(urls) > 0 && size <= maxPeerURLBytes
 }
 
+// IsPeerURL reports whether a member can be found at a URL: http:// or https:// with a host, a port and nothing else.
+func IsPeerURL(u string) bool {
+	parsed, err := url.Parse(u)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || u != parsed.Scheme+"://"+parsed.Host {
+		return false
+	}
+	host, port, err := net.SplitHostPort(parsed.Host)
+	return err == nil && host != "" && port != ""
+}
+
 // haveAddress reports whether a member other than one is found at one of the URLs. Links between servers are
 // the same whatever the scheme says.
 func haveAddress(members []wire.Member, otherThan raft.ServerID, urls []string) bool {
 	return slices.ContainsFunc(members, func(m wire.Member) bool {
 		return m.ID != otherThan && slices.ContainsFunc(m.PeerURLs, func(theirs string) bool {
-			return slices.ContainsFunc(urls, func(ours string) bool { return peerAddress(theirs) == peerAddress(ours) })
+			return slices.ContainsFunc(urls, func(ours string) bool { return wire.PeerAddress(theirs) == wire.PeerAddress(ours) })
 		})
 	})
-}
-
-// peerAddress is the host and port of a member's URL.
-func peerAddress(u string) string {
-	if _, address, found := strings.Cut(u, "://"); found {
-		u = address
-	}
-	return strings.ToLower(strings.TrimRight(u, "/"))
 }
 
 // newMemberID returns an id for a new member, which derives from its URLs, the cluster and chance: a server that

@@ -226,6 +226,8 @@ func TestTwoServersHaveNoKeyAndNoAddressInCommon(t *testing.T) {
 		{ID: 5, Roles: wire.RoleLearner, Key: key},
 		{ID: 5, Roles: wire.RoleLearner, PeerURLs: []string{"http://five:1", "http://four:1"}},
 		{ID: 1, PeerURLs: []string{"http://four:1"}},
+		{ID: 5, Roles: wire.RoleLearner, PeerURLs: []string{"https://FOUR:1/"}}, // links are the same whatever the scheme says
+		{ID: 5, Roles: wire.RoleLearner, PeerURLs: []string{"four:1"}},
 	} {
 		h := c.reconfigure(leader, Edit{Member: m})
 		c.drain()

@@ -194,7 +194,7 @@ func hasTwins(c *wire.Configuration) bool {
 			return true
 		}
 		for _, u := range m.PeerURLs {
-			if twin("url " + u) {
+			if twin("at " + wire.PeerAddress(u)) {
 				return true
 			}
 		}

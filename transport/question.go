@@ -46,6 +46,11 @@ func (d *Denial) Error() string { return d.Why.Error() }
 // Unwrap returns why.
 func (d *Denial) Unwrap() error { return d.Why }
 
+// IsLocal reports whether both ends are on this machine, on which everyone who can connect is trusted anyway.
+func (q *Question) IsLocal() bool {
+	return TrustLoopback(Contact{Key: q.Key, Local: q.Local, Remote: q.Remote}) == nil
+}
+
 var errAnswered = errors.New("a question was answered")
 
 // answer ends a connection on which something was asked.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/quorate/quorate/raft"
 )
@@ -31,6 +32,15 @@ type Member struct {
 	PeerURLs, ClientURLs []string
 	// Later is what a later version has put at the end of the entry; kept as it is.
 	Later []byte
+}
+
+// PeerAddress is the host and port of one of a member's PeerURLs. Links are the same whatever the scheme says, so two
+// URLs with one address mean the same place.
+func PeerAddress(u string) string {
+	if _, address, found := strings.Cut(u, "://"); found {
+		u = address
+	}
+	return strings.ToLower(strings.TrimRight(u, "/"))
 }
 
 // Roles says what a member counts for.

@@ -312,3 +312,14 @@ func TestDecodedSlicesCannotGrowIntoTheirNeighbours(t *testing.T) {
 		}
 	}
 }
+
+func TestPeerAddressIsTheSamePlaceWhateverTheSchemeSays(t *testing.T) {
+	for _, u := range []string{"a:1", "http://a:1", "https://A:1/", "HTTP://a:1//"} {
+		if got := wire.PeerAddress(u); got != "a:1" {
+			t.Errorf("%s: got %q", u, got)
+		}
+	}
+	if got := wire.PeerAddress("http://a:12"); got == "a:1" {
+		t.Errorf("another port is the same place")
+	}
+}

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/quorate/quorate/cmd/quorate/internal/show"
+	"github.com/quorate/quorate/etcdapi"
 )
 
 func memberAddCommand(w *world) *cobra.Command {
@@ -94,18 +93,9 @@ func checkPeerURLs(command string, urls []string) error {
 		return usage("member %s takes --peer-urls, as in --peer-urls http://10.0.0.4:2380", command)
 	}
 	for _, u := range urls {
-		if !isPeerURL(u) {
+		if !etcdapi.IsPeerURL(u) {
 			return usage("--peer-urls %s: want http://host:port, and nothing behind it", u)
 		}
 	}
 	return nil
-}
-
-func isPeerURL(u string) bool {
-	parsed, err := url.Parse(u)
-	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || u != parsed.Scheme+"://"+parsed.Host {
-		return false
-	}
-	host, port, err := net.SplitHostPort(parsed.Host)
-	return err == nil && host != "" && port != ""
 }

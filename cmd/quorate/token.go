@@ -14,6 +14,7 @@ import (
 
 	"github.com/quorate/quorate/cmd/quorate/internal/show"
 	"github.com/quorate/quorate/etcdapi"
+	"github.com/quorate/quorate/wire"
 )
 
 func tokenCommand(w *world) *cobra.Command {
@@ -82,10 +83,7 @@ where the defaults do not fit. The token is good for one server.
 func joinCommand(made *etcdapi.NewToken) string {
 	var addresses []string
 	for _, u := range made.Join {
-		if parsed, err := url.Parse(u); err == nil && parsed.Host != "" {
-			u = parsed.Host
-		}
-		addresses = append(addresses, u)
+		addresses = append(addresses, wire.PeerAddress(u))
 	}
 	return fmt.Sprintf("quorate serve --name NAME --join %s --token %s", strings.Join(addresses, ","), made.Token)
 }
