@@ -41,10 +41,9 @@ type request struct {
 	check.Op
 	client *client       // nil: the world's own
 	holder *holder       // whose it is, if it is about a lease
-	lessor bool          // it is the server's own, to end leases
 	caller *caller       // whose it is, if it is of a client with a session
 	call   *numberedCall // of which it is a copy, if it is of one
-	ender  bool          // it is the server's own, to end sessions
+	ender  *ender        // it is the server's own, to end what is due
 	server int
 	bytes  []byte
 	read   bool
@@ -181,14 +180,11 @@ func (w *world) done(r *request, answer []byte) {
 	case r.holder != nil:
 		r.holder.done(r, answer)
 		return
-	case r.lessor:
-		w.servers[r.server].endsLeases = false
-		return
 	case r.caller != nil:
 		r.caller.done(r, answer)
 		return
-	case r.ender:
-		w.servers[r.server].endsSessions = false
+	case r.ender != nil:
+		r.ender.waits = false
 		return
 	case r.client == nil:
 		w.loadDone(r)
@@ -220,14 +216,11 @@ func (w *world) ended(r *request, outcome check.Outcome) {
 	case r.holder != nil:
 		r.holder.ended(r, outcome)
 		return
-	case r.lessor:
-		w.servers[r.server].endsLeases = false
-		return
 	case r.caller != nil:
 		r.caller.ended(r, outcome)
 		return
-	case r.ender:
-		w.servers[r.server].endsSessions = false
+	case r.ender != nil:
+		r.ender.waits = false
 		return
 	case r.client == nil:
 		w.loadEnded(r)

@@ -6,40 +6,7 @@ import (
 
 	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/kv"
-	"github.com/quorate/quorate/lessor"
-	"github.com/quorate/quorate/raft"
 )
-
-// startLessor lets a server that has started look after leases.
-func (s *server) startLessor() {
-	if s.world.plan.lease.holders == 0 {
-		return
-	}
-	s.lessor = lessor.New(s.world.plan.lease.lessor)
-	s.lookLater()
-}
-
-func (s *server) lookLater() {
-	s.after(evLessor, s.world.dice.spread(s.labels.lessor, s.world.plan.lease.interval))
-}
-
-// lookAtLeases does what the server's loop does: it asks the lessor, and proposes what that says. One
-// proposal is under way at a time.
-func (s *server) lookAtLeases() {
-	s.lookLater()
-	if s.endsLeases {
-		return
-	}
-	core, store := s.replica.Core(), s.machine.store
-	end, propose := s.lessor.Step(lessor.Now{
-		Leads: core.Role() == raft.Leader, Term: uint64(core.CurrentTerm()),
-		Time: s.replica.Status().LogTime, Written: store.Time(), Leases: store.LeaseCount(),
-	}, store.DueLeases)
-	if propose {
-		s.endsLeases = true
-		s.world.ask(s, &request{Op: check.Op{Request: check.Expire{IDs: end}}, lessor: true})
-	}
-}
 
 // leaseApplied looks at every request that takes effect, for what it does to leases.
 func (w *world) leaseApplied(q check.Request, response *check.Response) {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/internal/crashdisk"
-	"github.com/quorate/quorate/lessor"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
@@ -38,12 +37,8 @@ type server struct {
 	turning bool              // a turn is planned
 	hasTick bool              // a tick is in the inbox
 	storage storage
-	// lessor ends leases while the server leads; nil in a world without them.
-	lessor     *lessor.Lessor
-	endsLeases bool // it has proposed to end some, and waits
-	// sessions ends sessions in the same way.
-	sessions     *lessor.Lessor
-	endsSessions bool
+	// leases and sessions end those that are due; without a loop in a world without them.
+	leases, sessions ender
 	// informer tells those who watch; nil in a world without them.
 	informer *informer
 	// gotReply: the replica is about to see an acknowledgement.
@@ -117,8 +112,7 @@ func (s *server) start() {
 	s.up = true
 	s.storage = storage{}
 	s.startWatching()
-	s.startLessor()
-	s.startSessions()
+	s.startEnders()
 	w.tell(s, "starts: boot %d, term %d, log to %d, state to %d", s.boot, s.replica.Core().CurrentTerm(),
 		s.replica.Core().LastIndex(), s.machine.durable())
 	s.planLife()
@@ -252,9 +246,9 @@ func (s *server) handle(e *event) {
 	case evDeadline:
 		s.put(replica.Cancel{Handle: e.number})
 	case evLessor:
-		s.lookAtLeases()
+		s.look(&s.leases)
 	case evSessions:
-		s.lookAtSessions()
+		s.look(&s.sessions)
 	default:
 		s.handleWatch(e)
 	}
@@ -327,8 +321,8 @@ func (s *server) end() {
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
 	s.replica, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil
-	s.paused, s.endsLeases, s.endsSessions = false, false, false
-	s.lessor, s.sessions = nil, nil
+	s.paused = false
+	s.leases, s.sessions = ender{}, ender{}
 	s.storage = storage{}
 	s.seen, s.window = seen{}, window{}
 }
