@@ -27,7 +27,7 @@ const lookEvery = time.Second
 
 // Report says how this server is, and why it makes no progress if it makes none. It never waits.
 func (s *Server) Report() *doctor.Report {
-	return doctor.Examine(s.view(time.Now(), s.leaders.Status(), s.host.Peers()))
+	return doctor.Examine(s.view(time.Now(), s.forClients.Status(), s.host.Peers()))
 }
 
 // view puts together what this server knows.
@@ -109,7 +109,7 @@ func (s *Server) keepVigil(ctx context.Context, report func() *doctor.Report) {
 		case <-next.C:
 			r := report()
 			b := r.Blocking()
-			s.leaders.removed.Store(b != nil && b.Code == doctor.NotMember)
+			s.forClients.removed.Store(b != nil && b.Code == doctor.NotMember)
 			s.look(&vigil, r)
 		}
 	}

@@ -209,7 +209,7 @@ func TestWhoWasRemovedSendsClientsElsewhere(t *testing.T) {
 		_, err := client.Put(ctx, "a", "")
 		return err != nil && strings.Contains(err.Error(), "etcdserver: server stopped")
 	})
-	if err := servers[0].leaders.Read(testContext(t)); !errors.Is(err, quorate.ErrClosed) { // etcd's client would ask again
+	if err := servers[0].forClients.Read(testContext(t)); !errors.Is(err, quorate.ErrClosed) { // etcd's client would ask again
 		t.Errorf("a read: %v", err)
 	}
 	if err := story(testContext(t), connect(t, servers[1]), "b/"); err != nil {

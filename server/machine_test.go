@@ -210,7 +210,7 @@ func TestCompactionRemovesInStepsAndTellsWhoWaits(t *testing.T) {
 }
 
 func TestLeadersAreCountedOnceInTheirTerms(t *testing.T) {
-	var l leaderCount
+	var l clientGroup
 	for _, seen := range []struct {
 		term   raft.Term
 		leader quorate.ServerID

@@ -80,14 +80,14 @@ func oneIf(b bool) float64 {
 
 func (c *collector) collectRaft(gauge, counter emit) {
 	s := c.server
-	now, calls := s.leaders.Status(), s.api.Stats()
+	now, calls := s.forClients.Status(), s.api.Stats()
 	r := &now.Raft
 	gauge(oneIf(r.Leader != 0), "etcd_server_has_leader", "Whether a leader is known: 1, or 0.")
 	gauge(oneIf(r.Leader == r.ID), "etcd_server_is_leader", "Whether this server leads: 1, or 0.")
 	gauge(float64(r.CommitIndex), "etcd_server_proposals_committed_total", "The commit index.")
 	gauge(float64(r.LastApplied), "etcd_server_proposals_applied_total", "The index applied last.")
 	gauge(float64(now.PendingCommands), "etcd_server_proposals_pending", "Writes that wait on this server.")
-	counter(float64(s.leaders.seen.Load()), "etcd_server_leader_changes_seen_total", "Leaders seen since the start, one for each term.")
+	counter(float64(s.forClients.seen.Load()), "etcd_server_leader_changes_seen_total", "Leaders seen since the start, one for each term.")
 	counter(float64(calls.FailedWrites), "etcd_server_proposals_failed_total", "Writes that were refused, or not done in time.")
 	counter(float64(calls.FailedReads), "etcd_server_read_indexes_failed_total", "Linearizable reads that were refused, or not done in time.")
 	counter(float64(s.machine.slowApplies.Load()), "etcd_server_slow_apply_total", "Batches that took more than 100 ms to apply.")

@@ -28,7 +28,7 @@ func (s *Server) paceOf(p *replica.Pace) *doctor.Pace {
 // collectPace tells how long this server waits for its leader, and what that follows.
 func (c *collector) collectPace(gauge, counter emit) {
 	s := c.server
-	now := s.leaders.Status()
+	now := s.forClients.Status()
 	p := s.paceOf(&now.Pace)
 	gauge(oneIf(p.Tuned), "quorate_campaign_delay_tuned", "Whether the campaign delay follows what is measured: 1, or 0.")
 	gauge(p.Delay.Seconds(), "quorate_campaign_delay_seconds", "How long this server waits for its leader, at least, before it campaigns.")

@@ -29,15 +29,15 @@ const groupID = 1
 
 // Server is a running server.
 type Server struct {
-	options Options
-	logger  *slog.Logger
-	host    *quorate.Host
-	store   *kv.Store
-	machine *machine
-	group   *quorate.Group
-	leaders leaderCount
-	api     *etcdapi.Server
-	disk    *diskUsage
+	options    Options
+	logger     *slog.Logger
+	host       *quorate.Host
+	store      *kv.Store
+	machine    *machine
+	group      *quorate.Group
+	forClients clientGroup // the group, as requests see it
+	api        *etcdapi.Server
+	disk       *diskUsage
 
 	checkup checkup
 
@@ -176,7 +176,7 @@ func (s *Server) startGroup() (err error) {
 	if s.group, err = s.host.Start(groupID, s.machine); err != nil {
 		return explain(err, &s.options)
 	}
-	s.leaders.Group = s.group
+	s.forClients.Group = s.group
 	close(s.started)
 	s.running.Go(func() { s.endDue(s.context) })
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
@@ -190,7 +190,7 @@ func (s *Server) startGroup() (err error) {
 func (s *Server) serve() (err error) {
 	o := &s.options
 	s.api, err = etcdapi.New(etcdapi.Options{
-		Group: &s.leaders, Store: s.store, ClusterID: s.host.ClusterID(), MemberID: uint64(s.host.ID()),
+		Group: &s.forClients, Store: s.store, ClusterID: s.host.ClusterID(), MemberID: uint64(s.host.ID()),
 		MaxRequestBytes: o.MaxRequestBytes, RequestTimeout: o.requestTimeout(),
 		MinLeaseTTL: o.minLeaseTTL(),
 		Size:        s.disk.bytes, QuotaBytes: o.QuotaBackendBytes,

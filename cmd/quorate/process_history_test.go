@@ -35,15 +35,52 @@ type load struct {
 	pinned bool
 
 	acknowledged map[*serverProcess]*atomic.Int64 // by the server that answered; the map does not change
-	began        time.Time
-	stopped      chan struct{}
-	running      sync.WaitGroup
+	crowd
 
 	guard    sync.Mutex
 	history  []porcupine.Operation
 	asked    int      // by ask: each is a client of its own
 	failures []string // operations that failed at a server that lived
 	unknown  int      // operations without an answer; counted at the end
+}
+
+// crowd is clients that do something in turn, until they are told to stop.
+type crowd struct {
+	began   time.Time
+	stopped chan struct{}
+	ending  sync.Once
+	running sync.WaitGroup
+}
+
+// start lets each client do something whenever it is its turn: with so many of them, once in a loadInterval. They are
+// stopped with the test at the latest.
+func (c *crowd) start(t *testing.T, clients int, seed uint64, do func(client int, random *rand.Rand)) {
+	t.Helper()
+	c.began, c.stopped = time.Now(), make(chan struct{})
+	turns := time.NewTicker(loadInterval)
+	for client := range clients {
+		random := rand.New(rand.NewPCG(seed, uint64(client)))
+		c.running.Go(func() {
+			for {
+				select {
+				case <-c.stopped:
+					return
+				case <-turns.C:
+					do(client, random)
+				}
+			}
+		})
+	}
+	t.Cleanup(func() {
+		c.stop()
+		turns.Stop()
+	})
+}
+
+// stop waits until the last operation is answered.
+func (c *crowd) stop() {
+	c.ending.Do(func() { close(c.stopped) })
+	c.running.Wait()
 }
 
 // operate does one operation of a client, and returns what was asked for and what was answered.
@@ -54,7 +91,7 @@ type operate func(ctx context.Context, kv pb.KVClient, client int, random *rand.
 func startLoad(t *testing.T, servers []*serverProcess, seed uint64, do operate) *load {
 	t.Helper()
 	l := &load{servers: servers, do: do}
-	l.start(t, seed)
+	l.begin(t, seed)
 	return l
 }
 
@@ -62,46 +99,17 @@ func startLoad(t *testing.T, servers []*serverProcess, seed uint64, do operate) 
 func startPinnedLoad(t *testing.T, servers []*serverProcess, seed uint64, do operate) *load {
 	t.Helper()
 	l := &load{servers: servers, do: do, pinned: true}
-	l.start(t, seed)
+	l.begin(t, seed)
 	return l
 }
 
-func (l *load) start(t *testing.T, seed uint64) {
+func (l *load) begin(t *testing.T, seed uint64) {
 	t.Helper()
 	l.acknowledged = map[*serverProcess]*atomic.Int64{}
 	for _, s := range l.servers {
 		l.acknowledged[s] = new(atomic.Int64)
 	}
-	l.began, l.stopped = time.Now(), make(chan struct{})
-	turns := time.NewTicker(loadInterval)
-	for client := range loadClients {
-		l.running.Go(func() { l.run(client, rand.New(rand.NewPCG(seed, uint64(client))), turns.C) })
-	}
-	t.Cleanup(func() {
-		l.stop()
-		turns.Stop()
-	})
-}
-
-// stop waits until the last operation is answered.
-func (l *load) stop() {
-	l.guard.Lock()
-	select {
-	case <-l.stopped:
-	default:
-		close(l.stopped)
-	}
-	l.guard.Unlock()
-	l.running.Wait()
-}
-
-func (l *load) run(client int, random *rand.Rand, turns <-chan time.Time) {
-	for {
-		select {
-		case <-l.stopped:
-			return
-		case <-turns:
-		}
+	l.start(t, loadClients, seed, func(client int, random *rand.Rand) {
 		server := l.servers[random.IntN(len(l.servers))]
 		if l.pinned {
 			server = l.servers[client%len(l.servers)]
@@ -109,7 +117,7 @@ func (l *load) run(client int, random *rand.Rand, turns <-chan time.Time) {
 		if conn, life, up := server.present(); up {
 			l.once(client, server, conn, life, random, l.do)
 		}
-	}
+	})
 }
 
 // ask has operations done at one server, all at the same time, and returns what waits for the answers.

@@ -36,11 +36,8 @@ func newSessionClient(t *testing.T, servers []*serverProcess, first int) *client
 // sessionLoad is what clients with sessions do to a cluster until they are told to stop. They are not told
 // what happens to the servers, and have no excuse: no request fails, but for those that are given no time.
 type sessionLoad struct {
-	clients []*client.Client
-	began   time.Time
-	stopped chan struct{}
-	running sync.WaitGroup
-	done    atomic.Int64
+	crowd
+	done atomic.Int64
 
 	guard       sync.Mutex
 	history     []porcupine.Operation
@@ -56,43 +53,13 @@ const (
 
 func startSessionLoad(t *testing.T, servers []*serverProcess, seed uint64) *sessionLoad {
 	t.Helper()
-	l := &sessionLoad{began: time.Now(), stopped: make(chan struct{})}
-	turns := time.NewTicker(loadInterval)
+	l := new(sessionLoad)
+	var clients []*client.Client
 	for i := range sessionClients {
-		c := newSessionClient(t, servers, i)
-		l.clients = append(l.clients, c)
-		for j := range perClient {
-			id := i*perClient + j
-			l.running.Go(func() { l.run(id, c, rand.New(rand.NewPCG(seed, uint64(id))), turns.C) })
-		}
+		clients = append(clients, newSessionClient(t, servers, i))
 	}
-	t.Cleanup(func() {
-		l.stop()
-		turns.Stop()
-	})
+	l.start(t, sessionClients*perClient, seed, func(id int, random *rand.Rand) { l.once(id, clients[id/perClient], random) })
 	return l
-}
-
-func (l *sessionLoad) stop() {
-	l.guard.Lock()
-	select {
-	case <-l.stopped:
-	default:
-		close(l.stopped)
-	}
-	l.guard.Unlock()
-	l.running.Wait()
-}
-
-func (l *sessionLoad) run(id int, c *client.Client, random *rand.Rand, turns <-chan time.Time) {
-	for {
-		select {
-		case <-l.stopped:
-			return
-		case <-turns:
-			l.once(id, c, random)
-		}
-	}
 }
 
 // once does one operation, and records it. One in twelve is given hardly any time.

@@ -10,9 +10,9 @@ import (
 	"github.com/quorate/quorate/wire"
 )
 
-// leaderCount is a group that counts the leaders it sees. It looks when somebody asks for the status,
-// which every request does: a leader that comes and goes while nobody asks for anything is missed.
-type leaderCount struct {
+// clientGroup is the group as clients' requests see it. It counts the leaders: it looks when somebody asks for the
+// status, which every request does, so a leader that comes and goes while nobody asks for anything is missed.
+type clientGroup struct {
 	*quorate.Group
 	term atomic.Uint64 // the last of which a leader was seen
 	seen atomic.Uint64
@@ -22,7 +22,7 @@ type leaderCount struct {
 }
 
 // ProposeCommand is the group's, unless this server was removed.
-func (l *leaderCount) ProposeCommand(ctx context.Context, c wire.Command) ([]byte, error) {
+func (l *clientGroup) ProposeCommand(ctx context.Context, c wire.Command) ([]byte, error) {
 	if l.removed.Load() {
 		return nil, quorate.ErrClosed
 	}
@@ -30,7 +30,7 @@ func (l *leaderCount) ProposeCommand(ctx context.Context, c wire.Command) ([]byt
 }
 
 // Read is the group's, unless this server was removed.
-func (l *leaderCount) Read(ctx context.Context) error {
+func (l *clientGroup) Read(ctx context.Context) error {
 	if l.removed.Load() {
 		return quorate.ErrClosed
 	}
@@ -38,14 +38,14 @@ func (l *leaderCount) Read(ctx context.Context) error {
 }
 
 // Status is the group's.
-func (l *leaderCount) Status() replica.Status {
+func (l *clientGroup) Status() replica.Status {
 	now := l.Group.Status()
 	l.note(now.Raft.CurrentTerm, now.Raft.Leader)
 	return now
 }
 
 // note counts a leader once in its term, of which it is the only one.
-func (l *leaderCount) note(term raft.Term, leader quorate.ServerID) {
+func (l *clientGroup) note(term raft.Term, leader quorate.ServerID) {
 	if leader == 0 {
 		return
 	}
