@@ -188,6 +188,7 @@ func TestAServerSaysWhyThereIsNoProgress(t *testing.T) {
 		{"of five, most disown it", viewOf(5).leaderless(time.Minute).without(2, 3, 4, 5).disowned(2, 3, 4), "not-member stops s1", "s1 was removed: s2, s3, s4 say...", "1/3/5"},
 		{"one may not know yet", viewOf(3).leaderless(time.Minute).without(2, 3).disowned(2), "no-quorum stops s1", "no quorum: ...", "1/2/3"},
 		{"those that disown it may not know yet, if there is a leader", viewOf(3).without(2, 3).disowned(2, 3), "peer-down warns s2, peer-down warns s3", "s2 is missing: ...", "1/2/3"},
+		{"a leader that is disowned goes on until it must step down", viewOf(3).leads().without(2, 3).disowned(2, 3), "no-quorum stops s1", "no quorum: ...", "1/2/3"},
 		{"a leader that removes itself", viewOf(4).leads().change(func(v *View) { v.Configuration.Members = v.Configuration.Members[1:] }), "",
 			"1 leads, and reaches 3, needs 2 of 3.", "3/2/3"},
 		{"nothing is known", &View{Now: now, Started: started, ID: 1, Role: raft.Follower, LeaderlessSince: started}, "no-leader stops 1",

@@ -23,6 +23,7 @@ type cluster struct {
 	initial *wire.Configuration
 	handle  uint64
 	turns   int // of loops that wait for something
+	delay   int // the campaign delay that comes with ticks; 0: what the options say
 	// maxWaitingReads is raft.Options.MaxWaitingReads of the servers that start from now on.
 	maxWaitingReads int
 }
@@ -208,7 +209,7 @@ func (c *cluster) deliver(i int) {
 func (c *cluster) server(id raft.ServerID) *server { return c.servers[id-1] }
 
 func (c *cluster) tick(s *server) {
-	s.inputs = append(s.inputs, Tick{Random: c.random.Uint64()})
+	s.inputs = append(s.inputs, Tick{Random: c.random.Uint64(), Delay: c.delay})
 	c.step(s)
 }
 

@@ -142,6 +142,20 @@ func TestAChangeThatWouldStopTheGroupIsRefused(t *testing.T) {
 	c.wantOutcome(leader, c.reconfigure(leader, add(4, wire.RoleVoter)), NotReady)
 }
 
+// Who is slow to answer is not taken for gone before the leader itself would step down for it.
+func TestWhoAnswersIsReckonedByTheDelayInForce(t *testing.T) {
+	for delay, want := range map[int]Outcome{0: NotReady, 50: 0} {
+		c := newClusterWith(t, 1, 3, 0)
+		c.settle(anyElection)
+		leader, silent := c.leader(), c.follower()
+		c.delay = delay
+		c.crash(silent)
+		c.settle(15)
+		third := c.server(6 - leader.id - silent.id)
+		c.wantOutcome(leader, c.reconfigure(leader, remove(third.id)), want)
+	}
+}
+
 // A joint configuration says all that is to be done, so whoever leads next does it.
 func TestTheNextLeaderCompletesAChange(t *testing.T) {
 	c := newClusterWith(t, 1, 3, 1)

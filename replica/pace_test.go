@@ -299,3 +299,16 @@ func (c *cluster) silencedStep(leader, follower *server) {
 	c.sync(leader)
 	c.sync(follower)
 }
+
+func TestWhatIsInForceIsToldBeforeTheFirstTick(t *testing.T) {
+	o := *tuned()
+	o.Member.ID = 1
+	initial := wire.Configuration{Members: []wire.Member{{ID: 1, Roles: wire.RoleVoter}}}
+	r, err := New(o, State{Raft: raft.State{Configurations: []raft.ConfigurationAt{{Configuration: initial.Raft()}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Status().Pace; !got.Tuned || got.Delay != 15 {
+		t.Errorf("it is told %+v", got)
+	}
+}

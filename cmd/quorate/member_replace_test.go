@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"github.com/quorate/quorate/server"
 )
 
@@ -59,6 +61,27 @@ func TestAServerIsReplaced(t *testing.T) {
 	r := runOf("member", "list", "-w", "simple", "--endpoints", endpoint)
 	if !strings.Contains(r.out, "new") || strings.Contains(r.out, "s3") || strings.Count(r.out, "\n") != 3 || !strings.Contains(out.String(), "removed from") {
 		t.Errorf("members are %s; it said %s", r.out, out.String())
+	}
+}
+
+func TestAReplacementWaitsForTheVoteOfWhoWasNotThereBefore(t *testing.T) {
+	var said strings.Builder
+	r := replacement{w: &world{err: &said}}
+	before := []*pb.Member{{ID: 1, Name: "s1"}, {ID: 2, IsLearner: true}}
+	for _, step := range []struct {
+		now   []*pb.Member
+		votes bool
+		said  string
+	}{
+		{before, false, "Waiting for the new server to join.\n"},
+		{append(before[:2:2], &pb.Member{ID: 0xab, Name: "new", IsLearner: true}), false, "new (ab) has joined, and catches up.\n"},
+		{append(before[:2:2], &pb.Member{ID: 0xab, Name: "new", IsLearner: true}), false, ""}, // once
+		{[]*pb.Member{before[0], {ID: 2}, {ID: 0xab, Name: "new"}}, true, "new (ab) has its vote. Removing 1.\n"},
+	} {
+		said.Reset()
+		if votes := r.look(step.now, before, 1); votes != step.votes || said.String() != step.said {
+			t.Errorf("%v: votes %t, said %q, want %t, %q", step.now, votes, said.String(), step.votes, step.said)
+		}
 	}
 }
 
