@@ -14,6 +14,8 @@ type Pace struct {
 	// what asks for that.
 	Delay, Wanted time.Duration
 	Why           string
+	// Hurried: the delay in force is shorter than what was measured.
+	Hurried bool
 	// Silence is of the leader, or at the leader of a majority; Stall how late ticks came; Sync how long
 	// writes took to be durable; RoundTrip that of a majority.
 	Silence, Stall, Sync, RoundTrip time.Duration
@@ -22,9 +24,6 @@ type Pace struct {
 	Stalls, SlowSyncs         uint64
 	LongestStall, LongestSync time.Duration
 }
-
-// Hurried reports whether the delay in force is shorter than what was measured. That is half of Wanted.
-func (p *Pace) Hurried() bool { return p.Wanted > 2*p.Delay }
 
 // Timeouts is Pace in a report, in seconds.
 type Timeouts struct {
@@ -72,7 +71,7 @@ const TimeoutsShort Code = "timeouts-short"
 // findHurry finds a campaign delay that is too short, where there is anybody to elect.
 func (r *Report) findHurry(v *View) {
 	p := v.Pace
-	if p == nil || !p.Hurried() || len(r.Peers) == 0 {
+	if p == nil || !p.Hurried || len(r.Peers) == 0 {
 		return
 	}
 	f := Finding{

@@ -8,8 +8,8 @@ import (
 
 func TestDelayThatIsShorterThanWhatWasMeasuredIsFound(t *testing.T) {
 	const ms = time.Millisecond
-	pace := func(tuned bool, delay, wanted time.Duration) *Pace {
-		return &Pace{Tuned: tuned, Delay: delay, Wanted: wanted, Why: "late ticks", Stalls: 3, LongestStall: 700 * ms}
+	pace := func(tuned, hurried bool, delay, wanted time.Duration) *Pace {
+		return &Pace{Tuned: tuned, Hurried: hurried, Delay: delay, Wanted: wanted, Why: "late ticks", Stalls: 3, LongestStall: 700 * ms}
 	}
 	for _, test := range []struct {
 		name   string
@@ -18,11 +18,11 @@ func TestDelayThatIsShorterThanWhatWasMeasuredIsFound(t *testing.T) {
 		says   string // in the finding's text and what to do; "": there is none
 	}{
 		{"not known", 3, nil, ""},
-		{"enough", 3, pace(true, 220*ms, 220*ms), ""},
-		{"less than it should be, and more than was measured", 3, pace(false, 200*ms, 400*ms), ""},
-		{"too short, fixed", 3, pace(false, 200*ms, 402*ms), "--election-timeout"},
-		{"too short, at the bound", 3, pace(true, 2000*ms, 4200*ms), "quicker disk"},
-		{"too short, and nobody to elect", 1, pace(false, 200*ms, 402*ms), ""},
+		{"enough", 3, pace(true, false, 220*ms, 220*ms), ""},
+		{"less than it should be, and more than was measured", 3, pace(false, false, 200*ms, 400*ms), ""},
+		{"too short, fixed", 3, pace(false, true, 200*ms, 402*ms), "--election-timeout"},
+		{"too short, at the bound", 3, pace(true, true, 2000*ms, 4200*ms), "quicker disk"},
+		{"too short, and nobody to elect", 1, pace(false, true, 200*ms, 402*ms), ""},
 	} {
 		v := viewOf(test.voters)
 		if test.voters == 1 {
