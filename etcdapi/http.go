@@ -12,32 +12,43 @@ import (
 	"github.com/quorate/quorate/kv"
 )
 
-// Handler serves the pages of the client port, for listeners that have nothing but HTTP.
+// Handler serves the pages of the client port that only tell, for listeners that have nothing but HTTP.
 func (s *Server) Handler() http.Handler { return s.pages }
 
-// newPages puts the pages together. All of them are read with GET, but for one; everything else is 405 or 404.
+// only answers requests of one method with a page, and all others with 405.
+func only(method string, page http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != method {
+			w.Header().Set("Allow", method)
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		page(w, r)
+	}
+}
+
+// withToken adds the page that lets servers join: for clients, who may change everything anyway, and not for those
+// who may only look at metrics.
+func (s *Server) withToken(pages http.Handler) http.Handler {
+	if s.options.NewToken == nil {
+		return pages
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", pages)
+	mux.HandleFunc("/quorate/token", only(http.MethodPost, s.tokenPage))
+	return mux
+}
+
+// newPages puts the pages together that only tell. All of them are read with GET; everything else is 405 or 404.
 func (s *Server) newPages() http.Handler {
 	mux := http.NewServeMux()
-	on := func(method, path string, page http.HandlerFunc) {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != method {
-				w.Header().Set("Allow", method)
-				http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
-				return
-			}
-			page(w, r)
-		})
-	}
-	get := func(path string, page http.HandlerFunc) { on(http.MethodGet, path, page) }
+	get := func(path string, page http.HandlerFunc) { mux.HandleFunc(path, only(http.MethodGet, page)) }
 	get("/health", s.healthPage)
 	get("/version", s.versionPage)
 	s.checkPages(get, "/livez", s.liveChecks())
 	s.checkPages(get, "/readyz", s.readyChecks())
 	if s.options.Report != nil {
 		get("/quorate/status", s.statusPage)
-	}
-	if s.options.NewToken != nil {
-		on(http.MethodPost, "/quorate/token", s.tokenPage)
 	}
 	if s.options.Metrics != nil {
 		get("/metrics", s.options.Metrics.ServeHTTP)

@@ -28,6 +28,7 @@ type Server struct {
 	codec   codec
 	grpc    *grpc.Server
 	http    *http.Server
+	lookers *http.Server // of listeners for those who only look
 	pages   http.Handler
 	methods []*method
 	hub     *hub // nil without a feed
@@ -84,20 +85,24 @@ func New(o Options) (*Server, error) {
 	s.context, s.cancel = context.WithCancel(context.Background())
 	s.renewer.server, s.recipes.server = s, s
 	s.pages = s.newPages()
+	s.http, s.lookers = s.newHTTP(s.withToken(s.pages)), s.newHTTP(s.pages)
 	if o.Feed != nil {
 		s.hub = newHub(s)
 		s.start(func() { s.hub.run(s.context) })
 	}
 	s.grpc = s.newGRPC()
-	s.http = &http.Server{
-		Handler:           s.pages,
+	return s, nil
+}
+
+func (s *Server) newHTTP(pages http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           pages,
 		ReadHeaderTimeout: httpHeaderTimeout,
 		WriteTimeout:      httpWriteTimeout,
 		IdleTimeout:       httpIdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
 	}
-	return s, nil
 }
 
 func (s *Server) newGRPC() *grpc.Server {
@@ -150,7 +155,7 @@ func (s *Server) servePort(p *port) {
 	s.running.Go(func() { s.serving("HTTP", s.http.Serve(p.http)) })
 }
 
-// ServeHTTP answers clients that connect to l with the pages of Handler only. Like Serve otherwise.
+// ServeHTTP answers those who connect to l with the pages of Handler only, which change nothing. Like Serve otherwise.
 func (s *Server) ServeHTTP(l net.Listener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +163,7 @@ func (s *Server) ServeHTTP(l net.Listener) error {
 		l.Close()
 		return ErrClosed
 	}
-	s.running.Go(func() { s.serving("HTTP", s.http.Serve(l)) })
+	s.running.Go(func() { s.serving("HTTP", s.lookers.Serve(l)) })
 	return nil
 }
 
@@ -195,6 +200,7 @@ func (s *Server) close() {
 	s.grpc.Stop()
 	s.recipes.close()
 	s.http.Close()
+	s.lookers.Close()
 	s.running.Wait()
 }
 

@@ -232,6 +232,24 @@ func TestATokenIsNotMadeForAnyTime(t *testing.T) {
 	if status, made, _ := askForToken(t, s, ""); status != http.StatusOK || made.TTLSeconds != 3600 {
 		t.Errorf("without a time: %d, %d s", status, made.TTLSeconds)
 	}
+	if code, _ := get(t, endpoint(s)+"/quorate/token"); code != http.StatusMethodNotAllowed {
+		t.Errorf("to look at it: %d", code)
+	}
+}
+
+// Whoever may look at metrics may not let servers in.
+func TestATokenIsMadeForClientsOnly(t *testing.T) {
+	o := clusterOptions(t, 1)[0]
+	o.ListenMetricsURLs = []string{"http://127.0.0.1:0"}
+	s := start(t, o)
+	r, err := http.Post("http://"+s.MetricsAddrs()[0].String()+"/quorate/token", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusNotFound {
+		t.Errorf("at the port for metrics: %d", r.StatusCode)
+	}
 }
 
 func TestATokenIsReadAsItIsPrinted(t *testing.T) {
