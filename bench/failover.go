@@ -83,12 +83,13 @@ func (f *failover) fail(ctx context.Context, number int, kind string) (hit bool,
 	if err := f.strike(state.Leader, kind); err != nil {
 		return false, err
 	}
-	var writable, one time.Duration // when
+	var writable, one, own time.Duration // when
 	err = await(ctx, outageTimeout, func() bool {
-		var anybody, own bool
+		var anybody, plain, ours bool
 		writable, anybody = f.all.FirstAbove(state.Term)
-		one, own = f.one.FirstAbove(state.Term)
-		return anybody && own
+		one, plain = f.one.FirstAbove(state.Term)
+		own, ours = f.own.FirstAbove(state.Term)
+		return anybody && plain && ours
 	})
 	if err != nil {
 		return false, fmt.Errorf("wait for acknowledged writes: %w", err)
@@ -99,10 +100,11 @@ func (f *failover) fail(ctx context.Context, number int, kind string) (hit bool,
 	if writable < failed {
 		return false, nil
 	}
-	f.bed.tell("failure %d of %d, %s: writable after %v, one client writes after %v", number+1, f.bed.size, kind,
-		(writable - failed).Round(time.Millisecond), (one - failed).Round(time.Millisecond))
+	f.bed.tell("failure %d of %d, %s: writable after %v, one client writes after %v, one of Quorate's after %v", number+1, f.bed.size, kind,
+		rounded(writable-failed), rounded(one-failed), rounded(own-failed))
 	f.run.AddSample(kind+": cluster writable, ms", millis(writable-failed))
 	f.run.AddSample(kind+": one client writes, ms", millis(one-failed))
+	f.run.AddSample(kind+": one client of Quorate's writes, ms", millis(own-failed))
 	return true, nil
 }
 

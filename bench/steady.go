@@ -26,15 +26,17 @@ const (
 )
 
 // steady is a load of puts that begin evenly, whatever becomes of them, from the plain clients of all
-// servers; and beside them one such client that puts one after another.
+// servers; and beside them one such client that puts one after another, and one of Quorate's that does the same.
 type steady struct {
 	*writes
-	rate    float64 // puts per second, without those of the one client
+	rate    float64 // puts per second, without those of the two clients
 	one     *outage.Acks
+	own     *outage.Acks // of the client of Quorate's
 	clients []*clientv3.Client
+	ours    ownClients
 
-	stopOpen  chan struct{}
-	cancelOne context.CancelFunc
+	stopOpen   chan struct{}
+	cancelOnes context.CancelFunc
 	running   sync.WaitGroup
 	open      load.OpenResult // of the loop, once it is gone
 	meter     *meter
@@ -60,19 +62,24 @@ func (b *bed) startSteady(ctx context.Context, r *report.Run) (*steady, error) {
 	if err != nil {
 		return nil, err
 	}
+	ours, err := b.ownClients(1)
+	if err != nil {
+		closeAll(clients)
+		return nil, err
+	}
 	base := time.Now()
-	s := &steady{writes: b.newWrites(base), rate: b.options.rate, one: outage.New(base), clients: clients,
-		stopOpen: make(chan struct{})}
+	s := &steady{writes: b.newWrites(base), rate: b.options.rate, one: outage.New(base), own: outage.New(base), clients: clients,
+		ours: ours, stopOpen: make(chan struct{})}
 	if s.rate == 0 {
 		if s.rate, err = b.halfOfRate(ctx, clients[1:], r); err != nil {
-			closeAll(clients)
+			s.close()
 			return nil, err
 		}
 	}
 	b.tell("load: %.0f puts a second", s.rate)
 	r.Add("load, puts/s", s.rate)
 	if s.meter, err = b.startMeter(); err != nil {
-		closeAll(clients)
+		s.close()
 		return nil, err
 	}
 	plan := load.OpenPlan{
@@ -85,10 +92,16 @@ func (b *bed) startSteady(ctx context.Context, r *report.Run) (*steady, error) {
 			_, _ = s.put(ctx, clients[1+number%int64(len(clients)-1)], s.begin()) // it is counted there
 		})
 	})
-	oneContext, cancel := context.WithCancel(ctx)
-	s.cancelOne = cancel
-	s.running.Go(func() { s.oneAfterAnother(oneContext, clients[0], s.one) })
+	ones, cancel := context.WithCancel(ctx)
+	s.cancelOnes = cancel
+	s.running.Go(func() { s.oneAfterAnother(ones, clients[0], s.one) })
+	s.running.Go(func() { s.oneAfterAnother(ones, ours[0].Client, s.own) })
 	return s, nil
+}
+
+func (s *steady) close() {
+	closeAll(s.clients)
+	s.ours.close()
 }
 
 // halfOfRate returns half of the puts per second that a closed loop of so many clients comes to.
@@ -110,9 +123,9 @@ func (b *bed) halfOfRate(ctx context.Context, clients []*clientv3.Client, r *rep
 // stop ends the load, once what is under way is answered or out of time.
 func (s *steady) stop() {
 	close(s.stopOpen)
-	s.cancelOne()
+	s.cancelOnes()
 	s.running.Wait()
-	closeAll(s.clients)
+	s.close()
 }
 
 // finish ends the load, fills in the figures of r, and makes sure that nothing is lost.
@@ -152,14 +165,14 @@ func (w *writes) check(ctx context.Context, r *report.Run) error {
 	return w.bed.weigh(r)
 }
 
-// settle waits until the cluster is whole and the one client has been answered by every server since: its
-// connections are all there again.
+// settle waits until the cluster is whole, and the one client has been answered by every server since: its
+// connections are all there again. Quorate's client keeps to one server, and must have been answered by that.
 func (s *steady) settle(ctx context.Context) (cluster.State, error) {
 	if _, err := s.bed.cluster.WaitWhole(ctx); err != nil {
 		return cluster.State{}, err
 	}
 	whole := s.one.Now()
-	err := await(ctx, settleTimeout, func() bool { return s.one.Members(whole) == cluster.Servers })
+	err := await(ctx, settleTimeout, func() bool { return s.one.Members(whole) == cluster.Servers && s.own.Since(whole) })
 	if err != nil {
 		return cluster.State{}, fmt.Errorf("wait until every server has answered the one client: %w", err)
 	}

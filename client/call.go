@@ -136,12 +136,9 @@ type attemptKey struct{}
 
 // attempt sends one copy and waits for the answer, for as long as the server may be silent.
 func (t *tries) attempt(ctx context.Context, conn *grpc.ClientConn, a *attempt) {
-	patience := t.client.options.Patience
-	for range min(t.silent, 5) {
-		patience += patience / 2
-	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, attemptKey{}, a), min(patience, maxPatienceFactor*t.client.options.Patience))
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, attemptKey{}, a), t.client.patience.after(t.silent))
 	defer cancel()
+	began := time.Now()
 	if t.number != nil {
 		ctx = metadata.AppendToOutgoingContext(ctx, session.MetadataKey, t.number())
 	}
@@ -154,8 +151,11 @@ func (t *tries) attempt(ctx context.Context, conn *grpc.ClientConn, a *attempt) 
 	if values := trailer.Get(session.AnswerKey); len(values) == 1 {
 		a.answer = values[0]
 	}
-	if a.err != nil && ctx.Err() != nil {
+	switch {
+	case a.err != nil && ctx.Err() != nil:
 		t.silent++
+	case a.err == nil:
+		t.client.patience.answered(time.Since(began))
 	}
 }
 

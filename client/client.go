@@ -20,22 +20,16 @@ type Options struct {
 	// a write that is sent again later is not known to be the same. Default 1 min, from 5 s to 24 h.
 	SessionTTL time.Duration
 	// Patience is how long one server may be silent before a request is sent to the next one. It grows by
-	// half with each server that is, up to eight times. Default 1 s.
+	// half with each server that is, up to eight times. Default: twice the slowest answer of the last half
+	// minute or so, from 300 ms to 1 s; it grows to 8 s.
 	Patience time.Duration
 }
 
-const (
-	defaultSessionTTL = time.Minute
-	defaultPatience   = time.Second
-	maxPatienceFactor = 8
-)
+const defaultSessionTTL = time.Minute
 
 func (o Options) withDefaults() Options {
 	if o.SessionTTL == 0 {
 		o.SessionTTL = defaultSessionTTL
-	}
-	if o.Patience == 0 {
-		o.Patience = defaultPatience
 	}
 	return o
 }
@@ -62,6 +56,7 @@ type Client struct {
 	options   Options
 	endpoints endpoints
 	sessions  sessions
+	patience  patience
 	plain     pb.KVClient    // for servers without sessions
 	leases    pb.LeaseClient // the same, and for keeping leases alive
 }
@@ -82,7 +77,7 @@ func New(config clientv3.Config, o Options) (*Client, error) {
 		plain: clientv3.RetryKVClient(etcd), leases: clientv3.RetryLeaseClient(etcd),
 	}
 	c.endpoints.dial, c.endpoints.list = etcd.Dial, etcd.Endpoints
-	c.sessions.client = c
+	c.sessions.client, c.patience.fixed = c, o.Patience
 	etcd.KV = clientv3.NewKVFromKVClient(keyValues{c}, etcd)
 	// One second more than the time for dialling is what etcd's own client takes.
 	etcd.Lease = clientv3.NewLeaseFromLeaseClient(lease{c}, etcd, config.DialTimeout+time.Second)

@@ -391,6 +391,18 @@ func TestManyWritesAtATimeTakeEffectOnceEach(t *testing.T) {
 	}
 }
 
+func TestAnswersAreMeasuredForPatience(t *testing.T) {
+	client := startCluster(t, 1, nil).newClient(Options{})
+	if _, err := client.Put(testContext(t), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	client.patience.mu.Lock()
+	defer client.patience.mu.Unlock()
+	if client.patience.now == 0 {
+		t.Error("the answer to a put was not measured")
+	}
+}
+
 func TestOnlySoManyWritesAreUnderWay(t *testing.T) {
 	c := startCluster(t, 1, nil)
 	client := c.newClient(Options{Patience: time.Minute})
