@@ -37,9 +37,9 @@ type steady struct {
 
 	stopOpen   chan struct{}
 	cancelOnes context.CancelFunc
-	running   sync.WaitGroup
-	open      load.OpenResult // of the loop, once it is gone
-	meter     *meter
+	running    sync.WaitGroup
+	open       load.OpenResult // of the loop, once it is gone
+	meter      *meter
 }
 
 // plainClients returns clients as etcd's users have them: each knows all servers, and has no settings.

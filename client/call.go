@@ -136,7 +136,11 @@ type attemptKey struct{}
 
 // attempt sends one copy and waits for the answer, for as long as the server may be silent.
 func (t *tries) attempt(ctx context.Context, conn *grpc.ClientConn, a *attempt) {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, attemptKey{}, a), t.client.patience.after(t.silent))
+	patience, answered := t.client.patience.forRead, t.client.patience.read
+	if t.number != nil {
+		patience, answered = t.client.patience.forWrite, t.client.patience.wrote
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, attemptKey{}, a), patience(t.silent))
 	defer cancel()
 	began := time.Now()
 	if t.number != nil {
@@ -155,7 +159,7 @@ func (t *tries) attempt(ctx context.Context, conn *grpc.ClientConn, a *attempt) 
 	case a.err != nil && ctx.Err() != nil:
 		t.silent++
 	case a.err == nil:
-		t.client.patience.answered(time.Since(began))
+		answered(time.Since(began))
 	}
 }
 

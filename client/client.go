@@ -20,8 +20,8 @@ type Options struct {
 	// a write that is sent again later is not known to be the same. Default 1 min, from 5 s to 24 h.
 	SessionTTL time.Duration
 	// Patience is how long one server may be silent before a request is sent to the next one. It grows by
-	// half with each server that is, up to eight times. Default: twice the slowest answer of the last half
-	// minute or so, from 300 ms to 1 s; it grows to 8 s.
+	// half with each server that is, up to eight times. Default: it follows how long answers
+	// have taken of late, from 150 ms for writes and 300 ms for reads to 1 s; it grows to 8 s.
 	Patience time.Duration
 }
 

@@ -393,13 +393,22 @@ func TestManyWritesAtATimeTakeEffectOnceEach(t *testing.T) {
 
 func TestAnswersAreMeasuredForPatience(t *testing.T) {
 	client := startCluster(t, 1, nil).newClient(Options{})
-	if _, err := client.Put(testContext(t), "k", "v"); err != nil {
+	put := func() {
+		if _, err := client.Put(testContext(t), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put() // and open a session, which counts as a read
+	client.patience.mean, client.patience.now = 0, 0
+	put()
+	if p := &client.patience; p.mean == 0 || p.now != 0 {
+		t.Errorf("after a put: %v for writes, %v for reads", p.mean, p.now)
+	}
+	if _, err := client.Get(testContext(t), "k"); err != nil {
 		t.Fatal(err)
 	}
-	client.patience.mu.Lock()
-	defer client.patience.mu.Unlock()
 	if client.patience.now == 0 {
-		t.Error("the answer to a put was not measured")
+		t.Error("the answer to a get was not measured")
 	}
 }
 

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Patience that is measured is twice the slowest answer of the last half minute or so, within these bounds.
+// Patience that is measured is within these bounds.
 const (
-	leastPatience  = 300 * time.Millisecond
+	leastForWrites = 150 * time.Millisecond
+	leastForReads  = 300 * time.Millisecond
 	mostPatience   = time.Second
-	patienceFactor = 2
 	slowestFor     = 15 * time.Second
 	// longestSilence bounds what patience grows to when it is measured, and maxPatienceFactor when it is not.
 	longestSilence    = 8 * time.Second
@@ -19,16 +19,33 @@ const (
 // patience is for how long a server may be silent. A server that is stopped says nothing, and one that is only
 // slow should not be asked to do everything again elsewhere: which of the two it is, only time tells, so it
 // is held against the time that answers have taken of late.
+//
+// Writes are much alike, and a copy too many costs little: theirs is the mean and four times the deviation from
+// it, as TCP waits for an acknowledgement (RFC 6298). Some reads take a hundred times as long as
+// others, and all of it again at the next server: theirs is twice the slowest of the last quarter to half of a minute.
 type patience struct {
 	fixed time.Duration // 0: it is measured
 
-	mu          sync.Mutex // guards what follows
-	turned      time.Time
-	now, before time.Duration // the slowest answer since turned, and in the time before that
+	mu              sync.Mutex // guards what follows
+	mean, deviation time.Duration
+	turned          time.Time
+	now, before     time.Duration // the slowest answer to a read since turned, and in the time before that
 }
 
-// answered notes how long an answer has taken.
-func (p *patience) answered(took time.Duration) {
+// wrote notes how long the answer to a write has taken.
+func (p *patience) wrote(took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mean == 0 {
+		p.mean, p.deviation = took, took/2
+		return
+	}
+	p.deviation += (max(took-p.mean, p.mean-took) - p.deviation) / 4
+	p.mean += (took - p.mean) / 8
+}
+
+// read notes how long the answer to a read has taken.
+func (p *patience) read(took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.turn(time.Now())
@@ -45,20 +62,30 @@ func (p *patience) turn(now time.Time) {
 	}
 }
 
-// after returns how long to wait for an answer, when so many servers have been silent to the same call: half
-// as long again for each.
-func (p *patience) after(silent int) time.Duration {
-	least, most := p.fixed, maxPatienceFactor*p.fixed
-	if least == 0 {
-		p.mu.Lock()
-		p.turn(time.Now())
-		least, most = min(max(patienceFactor*max(p.now, p.before), leastPatience), mostPatience), longestSilence
-		p.mu.Unlock()
+// forWrite and forRead return how long to wait for an answer, when so many servers have been silent to the same
+// call: half as long again for each.
+func (p *patience) forWrite(silent int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.grown(max(p.mean+4*p.deviation, leastForWrites), silent)
+}
+
+func (p *patience) forRead(silent int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.turn(time.Now())
+	return p.grown(max(2*max(p.now, p.before), leastForReads), silent)
+}
+
+func (p *patience) grown(measured time.Duration, silent int) time.Duration {
+	d, most := min(measured, mostPatience), longestSilence
+	if p.fixed > 0 {
+		d, most = p.fixed, maxPatienceFactor*p.fixed
 	}
 	for range silent {
-		if least += least / 2; least >= most {
+		if d += d / 2; d >= most {
 			return most
 		}
 	}
-	return least
+	return d
 }

@@ -6,50 +6,75 @@ import (
 	"time"
 )
 
-func TestPatienceIsTwiceTheSlowestAnswerOfLate(t *testing.T) {
+const ms = time.Millisecond
+
+func TestPatienceWithReadsIsTwiceTheSlowestOfLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p patience
 		is := func(want time.Duration, when string) {
 			t.Helper()
-			if got := p.after(0); got != want {
+			if got := p.forRead(0); got != want {
 				t.Errorf("%s: %v, want %v", when, got, want)
 			}
 		}
-		is(leastPatience, "at first")
-		p.answered(200 * time.Millisecond)
-		p.answered(10 * time.Millisecond)
-		is(400*time.Millisecond, "after a slow answer")
+		is(300*ms, "at first")
+		p.read(200 * ms)
+		p.read(10 * ms)
+		is(400*ms, "after a slow answer")
 		time.Sleep(slowestFor)
-		is(400*time.Millisecond, "a quarter of a minute later")
-		p.answered(180 * time.Millisecond)
-		is(400*time.Millisecond, "after one that was not as slow")
+		is(400*ms, "a quarter of a minute later")
+		p.read(180 * ms)
+		is(400*ms, "after one that was not as slow")
 		time.Sleep(slowestFor)
-		is(360*time.Millisecond, "when the slowest is too long ago")
+		is(360*ms, "when the slowest is too long ago")
 		time.Sleep(2 * slowestFor)
-		is(leastPatience, "after a long rest")
-		p.answered(time.Minute)
-		is(mostPatience, "after a very slow answer")
+		is(300*ms, "after a long rest")
+		p.read(time.Minute)
+		is(time.Second, "after a very slow answer")
 	})
+}
+
+func TestPatienceWithWritesIsTheMeanAndFourDeviations(t *testing.T) {
+	var p patience
+	is := func(want time.Duration, when string) {
+		t.Helper()
+		if got := p.forWrite(0); got != want {
+			t.Errorf("%s: %v, want %v", when, got, want)
+		}
+	}
+	is(150*ms, "at first")
+	p.wrote(100 * ms) // deviation 50 ms
+	is(300*ms, "after the first")
+	p.wrote(180 * ms) // mean 110, deviation 57.5
+	is(340*ms, "after a slower one")
+	p.wrote(30 * ms) // mean 100, deviation 63.125
+	is(352*ms+500*time.Microsecond, "after a fast one")
+	for range 100 {
+		p.wrote(2 * ms)
+	}
+	is(150*ms, "when nothing is slow")
+	p.wrote(time.Minute)
+	is(time.Second, "after a very slow one")
 }
 
 func TestPatienceGrowsWithEachServerThatIsSilent(t *testing.T) {
 	measured, fixed := patience{}, patience{fixed: 2 * time.Second}
-	fixed.answered(time.Minute)
+	fixed.read(time.Minute)
+	fixed.wrote(time.Minute)
 	for _, c := range []struct {
-		of     *patience
-		silent int
-		want   time.Duration
+		of          *patience
+		silent      int
+		write, read time.Duration
 	}{
-		{&measured, 0, 300 * time.Millisecond},
-		{&measured, 1, 450 * time.Millisecond},
-		{&measured, 2, 675 * time.Millisecond},
-		{&measured, 1000, longestSilence},
-		{&fixed, 0, 2 * time.Second},
-		{&fixed, 1, 3 * time.Second},
-		{&fixed, 1000, 16 * time.Second},
+		{&measured, 0, 150 * ms, 300 * ms},
+		{&measured, 1, 225 * ms, 450 * ms},
+		{&measured, 1000, longestSilence, longestSilence},
+		{&fixed, 0, 2 * time.Second, 2 * time.Second},
+		{&fixed, 1, 3 * time.Second, 3 * time.Second},
+		{&fixed, 1000, 16 * time.Second, 16 * time.Second},
 	} {
-		if got := c.of.after(c.silent); got != c.want {
-			t.Errorf("fixed %v, after %d: %v, want %v", c.of.fixed, c.silent, got, c.want)
+		if w, r := c.of.forWrite(c.silent), c.of.forRead(c.silent); w != c.write || r != c.read {
+			t.Errorf("fixed %v, after %d: %v and %v, want %v and %v", c.of.fixed, c.silent, w, r, c.write, c.read)
 		}
 	}
 }
