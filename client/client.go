@@ -19,7 +19,7 @@ type Options struct {
 	// SessionTTL is for how long the servers remember what this client has asked, after its last request:
 	// a write that is sent again later is not known to be the same. Default 1 min, from 5 s to 24 h.
 	SessionTTL time.Duration
-	// Patience is how long one server may be silent before a request is sent to the next one. It grows by
+	// Patience is how long one server may be silent before a request is sent to the next one as well. It grows by
 	// half with each server that is, up to eight times. Default: it follows how long answers
 	// have taken of late, from 150 ms for writes and 300 ms for reads to 1 s; it grows to 8 s.
 	Patience time.Duration

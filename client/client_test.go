@@ -154,8 +154,10 @@ func TestDeadlineWithAWriteUnderWayIsAnUnknownOutcome(t *testing.T) {
 	}
 	canceled, cancel := context.WithCancel(context.Background())
 	c.setAll(func(ctx context.Context, apply func() []byte) ([]byte, error) {
+		answer := apply()
 		cancel()
-		return applyAndWait(ctx, apply)
+		<-ctx.Done()
+		return answer, ctx.Err()
 	})
 	if _, err := client.Delete(canceled, "k"); !errors.Is(err, ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
 		t.Errorf("delete, canceled: %v", err)
@@ -391,6 +393,109 @@ func TestManyWritesAtATimeTakeEffectOnceEach(t *testing.T) {
 	}
 }
 
+func TestSlowAnswerCountsThoughTheNextServerIsAskedToo(t *testing.T) {
+	c := startCluster(t, 2, nil)
+	client := c.newClient(Options{Patience: 20 * time.Millisecond})
+	if _, err := client.Put(testContext(t), "other", "v"); err != nil { // there is a session
+		t.Fatal(err)
+	}
+	asked := make(chan struct{})
+	c.servers[0].set(func(ctx context.Context, apply func() []byte) ([]byte, error) {
+		select {
+		case <-asked:
+			return apply(), nil
+		case <-ctx.Done():
+			t.Error("the first copy was given up when the second was sent")
+			return nil, ctx.Err()
+		}
+	})
+	c.servers[1].set(first(func(ctx context.Context, _ func() []byte) ([]byte, error) {
+		close(asked)
+		<-ctx.Done() // silent, until it is known that the other has answered
+		return nil, ctx.Err()
+	}))
+	if _, err := client.Put(testContext(t), "k", "v"); err != nil {
+		t.Error(err)
+	}
+	equal(t, "puts", c.version("k"), 1)
+}
+
+func TestRefusalWhileAnotherCopyIsUnderWayIsNotBelieved(t *testing.T) {
+	c := startCluster(t, 3, func(server int, o *etcdapi.Options) {
+		if server == 1 {
+			o.QuotaBytes, o.Size = 1, func() (int64, int64) { return 2, 2 }
+		}
+	})
+	client := c.newClient(Options{Patience: 20 * time.Millisecond})
+	c.servers[0].set(applyAndWait)
+	c.servers[1].set(fail) // it cannot raise the alarm
+	if _, err := client.Put(testContext(t), "k", "v"); err != nil {
+		t.Errorf("put: %v", err)
+	}
+	equal(t, "puts", c.version("k"), 1)
+}
+
+func TestCopyOfASlowServerIsLeftAloneWhileOthersFail(t *testing.T) {
+	c := startCluster(t, 3, nil)
+	client := c.newClient(Options{Patience: 20 * time.Millisecond})
+	if _, err := client.Put(testContext(t), "other", "v"); err != nil {
+		t.Fatal(err)
+	}
+	var failed atomic.Int64
+	enough := make(chan struct{})
+	failing := func(ctx context.Context, apply func() []byte) ([]byte, error) {
+		if failed.Add(1) == 6 { // both, three times
+			close(enough)
+		}
+		return fail(ctx, apply)
+	}
+	c.servers[0].set(func(ctx context.Context, apply func() []byte) ([]byte, error) {
+		select {
+		case <-enough:
+			return apply(), nil
+		case <-ctx.Done():
+			t.Error("the copy was given up")
+			return nil, ctx.Err()
+		}
+	})
+	c.servers[1].set(failing)
+	c.servers[2].set(failing)
+	if _, err := client.Put(testContext(t), "k", "v"); err != nil {
+		t.Error(err)
+	}
+	equal(t, "puts", c.version("k"), 1)
+}
+
+func TestAllAreAskedWhenEachHasACopyThatCounts(t *testing.T) {
+	one, dropped, other := &attempt{name: "one"}, &attempt{name: "one", dropped: true}, &attempt{name: "other"}
+	for _, c := range []struct {
+		flying []*attempt
+		want   bool
+	}{
+		{[]*attempt{one}, false},
+		{[]*attempt{dropped, one}, false},
+		{[]*attempt{dropped, one, other}, true},
+	} {
+		tries := tries{flying: c.flying}
+		if got := tries.allAreAsked(2); got != c.want {
+			t.Errorf("with %d under way: %v", len(c.flying), got)
+		}
+	}
+}
+
+func TestServerThatIsAskedIsAskedAgainWhenAllAreSilent(t *testing.T) {
+	c := startCluster(t, 1, nil)
+	client := c.newClient(Options{Patience: 20 * time.Millisecond})
+	if _, err := client.Put(testContext(t), "other", "v"); err != nil {
+		t.Fatal(err)
+	}
+	c.servers[0].set(first(applyAndWait))
+	if _, err := client.Put(testContext(t), "k", "v"); err != nil {
+		t.Error(err)
+	}
+	equal(t, "puts", c.version("k"), 1)
+}
+
 func TestAnswersAreMeasuredForPatience(t *testing.T) {
 	client := startCluster(t, 1, nil).newClient(Options{})
 	put := func() {
@@ -588,11 +693,13 @@ func TestOptionsReportAllThatIsWrong(t *testing.T) {
 	}
 }
 
+func nobody(string) bool { return false }
+
 func TestEndpointsAreLeftWhenTheyFail(t *testing.T) {
 	c := startCluster(t, 3, nil)
 	client := c.newClient(Options{})
 	picked := func() string {
-		_, name, _, err := client.endpoints.pick()
+		_, name, _, err := client.endpoints.pick(nobody)
 		if err != nil {
 			t.Fatal(err)
 		}

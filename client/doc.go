@@ -24,6 +24,8 @@
 //	                                               └─────► Client.read        │
 //	                                                            tries.run ◄───┘
 //	               endpoints.pick ──► one copy ──► judge ──► answered | the next endpoint | a pause
+//	                      ▲               └── patience: silent for too long
+//	                      └───────────────────────┘  the next is asked as well; the first answer counts
 //
 // # Errors
 //
@@ -40,7 +42,7 @@
 // # Concurrency
 //
 // All methods may be called from any goroutine. At most 1,024 writes are under way at a time: one more waits,
-// within its context. No goroutine is started, other than by etcd's client.
+// within its context. Each copy of a request has a goroutine, which ends before the call returns.
 //
 // # Source
 //

@@ -20,8 +20,9 @@ type endpoints struct {
 	closed  bool
 }
 
-// pick returns the connection to use now, and the name of its endpoint; of is how many there are.
-func (e *endpoints) pick() (conn *grpc.ClientConn, name string, of int, err error) {
+// pick returns the connection to use now, and the name of its endpoint; of is how many there are. It is not one that is
+// asked already, unless all are.
+func (e *endpoints) pick(isAsked func(name string) bool) (conn *grpc.ClientConn, name string, of int, err error) {
 	names := e.list()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -32,7 +33,11 @@ func (e *endpoints) pick() (conn *grpc.ClientConn, name string, of int, err erro
 		return nil, "", 0, errNoEndpoints
 	}
 	e.forget(names)
-	name = names[e.current%len(names)]
+	for i := range names {
+		if name = names[(e.current+i)%len(names)]; !isAsked(name) {
+			break
+		}
+	}
 	if conn = e.conns[name]; conn == nil {
 		if conn, err = e.dial(name); err != nil {
 			return nil, name, len(names), err

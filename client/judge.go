@@ -53,7 +53,7 @@ func judgeWrite(t *tries, a *attempt) (verdict, error) {
 		return answered, ErrAnswerLost
 	case isRefusal(a.err):
 		// By one server, before the log: so this copy took no effect. An earlier one may have.
-		if t.copies == 0 {
+		if !t.mayHaveTakenEffect() {
 			return answered, a.err
 		}
 	case a.sent && !isNoLeader(a.err):

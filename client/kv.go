@@ -11,8 +11,9 @@ import (
 type keyValues struct{ *Client }
 
 func (k keyValues) Range(ctx context.Context, r *pb.RangeRequest, o ...grpc.CallOption) (*pb.RangeResponse, error) {
-	answer := new(pb.RangeResponse)
-	return answer, k.read(ctx, &call{pb.KV_Range_FullMethodName, r, answer, o})
+	c := &call{pb.KV_Range_FullMethodName, r, new(pb.RangeResponse), o}
+	err := k.read(ctx, c)
+	return c.response.(*pb.RangeResponse), err
 }
 
 // RangeStream is not tried again: what has come of it is with the caller already.
@@ -21,34 +22,34 @@ func (k keyValues) RangeStream(ctx context.Context, r *pb.RangeRequest, o ...grp
 }
 
 func (k keyValues) Put(ctx context.Context, r *pb.PutRequest, o ...grpc.CallOption) (*pb.PutResponse, error) {
-	answer := new(pb.PutResponse)
-	err := k.write(ctx, &call{pb.KV_Put_FullMethodName, r, answer, o})
+	c := &call{pb.KV_Put_FullMethodName, r, new(pb.PutResponse), o}
+	err := k.write(ctx, c)
 	if err == errPlain {
 		return k.plain.Put(ctx, r, o...)
 	}
-	return answer, err
+	return c.response.(*pb.PutResponse), err
 }
 
 func (k keyValues) DeleteRange(ctx context.Context, r *pb.DeleteRangeRequest, o ...grpc.CallOption) (*pb.DeleteRangeResponse, error) {
-	answer := new(pb.DeleteRangeResponse)
-	err := k.write(ctx, &call{pb.KV_DeleteRange_FullMethodName, r, answer, o})
+	c := &call{pb.KV_DeleteRange_FullMethodName, r, new(pb.DeleteRangeResponse), o}
+	err := k.write(ctx, c)
 	if err == errPlain {
 		return k.plain.DeleteRange(ctx, r, o...)
 	}
-	return answer, err
+	return c.response.(*pb.DeleteRangeResponse), err
 }
 
 func (k keyValues) Txn(ctx context.Context, r *pb.TxnRequest, o ...grpc.CallOption) (*pb.TxnResponse, error) {
-	answer := new(pb.TxnResponse)
-	c := &call{pb.KV_Txn_FullMethodName, r, answer, o}
+	c := &call{pb.KV_Txn_FullMethodName, r, new(pb.TxnResponse), o}
 	if onlyReads(r.Success) && onlyReads(r.Failure) {
-		return answer, k.read(ctx, c)
+		err := k.read(ctx, c)
+		return c.response.(*pb.TxnResponse), err
 	}
 	err := k.write(ctx, c)
 	if err == errPlain {
 		return k.plain.Txn(ctx, r, o...)
 	}
-	return answer, err
+	return c.response.(*pb.TxnResponse), err
 }
 
 // onlyReads tells whether operations are all ranges. Those of nested transactions are not looked at.
@@ -62,33 +63,33 @@ func onlyReads(ops []*pb.RequestOp) bool {
 }
 
 func (k keyValues) Compact(ctx context.Context, r *pb.CompactionRequest, o ...grpc.CallOption) (*pb.CompactionResponse, error) {
-	answer := new(pb.CompactionResponse)
-	err := k.write(ctx, &call{pb.KV_Compact_FullMethodName, r, answer, o})
+	c := &call{pb.KV_Compact_FullMethodName, r, new(pb.CompactionResponse), o}
+	err := k.write(ctx, c)
 	if err == errPlain {
 		return k.plain.Compact(ctx, r, o...)
 	}
-	return answer, err
+	return c.response.(*pb.CompactionResponse), err
 }
 
 // lease is what etcd's client calls for its Lease.
 type lease struct{ *Client }
 
 func (l lease) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest, o ...grpc.CallOption) (*pb.LeaseGrantResponse, error) {
-	answer := new(pb.LeaseGrantResponse)
-	err := l.write(ctx, &call{pb.Lease_LeaseGrant_FullMethodName, r, answer, o})
+	c := &call{pb.Lease_LeaseGrant_FullMethodName, r, new(pb.LeaseGrantResponse), o}
+	err := l.write(ctx, c)
 	if err == errPlain {
 		return l.leases.LeaseGrant(ctx, r, o...)
 	}
-	return answer, err
+	return c.response.(*pb.LeaseGrantResponse), err
 }
 
 func (l lease) LeaseRevoke(ctx context.Context, r *pb.LeaseRevokeRequest, o ...grpc.CallOption) (*pb.LeaseRevokeResponse, error) {
-	answer := new(pb.LeaseRevokeResponse)
-	err := l.write(ctx, &call{pb.Lease_LeaseRevoke_FullMethodName, r, answer, o})
+	c := &call{pb.Lease_LeaseRevoke_FullMethodName, r, new(pb.LeaseRevokeResponse), o}
+	err := l.write(ctx, c)
 	if err == errPlain {
 		return l.leases.LeaseRevoke(ctx, r, o...)
 	}
-	return answer, err
+	return c.response.(*pb.LeaseRevokeResponse), err
 }
 
 // LeaseKeepAlive is etcd's, which begins anew by itself when a stream breaks.
@@ -97,11 +98,13 @@ func (l lease) LeaseKeepAlive(ctx context.Context, o ...grpc.CallOption) (pb.Lea
 }
 
 func (l lease) LeaseTimeToLive(ctx context.Context, r *pb.LeaseTimeToLiveRequest, o ...grpc.CallOption) (*pb.LeaseTimeToLiveResponse, error) {
-	answer := new(pb.LeaseTimeToLiveResponse)
-	return answer, l.read(ctx, &call{pb.Lease_LeaseTimeToLive_FullMethodName, r, answer, o})
+	c := &call{pb.Lease_LeaseTimeToLive_FullMethodName, r, new(pb.LeaseTimeToLiveResponse), o}
+	err := l.read(ctx, c)
+	return c.response.(*pb.LeaseTimeToLiveResponse), err
 }
 
 func (l lease) LeaseLeases(ctx context.Context, r *pb.LeaseLeasesRequest, o ...grpc.CallOption) (*pb.LeaseLeasesResponse, error) {
-	answer := new(pb.LeaseLeasesResponse)
-	return answer, l.read(ctx, &call{pb.Lease_LeaseLeases_FullMethodName, r, answer, o})
+	c := &call{pb.Lease_LeaseLeases_FullMethodName, r, new(pb.LeaseLeasesResponse), o}
+	err := l.read(ctx, c)
+	return c.response.(*pb.LeaseLeasesResponse), err
 }

@@ -63,22 +63,25 @@ func (p *patience) turn(now time.Time) {
 }
 
 // forWrite and forRead return how long to wait for an answer, when so many servers have been silent to the same
-// call: half as long again for each.
-func (p *patience) forWrite(silent int) time.Duration {
+// call: half as long again for each. If all have been asked there is nobody left who might do better.
+func (p *patience) forWrite(silent int, all bool) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.grown(max(p.mean+4*p.deviation, leastForWrites), silent)
+	return p.grown(max(p.mean+4*p.deviation, leastForWrites), silent, all)
 }
 
-func (p *patience) forRead(silent int) time.Duration {
+func (p *patience) forRead(silent int, all bool) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.turn(time.Now())
-	return p.grown(max(2*max(p.now, p.before), leastForReads), silent)
+	return p.grown(max(2*max(p.now, p.before), leastForReads), silent, all)
 }
 
-func (p *patience) grown(measured time.Duration, silent int) time.Duration {
+func (p *patience) grown(measured time.Duration, silent int, all bool) time.Duration {
 	d, most := min(measured, mostPatience), longestSilence
+	if all {
+		d = mostPatience
+	}
 	if p.fixed > 0 {
 		d, most = p.fixed, maxPatienceFactor*p.fixed
 	}

@@ -13,7 +13,7 @@ func TestPatienceWithReadsIsTwiceTheSlowestOfLate(t *testing.T) {
 		var p patience
 		is := func(want time.Duration, when string) {
 			t.Helper()
-			if got := p.forRead(0); got != want {
+			if got := p.forRead(0, false); got != want {
 				t.Errorf("%s: %v, want %v", when, got, want)
 			}
 		}
@@ -38,7 +38,7 @@ func TestPatienceWithWritesIsTheMeanAndFourDeviations(t *testing.T) {
 	var p patience
 	is := func(want time.Duration, when string) {
 		t.Helper()
-		if got := p.forWrite(0); got != want {
+		if got := p.forWrite(0, false); got != want {
 			t.Errorf("%s: %v, want %v", when, got, want)
 		}
 	}
@@ -64,16 +64,18 @@ func TestPatienceGrowsWithEachServerThatIsSilent(t *testing.T) {
 	for _, c := range []struct {
 		of          *patience
 		silent      int
+		all         bool
 		write, read time.Duration
 	}{
-		{&measured, 0, 150 * ms, 300 * ms},
-		{&measured, 1, 225 * ms, 450 * ms},
-		{&measured, 1000, longestSilence, longestSilence},
-		{&fixed, 0, 2 * time.Second, 2 * time.Second},
-		{&fixed, 1, 3 * time.Second, 3 * time.Second},
-		{&fixed, 1000, 16 * time.Second, 16 * time.Second},
+		{&measured, 0, false, 150 * ms, 300 * ms},
+		{&measured, 1, false, 225 * ms, 450 * ms},
+		{&measured, 1, true, 1500 * ms, 1500 * ms},
+		{&measured, 1000, true, longestSilence, longestSilence},
+		{&fixed, 0, true, 2 * time.Second, 2 * time.Second},
+		{&fixed, 1, false, 3 * time.Second, 3 * time.Second},
+		{&fixed, 1000, true, 16 * time.Second, 16 * time.Second},
 	} {
-		if w, r := c.of.forWrite(c.silent), c.of.forRead(c.silent); w != c.write || r != c.read {
+		if w, r := c.of.forWrite(c.silent, c.all), c.of.forRead(c.silent, c.all); w != c.write || r != c.read {
 			t.Errorf("fixed %v, after %d: %v and %v, want %v and %v", c.of.fixed, c.silent, w, r, c.write, c.read)
 		}
 	}

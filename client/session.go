@@ -156,10 +156,9 @@ func (s *sessions) open(ctx context.Context) error {
 
 // ask calls a method of the service of sessions, at whichever server answers.
 func (s *sessions) ask(ctx context.Context, method string, request []byte) (answer []byte, err error) {
-	err = s.client.read(ctx, &call{
-		"/" + session.Service + "/" + method, request, &answer, []grpc.CallOption{grpc.ForceCodecV2(bytesCodec{})},
-	})
-	return answer, err
+	c := &call{"/" + session.Service + "/" + method, request, new([]byte), []grpc.CallOption{grpc.ForceCodecV2(bytesCodec{})}}
+	err = s.client.read(ctx, c)
+	return *c.response.(*[]byte), err
 }
 
 // close tells the servers that the session has ended, if there is one.
