@@ -124,10 +124,6 @@ func (c *Checker) Fail(check, format string, args ...any) { c.fail(check, format
 // Committed returns the last index that any server has committed.
 func (c *Checker) Committed() raft.Index { return raft.Index(len(c.committed)) }
 
-// alone reports whether one server decides by itself. Then a term and its first entries are one write,
-// and if that is lost in a crash, the same term comes again: nobody has seen the first one.
-func (c *Checker) alone() bool { return len(c.options.Voters) == 1 }
-
 // learn notes an entry that a server has at an index, after the one with hash previous, and returns
 // what is known of it.
 func (c *Checker) learn(id raft.ServerID, index raft.Index, record wire.Raw, previous wire.Hash) *entry {
@@ -139,11 +135,6 @@ func (c *Checker) learn(id raft.ServerID, index raft.Index, record wire.Raw, pre
 	for _, e := range at {
 		if e.term != term {
 			continue
-		}
-		if e.hash != hash && c.alone() && index > c.Committed() {
-			e.hash, e.record = hash, bytes.Clone(record)
-			c.nameOp(e)
-			return e
 		}
 		if e.hash != hash {
 			c.fail("C4", "server %d has entry %d of term %d with hash %x, another had it with hash %x",

@@ -83,7 +83,6 @@ func IDOf(user []byte) uint64 {
 
 // nameOp finds whose request an entry carries.
 func (c *Checker) nameOp(e *entry) {
-	e.op = nil // a single server may have made the entry before, with a command, and lost it
 	if e.record.Kind() != wire.RecordCommand {
 		return
 	}

@@ -307,6 +307,7 @@ func (c *Core) persisted(ticket Ticket) {
 	c.log.persisted(ticket)
 	if ticket >= c.termTicket {
 		c.termTicket = 0
+		c.leadIfElected()
 	}
 }
 

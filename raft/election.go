@@ -149,10 +149,6 @@ func (c *Core) becomeCandidate(transfer bool) {
 	c.votes = []vote{{c.id, true}}
 	c.resetElectionTimer()
 	c.tell(RoleChanged{Role: Candidate, Term: c.currentTerm, Why: whyCandidate(transfer)})
-	if c.hasVotes() {
-		c.becomeLeader()
-		return
-	}
 	c.askAllVoters(&RequestVote{LastLogIndex: c.log.last, LastLogTerm: c.log.lastTerm(), Transfer: transfer})
 }
 
@@ -237,7 +233,13 @@ func (c *Core) handleRequestVoteReply(from ServerID, m *RequestVoteReply) {
 		return
 	}
 	c.countVote(from, m.Granted)
-	if c.hasVotes() {
+	c.leadIfElected()
+}
+
+// leadIfElected ends a candidacy that is won. The candidate's own vote counts like any other: once it is durable. A server
+// that needs nobody else's could lead at once, lose all that in a crash, and lead in that term again, with other entries.
+func (c *Core) leadIfElected() {
+	if c.role == Candidate && c.termTicket == 0 && c.hasVotes() {
 		c.becomeLeader()
 	}
 }

@@ -198,6 +198,11 @@ func TestFigure2_Candidates2(t *testing.T) {
 		configuration.Learners = []ServerID{9}
 		core := newCore(t, 1, configuration, HardState{CurrentTerm: 1})
 		core.becomeCandidate(false)
+		own := core.Step(nil).Persist.Ticket
+		if core.Role() == Leader {
+			t.Errorf("%d voters: leads by its own vote before that is durable", test.voters)
+		}
+		step(core, Persisted{own})
 		for _, a := range test.answers {
 			if core.Role() == Leader {
 				t.Errorf("%d voters, %v: leads too early", test.voters, test.answers)
@@ -259,7 +264,7 @@ func TestFigure2_Leaders1(t *testing.T) {
 	core := newCore(t, 1, &Configuration{Voters: []ServerID{1, 2, 3}, Learners: []ServerID{4}}, HardState{}, 1, 1)
 	core.options.HeartbeatTicks = 3
 	core.becomeCandidate(false)
-	core.Step(nil)
+	step(core, Persisted{core.Step(nil).Persist.Ticket})
 	out := step(core, from(2, 2, &RequestVoteReply{Granted: true}))
 	if len(out.Persist.Entries) != 1 || out.Persist.Entries[0].Kind != KindNoOp || out.Persist.Entries[0].Term != 2 {
 		t.Errorf("begins with %+v, want a no-op of its term", out.Persist.Entries)

@@ -19,7 +19,7 @@ func TestPeerThatNeedsWhatIsGoneIsStranded(t *testing.T) {
 		t.Fatal(err)
 	}
 	core.becomeCandidate(false)
-	core.Step(nil)
+	step(core, Persisted{core.Step(nil).Persist.Ticket})
 	step(core, from(3, 3, &RequestVoteReply{Granted: true}))
 	stranded := 0
 	for round := Round(1); round <= 3; round++ {

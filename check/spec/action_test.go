@@ -46,7 +46,7 @@ func TestActionsNeedTheirPreconditions(t *testing.T) {
 
 	timeout := func(s *State) string { return s.Timeout() }
 	stand := func(s *State) string { return s.BecomeCandidate() }
-	lead := func(s *State) string { return s.BecomeLeader() }
+	lead := func(s *State) string { return s.BecomeLeader(&Persistent{CurrentTerm: 2, VotedFor: 1}) }
 	update := func(s *State) string { return s.UpdateTerm(3) }
 	stepDown := func(s *State) string { return s.StepDown() }
 	ignore := func(s *State) string { return s.IgnoreCandidate() }
@@ -76,6 +76,7 @@ func TestActionsNeedTheirPreconditions(t *testing.T) {
 		{"majority", candidate, lead, ""},
 		{"follower", with(candidate, func(s *State) { s.Role = raft.Follower }), lead, "BecomeLeader: a candidate"},
 		{"one of three", with(candidate, func(s *State) { s.votes = 1 }), lead, "BecomeLeader: votes of a majority"},
+		{"its vote not on disk", candidate, func(s *State) string { return s.BecomeLeader(&Persistent{CurrentTerm: 2}) }, "BecomeLeader: its vote for itself on disk"},
 		{"half of four", with(candidate, func(s *State) { s.group = NewGroup([]raft.ServerID{1, 2, 3, 4}) }), lead, "BecomeLeader: votes of a majority"},
 
 		{"higher", leader, update, ""},

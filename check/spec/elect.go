@@ -35,14 +35,16 @@ func (s *State) BecomeCandidate() (needs string) {
 }
 
 // BecomeLeader wins the election, and appends the entry that opens the term. What that entry holds is
-// seen when it is written.
+// seen when it is written. durable is what its own disk has.
 //
-// Figure 2, Candidates 2 and Leaders 1: votes of a majority. A follower only replicates a leader's log
+// Figure 2, Candidates 2 and Leaders 1: votes of a majority, its own among them if that is on disk. A follower only replicates a leader's log
 // if it knows that it leads, and so matchIndex begins at 0.
-func (s *State) BecomeLeader() (needs string) {
+func (s *State) BecomeLeader(durable *Persistent) (needs string) {
 	switch {
 	case s.Role != raft.Candidate:
 		return "BecomeLeader: a candidate"
+	case durable.CurrentTerm != s.CurrentTerm || durable.VotedFor != s.id:
+		return "BecomeLeader: its vote for itself on disk"
 	case !s.group.isMajority(s.votes):
 		return "BecomeLeader: votes of a majority"
 	}

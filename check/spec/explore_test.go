@@ -127,7 +127,7 @@ func (x *explorer) actions(w *world, i int) {
 	}
 	try(func(n *node) string { return n.StepDown() })
 	if s.Log.Last() < x.last {
-		try(func(n *node) string { return n.BecomeLeader() })
+		try(func(n *node) string { return n.BecomeLeader(&n.disk.Durable) })
 		try(func(n *node) string { return n.ClientRequest(Entry{Term: n.CurrentTerm}) })
 	}
 	for n := s.CommitIndex + 1; n <= s.Log.Last(); n++ {
@@ -182,7 +182,7 @@ func (n *node) receiveAlone(e *Envelope) (needs string) {
 			return n.TakePreVote(e.From)
 		}
 	}
-	return n.receive(e)
+	return n.receive(e, &n.disk.Durable)
 }
 
 // leftovers are all that a crash may leave on a disk.

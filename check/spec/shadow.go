@@ -82,7 +82,7 @@ func (sh *Shadow) Tick() {
 			s.StepDown()
 		} else {
 			s.Timeout()
-			s.elections()
+			s.elections(&sh.disk.Durable)
 		}
 		sh.next = withState(sh.next, &s)
 	}
@@ -93,7 +93,7 @@ func (sh *Shadow) Campaign() {
 	for i := range sh.next {
 		if s := &sh.next[i]; s.Role != raft.Leader {
 			s.Timeout()
-			s.elections()
+			s.elections(&sh.disk.Durable)
 		}
 	}
 }
@@ -101,12 +101,12 @@ func (sh *Shadow) Campaign() {
 // elections lets a server become what its votes make it.
 //
 // Votes of a majority decide at once: Figure 2, Candidates 2.
-func (s *State) elections() {
+func (s *State) elections(durable *Persistent) {
 	if s.Role == raft.PreCandidate {
 		s.BecomeCandidate()
 	}
 	if s.Role == raft.Candidate {
-		s.BecomeLeader()
+		s.BecomeLeader(durable)
 	}
 }
 
@@ -146,7 +146,7 @@ func (sh *Shadow) Receive(e *Envelope) {
 	for i := range sh.next {
 		s := &sh.next[i]
 		if e.Term == s.CurrentTerm {
-			if needs := s.receive(e); needs != "" {
+			if needs := s.receive(e, &sh.disk.Durable); needs != "" {
 				sh.needs = needs
 				continue
 			}
@@ -166,21 +166,21 @@ func wantsVote(e *Envelope) bool {
 
 // receive does what a message of the current term asks for. What does not apply to a server as it is
 // has no effect; what no server can get in its state needs something.
-func (s *State) receive(e *Envelope) (needs string) {
+func (s *State) receive(e *Envelope, durable *Persistent) (needs string) {
 	switch m := e.Body.(type) {
 	case RequestVote:
 		s.Vote(e.From, m.Last)
 	case Vote:
 		if m.Granted {
 			s.TakeVote(e.From)
-			s.elections()
+			s.elections(durable)
 		}
 	case RequestPreVote:
 		s.PreVote(e.From, m.Last)
 	case PreVote:
 		if m.Granted {
 			s.TakePreVote(e.From)
-			s.elections()
+			s.elections(durable)
 		}
 	case *AppendEntries:
 		if needs := s.FollowLeader(e.From); needs != "" {
@@ -243,8 +243,11 @@ func (sh *Shadow) End(view View, ticket raft.Ticket) error {
 }
 
 // become lets a state become what is seen, by the actions whose moment the server chooses: requests of
-// clients, and commits of the leader. It returns how far that went, and what the rest needs.
+// clients, commits of the leader, and, when it learns that its own vote is on disk, the end of an election. It returns how far that went, and what the rest needs.
 func (s *State) become(seen *View, log, settled *Log, durable *Persistent) (far int, needs string) {
+	if s.Role == raft.Candidate && seen.Role == raft.Leader {
+		s.BecomeLeader(durable)
+	}
 	if s.Role != seen.Role || s.CurrentTerm != seen.CurrentTerm {
 		return 0, "an election or its end" // which one the view says; and this is asked too often to spell it out
 	}
