@@ -12,8 +12,8 @@ import (
 // and until their entries are at hand.
 type outbox struct {
 	held []raft.Envelope
-	// queued are AppendEntries that wait for entries from the log, and those to the same peers behind
-	// them: the order of appends to a peer is kept, or it would refuse those that overtake.
+	// queued are AppendEntries that wait for entries from the log, or for their turn to catch up, and those to the same peers
+	// behind them: the order of appends to a peer is kept, or it would refuse those that overtake.
 	queued []queuedAppend
 	nextID uint64
 }
@@ -77,11 +77,11 @@ func (o *outbox) send(r *Replica, e raft.Envelope) {
 	if m.Last > m.PrevLogIndex {
 		limit := 0
 		if m.Probing {
-			limit = r.options.MaxBatchBytes
+			limit = r.catchUp.limit(r, m.PrevLogIndex)
 		}
 		q.records, q.ready = r.tail.span(m.PrevLogIndex+1, m.Last, limit)
 	}
-	if q.ready && !o.mustQueue(e.To, m) {
+	if q.ready && !o.mustQueue(e.To, m) && q.lets(r) {
 		r.send(e.To, e.Term, m, q.records...)
 		return
 	}
@@ -115,7 +115,7 @@ func (o *outbox) enqueue(r *Replica, q queuedAppend, m *raft.AppendEntries) {
 		q.id = o.nextID<<1 | 1
 		limit := math.MaxInt // the core has bounded it, and counts on all of it
 		if m.Probing {
-			limit = r.options.MaxBatchBytes
+			limit = r.catchUp.limit(r, m.PrevLogIndex)
 		}
 		// What memory still has may not be in the log yet, or may be truncated before it is read there.
 		last := min(m.Last, r.tail.first-1)
@@ -137,15 +137,30 @@ func (o *outbox) fetched(r *Replica, in *Fetched) {
 		o.queued = slices.DeleteFunc(o.queued, func(q queuedAppend) bool { return q.envelope.To == to })
 		return
 	}
-	blocked := false
+	o.flush(r)
+}
+
+// flush sends what need not wait any longer, in the order of each peer's queue.
+func (o *outbox) flush(r *Replica) {
+	var blocked []raft.ServerID
 	o.queued = slices.DeleteFunc(o.queued, func(q queuedAppend) bool {
-		if q.envelope.To != to || blocked || !q.ready {
-			blocked = blocked || q.envelope.To == to
+		to := q.envelope.To
+		if slices.Contains(blocked, to) {
+			return false
+		}
+		if !q.ready || !q.lets(r) {
+			blocked = append(blocked, to)
 			return false
 		}
 		r.send(to, q.envelope.Term, q.envelope.Message, q.records...)
 		return true
 	})
+}
+
+// lets reports whether it may leave now, as far as catching up goes.
+func (q *queuedAppend) lets(r *Replica) bool {
+	m := q.envelope.Message.(*raft.AppendEntries)
+	return r.catchUp.lets(r, m.PrevLogIndex, q.records)
 }
 
 // fill takes the records that were read. Only a request that probes may go with fewer than it names.

@@ -19,6 +19,8 @@ type Options struct {
 	Raft raft.Options
 	// Pace lets the campaign delay follow what is measured.
 	Pace PaceOptions
+	// CatchUp bounds what those are sent who lag.
+	CatchUp CatchUpOptions
 	// TickNanoseconds is the length of a tick. Default 10 ms.
 	TickNanoseconds uint64
 	// MaxPending bounds the requests of this server's own clients that wait. At the bound they are
@@ -48,6 +50,7 @@ func (o *Options) setDefaults() {
 		o.TickNanoseconds = 10_000_000
 	}
 	o.Raft.ID = o.Member.ID
+	o.CatchUp.setDefaults(max(1, int(1_000_000_000/o.TickNanoseconds)))
 	for _, d := range []struct {
 		field *int
 		value int
@@ -103,6 +106,7 @@ type Replica struct {
 	writesInFlight int
 
 	outbox     outbox
+	catchUp    catchUp
 	commands   commands
 	intake     intake
 	reads      reads
@@ -198,6 +202,8 @@ func (r *Replica) tick(in Tick) {
 	elapsed := cmp.Or(in.Elapsed, r.options.TickNanoseconds)
 	r.logTime += elapsed
 	r.batch = append(r.batch, raft.Tick{Random: in.Random, Delay: r.pace.tick(r, &in, cmp.Or(in.Passed, elapsed))})
+	r.catchUp.tick(&r.options)
+	r.outbox.flush(r)
 	r.commands.tick(r)
 	r.reads.tick(r)
 	r.claims.tick(r)
@@ -314,6 +320,7 @@ func (r *Replica) write(p *raft.Persist) {
 		record := r.seal(&p.Entries[i], p.First+raft.Index(i), previous)
 		previous = record.Hash()
 		r.tail.append(record)
+		r.catchUp.appended += len(record)
 		w.Records = append(w.Records, record)
 	}
 	r.work.Writes = append(r.work.Writes, w)

@@ -135,6 +135,11 @@ func (p *plan) drawReplica(d dice) {
 		MaxApplyEntries:   small("applyEntries", 1, 64, 0),
 		TailBytes:         small("tail", 1, 1<<14, 0),
 		ResendTicks:       small("resend", 2, 200, 0),
+		CatchUp: replica.CatchUpOptions{
+			Lag:   small("catchUp.lag", 1, 64, 0),
+			Free:  small("catchUp.free", 1, 1<<10, 0),
+			Least: small("catchUp.least", 16, 1<<14, 0),
+		},
 		Raft: raft.Options{
 			MaxAppendBytes:      small("appendBytes", 64, 1<<14, 0),
 			MaxInflightBytes:    small("inflightBytes", 64, 1<<15, 0),
