@@ -128,8 +128,9 @@ func TestLabShowsWhatIsNotAsExpected(t *testing.T) {
 - 1: candidate in term 2: an election can be won
 - 1: leader in term 1: won the election
 + 1: candidate in term 1: an election can be won
++ 1: write 1: term 1 and vote for 1
 + 1: leader in term 1: won the election
-+ 1: write 1: term 1 and vote for 1, 1:no-op/1
++ 1: write 2: 1:no-op/1
   1: committed up to 1
   1: applies 1:no-op/1
 
