@@ -90,6 +90,9 @@ var stories = []story{
 	{"one becomes another", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 1, slowWrites: 2, crashes: 1, aims: [][]raft.ServerID{{2}}}},
 	{"one becomes two, or not", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 2, slowWrites: 1, aims: [][]raft.ServerID{{1}, {1, 2}}}},
 	{"half way, and back", bounds{halfWay: true, servers: 3, spares: 2, campaigns: 2, changes: 1, inFlight: 4, aims: [][]raft.ServerID{{1}, {1, 2, 3}}}},
+	{"any of three is replaced", b2(bounds{led: true, campaigns: 1, inFlight: 4})},
+	{"any of three is replaced, a proposal", b2(bounds{campaigns: 1, proposals: 1, inFlight: 4})},
+	{"a learner is promoted", b3(bounds{led: true, campaigns: 1, inFlight: 4})},
 	{"two of three are replaced", bounds{led: true, servers: 3, spares: 1, campaigns: 1, changes: 1, inFlight: 3, aims: [][]raft.ServerID{{2, 3}}}},
 }
 
@@ -114,8 +117,10 @@ var deepStories = []story{
 	{"two changes across elections", bounds{led: true, servers: 3, spares: 1, campaigns: 2, changes: 2, crashes: 1, inFlight: 3, aims: [][]raft.ServerID{{2, 3}, {1, 2}}}},
 	{"B2", b2(bounds{campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4})},
 	{"B2, two terms", b2(bounds{campaigns: 2, proposals: 1, inFlight: 4})},
+	{"B2, two terms, a crash", b2(bounds{campaigns: 2, slowWrites: 1, crashes: 1, inFlight: 4})},
 	{"B3", b3(bounds{campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4})},
-	{"B3, two terms", b3(bounds{campaigns: 2, proposals: 1, slowWrites: 1, crashes: 1, inFlight: 4})},
+	{"B3, two terms", b3(bounds{campaigns: 2, proposals: 1, inFlight: 4})},
+	{"B3, two terms, a crash", b3(bounds{campaigns: 2, slowWrites: 1, crashes: 1, inFlight: 4})},
 	{"B5, every link", b5()},
 	{"B5, a star", b5(2, 3, 2, 4, 2, 5, 3, 4, 3, 5, 4, 5)},
 	{"B5, a chain", b5(1, 3, 1, 4, 1, 5, 2, 4, 2, 5, 3, 5)},
