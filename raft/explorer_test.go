@@ -157,7 +157,7 @@ func (w *worker) meet(p *place, o outcome) {
 	w.steps++
 	d, left := o.cluster, o.left
 	w.forget(d, &left)
-	if d.Broken == "" && w.isTooBusy(d, &left) {
+	if left.inFlight > 0 && len(d.Network) > left.inFlight && d.Broken == "" {
 		return
 	}
 	if d.Broken != "" {
@@ -175,24 +175,6 @@ func (w *worker) meet(p *place, o outcome) {
 	if !w.handOver(q) {
 		w.visit(q)
 	}
-}
-
-// isTooBusy reports whether more is on its way than the bounds allow. What is alive only because members may
-// change once more takes nobody's place: else the same state would be left out with more left of the changes,
-// and not with less, and how much is explored would depend on which of the two comes first.
-func (x *explorer) isTooBusy(c *rafttest.Cluster, left *bounds) bool {
-	count := len(c.Network)
-	if left.inFlight == 0 || count <= left.inFlight {
-		return false
-	}
-	if left.changes > 0 && !x.plain {
-		settled := *left
-		settled.changes = 0
-		for i := range c.Network {
-			count -= countIf(x.printer.isDead(c, &c.Network[i].Envelope, &settled))
-		}
-	}
-	return count > left.inFlight
 }
 
 // forget removes messages that make no difference any more.
