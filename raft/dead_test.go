@@ -18,9 +18,8 @@ func (p *printer) isDead(c *rafttest.Cluster, e *raft.Envelope, left *bounds) bo
 	to := c.Server(e.To)
 	disk := to.Disk.Hard.CurrentTerm
 	current := to.Core.CurrentTerm() == e.Term
-	// Then a reply is for nothing but what it says of the log. Whoever leaves a configuration and comes back
-	// begins anew, so that nothing about it is old.
-	noRounds := p.ahead.NoTicks && p.ahead.NoReads && len(p.bounds.aims) == 0
+	// Then a reply is for nothing but what it says of the log.
+	noRounds := p.ahead.NoTicks && p.ahead.NoReads
 	switch m := e.Message.(type) {
 	case *raft.RequestVoteReply:
 		// A refusal brings nothing but its term. A vote counts once, and for a candidate; who no longer
@@ -29,9 +28,9 @@ func (p *printer) isDead(c *rafttest.Cluster, e *raft.Envelope, left *bounds) bo
 	case *raft.RequestPreVoteReply:
 		return e.Term < disk
 	case *raft.AppendEntriesReply:
-		return e.Term < disk || e.Term == disk && (!isLeader(to, e.Term) || noRounds && tellsNothing(to, e.From, m))
+		return e.Term < disk || e.Term == disk && (!isLeader(to, e.Term) || noRounds && !mayComeBack(to, e.From, left) && tellsNothing(to, e.From, m))
 	case *raft.AppendEntriesRefusal:
-		return e.Term < disk || e.Term == disk && (!isLeader(to, e.Term) || noRounds && isOld(to, e.From, m.Round))
+		return e.Term < disk || e.Term == disk && (!isLeader(to, e.Term) || noRounds && !mayComeBack(to, e.From, left) && isOld(to, e.From, m.Round))
 	case *raft.RequestVote, *raft.AppendEntries:
 		// The answer to a request of an old term brings nothing but a newer term. If its sender has the
 		// newest there will ever be, on disk, the answer is dead, and so the request.
@@ -46,11 +45,26 @@ func isLeader(s *rafttest.Server, term raft.Term) bool {
 	return s.Core.Role() == raft.Leader && s.Core.CurrentTerm() == term
 }
 
+// mayComeBack reports whether a leader may still take in a peer anew, having left it out: then it knows
+// nothing of that peer, and nothing about it is old. Who is a peer leaves with C_new, and comes back with
+// another change.
+func mayComeBack(leader *rafttest.Server, peer raft.ServerID, left *bounds) bool {
+	switch {
+	case left.changes == 0:
+		return false
+	case !leader.Core.HasPeer(peer):
+		return true
+	case leader.Core.Configuration().Configuration.Joint():
+		return true
+	}
+	return left.changes > 1
+}
+
 // tellsNothing reports whether a reply is neither new to its leader, nor the answer to a probe. Later
 // it will be neither: matchIndex and the rounds of probes only go up.
 func tellsNothing(leader *rafttest.Server, peer raft.ServerID, m *raft.AppendEntriesReply) bool {
 	_, answersProbe := leader.Core.RoundMatters(peer, m.Round)
-	return !answersProbe && m.Verified <= leader.Core.MatchIndexOf(peer)
+	return !answersProbe && (!leader.Core.HasPeer(peer) || m.Verified <= leader.Core.MatchIndexOf(peer))
 }
 
 // isOld reports whether a refusal has been dealt with, as will be for ever after. That of an old term

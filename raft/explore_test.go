@@ -51,6 +51,8 @@ type bounds struct {
 	// committed may be completed at any time.
 	spares, changes int
 	aims            [][]raft.ServerID
+	// learner is who a leader may make one that learns; that is one of the changes. 0: nobody.
+	learner raft.ServerID
 	// transfers are how often a leader may be asked to hand over, to anybody.
 	transfers int
 	// halfWay: server 1 was to become the group of 1, 2 and 3. The joint configuration is committed, as 1 knows,
@@ -88,6 +90,9 @@ var stories = []story{
 	{"one becomes another", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 1, slowWrites: 2, crashes: 1, aims: [][]raft.ServerID{{2}}}},
 	{"one becomes two, or not", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 2, slowWrites: 1, aims: [][]raft.ServerID{{1}, {1, 2}}}},
 	{"half way, and back", bounds{halfWay: true, servers: 3, spares: 2, campaigns: 2, changes: 1, inFlight: 4, aims: [][]raft.ServerID{{1}, {1, 2, 3}}}},
+	{"any of three is replaced", b2(bounds{led: true, campaigns: 1, inFlight: 4})},
+	{"any of three is replaced, a proposal", b2(bounds{campaigns: 1, proposals: 1, inFlight: 4})},
+	{"a learner is promoted", b3(bounds{led: true, campaigns: 1, inFlight: 4})},
 	{"two of three are replaced", bounds{led: true, servers: 3, spares: 1, campaigns: 1, changes: 1, inFlight: 3, aims: [][]raft.ServerID{{2, 3}}}},
 }
 
@@ -110,8 +115,13 @@ var deepStories = []story{
 	{"a third is replaced, or not", bounds{led: true, servers: 4, spares: 1, campaigns: 1, changes: 2, inFlight: 3, aims: [][]raft.ServerID{{1, 2, 4}, {1, 2, 3}}}},
 	{"a third is replaced across elections", bounds{led: true, servers: 4, spares: 1, campaigns: 2, changes: 1, inFlight: 4, aims: [][]raft.ServerID{{1, 2, 4}}}},
 	{"two changes across elections", bounds{led: true, servers: 3, spares: 1, campaigns: 2, changes: 2, crashes: 1, inFlight: 3, aims: [][]raft.ServerID{{2, 3}, {1, 2}}}},
-	{"B2", bounds{led: true, servers: 4, spares: 1, campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4,
-		changes: 1, aims: [][]raft.ServerID{{1, 2, 4}}}},
+	{"B2", b2(bounds{campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4})},
+	{"B2, two terms", b2(bounds{campaigns: 2, proposals: 1, inFlight: 4})},
+	{"B2, two terms, a crash", b2(bounds{campaigns: 2, slowWrites: 1, crashes: 1, inFlight: 4})},
+	{"B2, and back", b2(bounds{led: true, campaigns: 2, changes: 2, inFlight: 3}, []raft.ServerID{1, 2, 3})},
+	{"B3", b3(bounds{campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4})},
+	{"B3, two terms", b3(bounds{campaigns: 2, proposals: 1, inFlight: 4})},
+	{"B3, two terms, a crash", b3(bounds{campaigns: 2, slowWrites: 1, crashes: 1, inFlight: 4})},
 	{"B5, every link", b5()},
 	{"B5, a star", b5(2, 3, 2, 4, 2, 5, 3, 4, 3, 5, 4, 5)},
 	{"B5, a chain", b5(1, 3, 1, 4, 1, 5, 2, 4, 2, 5, 3, 5)},
@@ -120,6 +130,21 @@ var deepStories = []story{
 	{"B5, three and two apart", b5(1, 4, 1, 5, 2, 4, 2, 5, 3, 4, 3, 5)},
 	{"everything", bounds{servers: 3, campaigns: 3, proposals: 2, heartbeats: 1, reads: 1, slowWrites: 2, crashes: 1,
 		duplicates: 1, overtakes: 1, losses: 1, merges: 1}},
+}
+
+// b2 is a group of three that may replace any one of them by a fourth, once if nothing else is said; more are
+// what else it may become.
+func b2(b bounds, more ...[]raft.ServerID) bounds {
+	b.servers, b.spares, b.changes = 4, 1, max(b.changes, 1)
+	b.aims = append([][]raft.ServerID{{1, 2, 4}, {1, 3, 4}, {2, 3, 4}}, more...)
+	return b
+}
+
+// b3 is a group of two that takes a third: as a learner first, or at once.
+func b3(b bounds) bounds {
+	b.servers, b.spares, b.changes = 3, 1, 2
+	b.aims, b.learner = [][]raft.ServerID{{1, 2, 3}}, 3
+	return b
 }
 
 // b5 is five servers, two terms and a proposal, with the links between these pairs of servers cut.

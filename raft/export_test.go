@@ -61,6 +61,12 @@ func (c *Core) MatchIndexOf(peer ServerID) Index { return c.leadState.peer(peer)
 // VotedFor returns whom this server has voted for in the current term; 0: nobody.
 func (c *Core) VotedFor() ServerID { return c.votedFor }
 
+// MayLead reports whether this server campaigns once it misses its leader.
+func (c *Core) MayLead() bool { return c.mayLead() }
+
+// HasPeer reports whether this server leads, and id is one of its peers.
+func (c *Core) HasPeer(id ServerID) bool { return c.role == Leader && c.leadState.peer(id) != nil }
+
 // HasVoteOf reports whether this server is a candidate and id has granted it its vote.
 func (c *Core) HasVoteOf(id ServerID) bool {
 	return c.role == Candidate && slices.Contains(c.votes, vote{id, true})

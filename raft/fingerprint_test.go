@@ -1,6 +1,7 @@
 package raft_test
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
@@ -16,7 +17,7 @@ import (
 // about[i][j] is everything in which server i has to do with server j: what its core holds about j, its
 // votes for j, and the messages from i to j. Renaming permutes the matrix, and nothing else.
 
-// most is the largest group that is explored.
+// mostServers is the largest group that is explored.
 const mostServers = 5
 
 type matrix struct {
@@ -29,12 +30,20 @@ type printer struct {
 	seed   maphash.Seed
 	bounds bounds
 	ahead  raft.Future
-	names  [][]int // all ways to rename the servers: names[k][i] is who i becomes
+	// All ways to rename the servers, while members may change, and when they will not any more: names[k][i]
+	// is who i becomes.
+	names, settled renamings
+}
+
+// renamings are a group of permutations.
+type renamings struct {
+	ways [][]int
+	all  bool // that there are
 }
 
 func newPrinter(b bounds) *printer {
 	return &printer{
-		seed: maphash.MakeSeed(), bounds: b, names: b.symmetries(),
+		seed: maphash.MakeSeed(), bounds: b, names: b.symmetries(b.changes), settled: b.symmetries(0),
 		ahead: raft.Future{NoTicks: b.heartbeats == 0, NoReads: b.reads == 0},
 	}
 }
@@ -42,7 +51,8 @@ func newPrinter(b bounds) *printer {
 // eye is a printer in the hands of one goroutine.
 type eye struct {
 	*printer
-	buffer []byte
+	buffer  []byte
+	entries []entryAt
 }
 
 func (p *printer) eye() *eye { return &eye{printer: p} }
@@ -82,13 +92,18 @@ func (e *eye) print(c *rafttest.Cluster, left *bounds) uint64 {
 		m.about[letter.From-1][letter.To-1] += print // the order of links does not matter
 	}
 	history := e.addHistory(&m, c, left)
-	return mix(history, e.least(&m, len(c.Servers)))
+	e.addConfigurations(&m, c)
+	names := &e.names
+	if left.changes == 0 {
+		names = &e.settled
+	}
+	return mix(history, m.least(names, len(c.Servers)))
 }
 
 // least returns the least number that the matrix has under any renaming. Tried are only those that
 // put the servers in the order of their colors, numbers that do not depend on names; which these are
 // does not depend on names either.
-func (e *eye) least(m *matrix, n int) uint64 {
+func (m *matrix) least(names *renamings, n int) uint64 {
 	var colors [mostServers]uint64
 	for i := range n {
 		colors[i] = mix(m.own[i], m.about[i][i])
@@ -98,12 +113,12 @@ func (e *eye) least(m *matrix, n int) uint64 {
 			}
 		}
 	}
-	if to, ok := e.ranks(colors[:n]); ok {
+	if to, ok := ranks(colors[:n]); ok && names.all {
 		return m.renamed(to[:n], n)
 	}
 	var first [mostServers]uint64 // the colors in order
 	least, found := uint64(0), false
-	for _, to := range e.names {
+	for _, to := range names.ways {
 		var order [mostServers]uint64
 		for i := range n {
 			order[to[i]] = colors[i]
@@ -122,10 +137,7 @@ func (e *eye) least(m *matrix, n int) uint64 {
 
 // ranks is a short cut: if the servers may be renamed in all ways, and all colors differ, then there is one
 // way to put them in order.
-func (e *eye) ranks(colors []uint64) (to [mostServers]int, ok bool) {
-	if len(e.bounds.cut) > 0 || len(e.bounds.aims) > 0 {
-		return to, false
-	}
+func ranks(colors []uint64) (to [mostServers]int, ok bool) {
 	for i, x := range colors {
 		for j, y := range colors {
 			if i != j && x == y {
@@ -294,6 +306,58 @@ func (e *eye) addHistory(m *matrix, c *rafttest.Cluster, left *bounds) uint64 {
 	return e.hash(b)
 }
 
+// addConfigurations adds what each configuration says of each server, also of those that are in no log any
+// more. Entries are told apart by index and term alone: two that differ there are a violation already.
+func (e *eye) addConfigurations(m *matrix, c *rafttest.Cluster) {
+	for _, at := range e.configurations(c) {
+		for i, s := range c.Servers {
+			config := at.entry.Configuration
+			roles := countIf(slices.Contains(config.Voters, s.ID)) | countIf(slices.Contains(config.OldVoters, s.ID))<<1 |
+				countIf(slices.Contains(config.Learners, s.ID))<<2
+			m.own[i] += mix(uint64(at.index)<<32|uint64(at.entry.Term)<<8|uint64(roles), 1<<57)
+		}
+	}
+}
+
+// entryAt is an entry and its place.
+type entryAt struct {
+	index raft.Index
+	entry *raft.Entry
+}
+
+// configurations returns all entries that are configurations, each once, wherever they are. What is committed
+// is on some disk.
+func (e *eye) configurations(c *rafttest.Cluster) []entryAt {
+	if e.bounds.changes == 0 && !e.bounds.halfWay {
+		return nil
+	}
+	e.entries = e.entries[:0]
+	for _, s := range c.Servers {
+		e.findConfigurations(1, s.Disk.Log)
+		for i := range s.Writes {
+			e.findConfigurations(s.Writes[i].First, s.Writes[i].Entries)
+		}
+	}
+	for i := range c.Network {
+		if m, ok := c.Network[i].Message.(*raft.AppendEntries); ok {
+			e.findConfigurations(m.PrevLogIndex+1, m.Entries)
+		}
+	}
+	return e.entries
+}
+
+func (e *eye) findConfigurations(first raft.Index, entries []raft.Entry) {
+	for i := range entries {
+		if entries[i].Kind != raft.KindConfiguration {
+			continue
+		}
+		at := entryAt{first + raft.Index(i), &entries[i]}
+		if !slices.ContainsFunc(e.entries, func(x entryAt) bool { return x.index == at.index && x.entry.Term == at.entry.Term }) {
+			e.entries = append(e.entries, at)
+		}
+	}
+}
+
 // round returns what the round of a message tells. A leader compares it with what it keeps about that
 // peer, and with nothing else. So where only that can show, it is what the leader would make of it;
 // where heartbeats and reads compare rounds with each other, it is its rank among those of that peer.
@@ -445,12 +509,15 @@ func appendNumbers(b []byte, values ...uint64) []byte {
 	return b
 }
 
+// appendEntries leaves out what configurations say: that is in the matrix.
 func appendEntries(b []byte, entries []raft.Entry) []byte {
 	b = binary.AppendUvarint(b, uint64(len(entries)))
 	for i := range entries {
 		b = binary.AppendUvarint(b, uint64(entries[i].Term))
 		b = append(b, byte(entries[i].Kind))
-		b = append(b, entries[i].Data...)
+		if entries[i].Kind != raft.KindConfiguration {
+			b = append(b, entries[i].Data...)
+		}
 	}
 	return b
 }
@@ -494,6 +561,14 @@ func (e *eye) plainPrint(c *rafttest.Cluster, left *bounds) uint64 {
 	for i := range c.Network {
 		message(&c.Network[i].Envelope)
 	}
+	configurations := e.configurations(c)
+	slices.SortFunc(configurations, func(x, y entryAt) int {
+		return cmp.Or(cmp.Compare(x.index, y.index), cmp.Compare(x.entry.Term, y.entry.Term))
+	})
+	for _, at := range configurations {
+		b = appendNumbers(b, uint64(at.index), uint64(at.entry.Term), uint64(len(at.entry.Data)))
+		b = append(b, at.entry.Data...)
+	}
 	h := &c.History
 	for _, id := range h.Leaders {
 		b = appendNumbers(b, uint64(id))
@@ -511,15 +586,30 @@ func (e *eye) plainPrint(c *rafttest.Cluster, left *bounds) uint64 {
 	return e.hash(b)
 }
 
-// symmetries are the ways to rename the servers that leave everything as it is.
-func (b *bounds) symmetries() [][]int {
-	return slices.DeleteFunc(permutations(b.servers), func(to []int) bool {
+// symmetries are the ways to rename the servers that leave what can happen what it is: the links that are
+// cut, and while members may change, who they may become. Who belongs to which configuration is part of the
+// state, and the aims may change places.
+func (b *bounds) symmetries(changes int) renamings {
+	all := permutations(b.servers)
+	ways := slices.DeleteFunc(slices.Clone(all), func(to []int) bool {
+		renamed := func(id raft.ServerID) raft.ServerID { return raft.ServerID(to[id-1] + 1) }
 		return slices.ContainsFunc(b.cut, func(link [2]raft.ServerID) bool {
-			return !b.isCut(raft.ServerID(to[link[0]-1]+1), raft.ServerID(to[link[1]-1]+1))
-		}) || len(b.aims) > 0 && slices.ContainsFunc(b.sets(), func(set []raft.ServerID) bool {
-			return slices.ContainsFunc(set, func(id raft.ServerID) bool { return !slices.Contains(set, raft.ServerID(to[id-1]+1)) })
-		})
+			return !b.isCut(renamed(link[0]), renamed(link[1]))
+		}) || changes > 0 && (b.learner != 0 && renamed(b.learner) != b.learner || slices.ContainsFunc(b.aims, func(aim []raft.ServerID) bool {
+			return !b.isAim(aim, renamed)
+		}))
 	})
+	return renamings{ways, len(ways) == len(all)}
+}
+
+// isAim reports whether a set of servers is one of the aims, once they are renamed.
+func (b *bounds) isAim(set []raft.ServerID, renamed func(raft.ServerID) raft.ServerID) bool {
+	var image []raft.ServerID
+	for _, id := range set {
+		image = append(image, renamed(id))
+	}
+	slices.Sort(image)
+	return slices.ContainsFunc(b.aims, func(aim []raft.ServerID) bool { return slices.Equal(aim, image) })
 }
 
 // permutations returns all of the numbers from 0 to n-1.

@@ -31,6 +31,7 @@ const (
 	proposes
 	reads
 	changes
+	learns
 	completes
 	transfers
 	persists
@@ -38,7 +39,7 @@ const (
 )
 
 func (h happening) String() string {
-	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "changes", "completes the change", "hands over", "persists", "crashes"}[h]
+	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "changes", "takes a learner", "completes the change", "hands over", "persists", "crashes"}[h]
 }
 
 // choices lists what can happen, the undisturbed course first, apart from slow disks and messages that
@@ -72,7 +73,7 @@ func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
 		if len(s.Writes) > 0 {
 			add(choice{what: persists, server: s.ID})
 		}
-		if b.campaigns > 0 && s.Core.Configuration().Configuration.IsVoter(s.ID) {
+		if b.campaigns > 0 && s.Core.MayLead() {
 			add(choice{what: campaigns, server: s.ID})
 		}
 		if b.crashes > 0 {
@@ -98,6 +99,9 @@ func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
 		if b.changes > 0 {
 			for i := range b.aims {
 				add(choice{what: changes, server: s.ID, aim: i})
+			}
+			if b.learner != 0 && !s.Core.Configuration().Configuration.IsMember(b.learner) {
+				add(choice{what: learns, server: s.ID})
 			}
 		}
 		if s.Core.Configuration().Configuration.Joint() {
@@ -219,6 +223,9 @@ func (next choice) begin(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, boun
 	case changes:
 		b.changes--
 		d.Step(s, raft.ProposeConfiguration{ID: uint64(200 + b.changes), Entry: b.towards(s, b.aims[next.aim])})
+	case learns:
+		b.changes--
+		d.Step(s, raft.ProposeConfiguration{ID: uint64(200 + b.changes), Entry: b.withLearner(s)})
 	case transfers:
 		b.transfers--
 		d.Step(s, raft.TransferLeadership{ID: uint64(400 + b.transfers), To: next.target})
@@ -236,40 +243,43 @@ func (next choice) begin(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, boun
 
 // isRefused reports whether a change has not been begun or completed: then nothing has happened.
 func (next choice) isRefused(before, after *rafttest.Cluster) bool {
-	return (next.what == changes || next.what == completes) && after.Broken == "" &&
+	return (next.what == changes || next.what == learns || next.what == completes) && after.Broken == "" &&
 		after.Server(next.server).Core.LastIndex() == before.Server(next.server).Core.LastIndex()
 }
 
-// towards returns the next configuration on the way to an aim; nil: that of the joint one in force. Its bytes
-// name the sets of voters by their place in the bounds, so that they are the same under any renaming that
-// leaves these what they are.
+// towards returns the next configuration on the way to an aim; nil: that of the joint one in force. Who
+// learns goes on learning until it is to vote.
 func (b *bounds) towards(s *rafttest.Server, aim []raft.ServerID) raft.Entry {
 	now := s.Core.Configuration().Configuration
-	next := &raft.Configuration{Voters: now.Voters}
+	next := &raft.Configuration{Voters: now.Voters, Learners: now.Learners}
 	if aim != nil {
 		next = &raft.Configuration{Voters: aim, OldVoters: now.OldVoters}
 		if !now.Joint() {
 			next.OldVoters = now.Voters
 		}
-	}
-	for _, voters := range [][]raft.ServerID{next.OldVoters, next.Voters} {
-		next.Data = append(next.Data, byte('a'+b.setOf(voters)))
-	}
-	return rafttest.ConfigurationEntry(next)
-}
-
-// setOf numbers the sets of voters: 0 is none, 1 that at first, and then come the aims.
-func (b *bounds) setOf(voters []raft.ServerID) int {
-	for i, set := range b.sets() {
-		if slices.Equal(voters, set) {
-			return 1 + i
+		if b.learner != 0 && slices.Contains(now.Learners, b.learner) && !slices.Contains(aim, b.learner) {
+			next.Learners = now.Learners
 		}
 	}
-	return 0
+	return b.entryOf(next)
 }
 
-func (b *bounds) sets() [][]raft.ServerID {
-	return append([][]raft.ServerID{rafttest.Voters(b.servers - b.spares).Voters}, b.aims...)
+// withLearner returns the configuration in force, and the learner.
+func (b *bounds) withLearner(s *rafttest.Server) raft.Entry {
+	now := s.Core.Configuration().Configuration
+	return b.entryOf(&raft.Configuration{Voters: now.Voters, OldVoters: now.OldVoters, Learners: []raft.ServerID{b.learner}})
+}
+
+// entryOf returns the entry of a configuration. Its bytes are those of its ids, so that entries are equal if
+// what they say is.
+func (b *bounds) entryOf(c *raft.Configuration) raft.Entry {
+	for _, ids := range [][]raft.ServerID{c.OldVoters, c.Voters, c.Learners} {
+		for _, id := range ids {
+			c.Data = append(c.Data, byte('0'+id))
+		}
+		c.Data = append(c.Data, ' ')
+	}
+	return rafttest.ConfigurationEntry(c)
 }
 
 func everybody(c *rafttest.Cluster) []raft.ServerID {

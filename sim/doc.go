@@ -34,9 +34,14 @@
 // without them. Hub and backlog are the code that ships (packages watch and watch/feed); what package
 // etcdapi does around them with goroutines is done here by events (watch_server.go).
 //
-// Three in ten worlds have clients with sessions: they have several writes under way, and send copies of them
+// Every world has clients with sessions: they have several writes under way, and send copies of them
 // to other servers while they have no answer, and some after. Each copy is a request like any other to the
 // world; that they are one the store must find out.
+//
+// In half of the worlds servers come and go, and somebody asks leaders to hand over (churn.go). It is not every
+// world, for three reasons. The model that explains each step (M1) knows no changes of members. An ending that leaves
+// something broken must know which servers are a majority, and with a change under way nobody does: there everything
+// heals, and V2, V3, V4 and W1 look at the other half. And calm worlds are calm (B1).
 //
 // # Units
 //

@@ -86,29 +86,27 @@ func drawPlan(d dice) plan {
 	if !p.calm {
 		p.drawNetworkFaults(d)
 		p.drawServerFaults(d)
+		p.drawChurn(d)
 		p.drawEnding(d)
-		p.storm = p.ending != oneStaysGray && d.chance("plan.storm", 250_000)
+		p.storm = p.ending != oneStaysGray && p.churn.spares == 0 && d.chance("plan.storm", 500_000)
 	}
 	p.drawWatches(d)
 	p.drawLeases(d)
 	p.drawSessions(d)
-	if !p.calm {
-		p.drawChurn(d)
-	}
 	return p
 }
 
-// drawEnding draws how the world ends. Two servers are both needed, so with them everything heals;
-// that is one in five. Over all worlds it comes to two fifths for a full heal, a quarter for a core,
-// a fifth for some links, and the rest for a gray server.
+// drawEnding draws how the world ends. Two servers are both needed, so with them everything heals, and so it
+// does where servers come and go. The others mostly keep something that is broken. Over all worlds it comes to
+// two thirds for a full heal, a seventh for a core, an eighth for some links, and the rest for a gray server.
 func (p *plan) drawEnding(d dice) {
 	k := d.below("plan.ending", 20)
 	switch {
-	case p.servers < 3 || k < 3:
+	case p.servers < 3 || p.churn.spares > 0 || k < 1:
 		p.ending = everythingHeals
-	case k < 10:
+	case k < 9:
 		p.ending = coreRemains
-	case k < 16:
+	case k < 15:
 		p.ending = someLinksRemain
 	default:
 		p.ending = oneStaysGray

@@ -7,7 +7,7 @@ import (
 	"github.com/quorate/quorate/lessor"
 )
 
-// sessionPlan is who has sessions in a world. In seven of ten worlds nobody does.
+// sessionPlan is who has sessions in a world: somebody has, in every world, unless a script leaves them out.
 type sessionPlan struct {
 	clients  int // clients with sessions; 0: nobody has one
 	inFlight int // how many requests each has under way
@@ -19,8 +19,13 @@ type sessionPlan struct {
 	hasty    int   // of a million things, those that are copies of what is under way still
 }
 
-// sessioned is how many of a million worlds have sessions.
-const sessioned = 300_000
+const (
+	// sessioned is how many of a million worlds have sessions: all, but that a choice of 0 leaves them out, by
+	// which a failing world is made small.
+	sessioned = million - 1
+	// maxSessionRate bounds what all clients with sessions of a world do in a second. See maxRate.
+	maxSessionRate = 8
+)
 
 // drawSessions draws who has sessions. The choices are of labels of their own.
 func (p *plan) drawSessions(d dice) {
@@ -43,6 +48,7 @@ func (p *plan) drawSessions(d dice) {
 		pace:     d.scale("plan.session.pace", 50*ms, 500*ms),
 		hasty:    rarely(d, "session.hasty", 50_000, 500_000),
 	}
+	p.session.pace = max(p.session.pace, int64(p.session.clients)*second/maxSessionRate)
 }
 
 func (p *sessionPlan) String() string {

@@ -111,6 +111,7 @@ func SamePrefix(x, y []raft.Entry, index raft.Index) bool {
 // check looks for whatever the step of one server can have broken.
 func (c *Cluster) check(s *Server, before moment, out raft.Output) {
 	c.checkView(s)
+	c.checkConfigurations(s)
 	c.checkLogMatching(s)
 	c.checkElection(s, before)
 	c.checkCommit(s, before, out)
@@ -197,11 +198,12 @@ func (c *Cluster) checkElection(s *Server, before moment) {
 	}
 	// Who is alone needs nobody's vote, and leads before its own is durable. A crash then may undo that
 	// nobody has heard of yet, and it comes to lead in the same term once more.
-	alone := s.Core.Configuration().Configuration.HasQuorum(func(id raft.ServerID) bool { return id == s.ID })
+	alone := isQuorum(s.Core.Configuration().Configuration, func(id raft.ServerID) bool { return id == s.ID })
 	if was := c.History.Leaders[term]; was != 0 && !(was == s.ID && alone) {
 		c.Fail("election safety: both %d and %d lead in term %d", was, s.ID, term)
 	}
 	c.History.Leaders[term] = s.ID
+	c.checkVotes(s)
 	// Votes may come so late that a leader of a higher term has committed something in between.
 	earlier, _ := slices.BinarySearch(c.History.CommittedIn, term)
 	if !SamePrefix(s.View, c.History.Committed, raft.Index(earlier)) {
@@ -244,7 +246,7 @@ func (c *Cluster) checkLeaderCommit(s *Server, before moment, index raft.Index) 
 		other := c.Server(id)
 		return other != nil && SamePrefix(other.Disk.Log, s.View, index)
 	}
-	if !s.Core.Configuration().Configuration.HasQuorum(onDisk) {
+	if !isQuorum(s.Core.Configuration().Configuration, onDisk) {
 		c.Fail("commit: leader %d commits %d, which is not on the disks of a quorum", s.ID, index)
 	}
 	if known := len(c.History.Committed); int(index) > known && SamePrefix(s.View, c.History.Committed, raft.Index(known)) {

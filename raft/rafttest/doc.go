@@ -20,7 +20,7 @@
 //	exploration ───────────────┘       │  └──<─Output──────┘
 //	                                   └──> checks against History ──> Broken
 //
-// The files, in reading order: cluster (disks, network, crashes); checks (the invariants); words (what
+// The files, in reading order: cluster (disks, network, crashes); checks and members (the invariants); words (what
 // happened, in words); stage and expect (the commands of a script).
 //
 // # Errors
