@@ -135,6 +135,10 @@ func (m *nemesis) round() {
 	if replaces {
 		m.join()
 	}
+	if m.rounds%3 == 0 { // all is well: it is no wonder if others come to nothing
+		waitLeader(m.t, m.members)
+		m.transfer()
+	}
 	for range 1 + m.random.IntN(4) {
 		m.strike()
 		m.last()
