@@ -11,6 +11,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 var (
@@ -47,6 +48,7 @@ func TestProcessHistoriesHoldUnderEverythingAtOnce(t *testing.T) {
 	m.giveClocks(all)
 	startAll(t, m.members)
 	m.load = startKeysLoad(t, all, entry.Seed)
+	glass := startHourglass(t, m.members)
 	began := time.Now()
 	t.Cleanup(func() {
 		entry.Operations, entry.Unknown, entry.Faults, entry.Passed = len(m.load.history), m.load.unknown, m.struck, !t.Failed()
@@ -57,6 +59,7 @@ func TestProcessHistoriesHoldUnderEverythingAtOnce(t *testing.T) {
 		m.round()
 	}
 	m.load.expectExactlyOnce(t, m.members)
+	glass.expectRightTime(t, m.members)
 	t.Logf("in %v: %v", time.Since(began).Round(time.Second), m)
 	for _, kind := range append(slices.Clone(faultKinds), kindReplace) {
 		if askedForByName() && m.struck[kind] == 0 {
@@ -206,7 +209,7 @@ func (m *nemesis) strike() {
 	case kindTransfer:
 		m.transfer()
 	case kindWall:
-		m.moveWall(victim)
+		m.moveWalls()
 	default:
 		m.cut(kind, victim)
 	}
@@ -305,18 +308,18 @@ func (m *nemesis) transfer() {
 	m.struck[kindTransfer]++
 }
 
-// moveWall sets a server's clock on the wall, by a second or by many years, ahead or back.
-func (m *nemesis) moveWall(s *serverProcess) {
-	clock := m.walls[s]
-	if clock == nil {
-		return
+// moveWalls sets the clocks on the walls of all members, each by a second or by years, ahead or back.
+func (m *nemesis) moveWalls() {
+	for _, s := range m.members {
+		if clock := m.walls[s]; clock != nil {
+			m.struck[kindWall]++
+			ahead := time.Second << m.random.IntN(29) // 8 years at most
+			if m.random.IntN(2) == 0 {
+				ahead = -ahead
+			}
+			clock.set(m.t, ahead)
+		}
 	}
-	m.struck[kindWall]++
-	ahead := time.Second << m.random.IntN(29) // 8 years at most
-	if m.random.IntN(2) == 0 {
-		ahead = -ahead
-	}
-	clock.set(m.t, ahead)
 }
 
 // join lets another server join. While there are four, whatever happens happens.
@@ -333,4 +336,33 @@ func (m *nemesis) leave() {
 	old := m.members[0]
 	m.members = m.members[1:]
 	old.leave(m.t, m.members)
+}
+
+// hourglass is a lease of an hour. What is left of it is what time it is in the group.
+type hourglass struct {
+	lease clientv3.LeaseID
+	began time.Time
+}
+
+const hour = 3600 // seconds
+
+func startHourglass(t *testing.T, servers []*serverProcess) hourglass {
+	t.Helper()
+	began := time.Now()
+	lease, err := newSessionClient(t, servers, 0).Grant(t.Context(), hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hourglass{lease.ID, began}
+}
+
+// expectRightTime makes sure that time has gone on in the group as it has here, or more slowly: without a leader it
+// stands still.
+func (h hourglass) expectRightTime(t *testing.T, servers []*serverProcess) {
+	t.Helper()
+	left, err := newSessionClient(t, servers, 0).TimeToLive(t.Context(), h.lease)
+	passed := int64(time.Since(h.began)/time.Second) + 2 // what is left is rounded
+	if err != nil || left.TTL < hour-passed || left.TTL > hour {
+		t.Errorf("of a lease of %d s, %d s after it was granted, there is left: %v, %v", hour, passed, left, err)
+	}
 }
