@@ -29,9 +29,10 @@ const (
 	slowFault
 	errorFault
 	driftFault
+	leapFault
 )
 
-var faultNames = [...]string{"crash", "pause", "cut", "clog", "slow", "error", "drift"}
+var faultNames = [...]string{"crash", "pause", "cut", "clog", "slow", "error", "drift", "leap"}
 
 func (k faultKind) String() string { return faultNames[k] }
 
@@ -40,7 +41,7 @@ func (w *world) planFaults() {
 	p := &w.plan
 	for kind, every := range [...]int64{
 		crashFault: p.crashEvery, pauseFault: p.pauseEvery, cutFault: p.cutEvery, clogFault: p.clogEvery,
-		slowFault: p.slowEvery, errorFault: p.errorEvery, driftFault: p.driftEvery,
+		slowFault: p.slowEvery, errorFault: p.errorEvery, driftFault: p.driftEvery, leapFault: p.leap.every,
 	} {
 		if every > 0 {
 			w.faultLater(&fault{kind: faultKind(kind), every: every})
@@ -87,6 +88,8 @@ func (w *world) strike(f *fault) {
 		}
 	case errorFault:
 		w.strikeError(victim)
+	case leapFault:
+		w.strikeLeap(victim)
 	case driftFault:
 		victim.drawRate()
 		w.counts.ClockChanges++
@@ -130,6 +133,8 @@ func (w *world) relieve(f *fault) {
 	case slowFault:
 		f.server.slow = 0
 		w.tell(f.server, "its disk is well again")
+	case leapFault:
+		f.server.goOn()
 	}
 }
 

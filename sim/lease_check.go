@@ -36,11 +36,11 @@ func (w *world) leaseApplied(q check.Request, response *check.Response) {
 
 // leaseExpired checks that a lease has lived for its time: since its holder made the last request that was
 // answered well, by a clock that is right. The leaders' may be faster, by as much as the plan says; each
-// leader counts in ticks, and so may be one ahead of the other.
+// leader counts in ticks, and so may be one ahead of the other. What a leap has added is theirs, too.
 func (w *world) leaseExpired(id int64, held *heldLease) {
 	lived := w.now - held.sent
 	changes := w.counts.LeaderChanges - held.changes
-	owed := held.ttl*second/million*int64(million-w.plan.lease.drift) - int64(changes+2)*w.plan.tick
+	owed := held.ttl*second/million*int64(million-w.plan.lease.drift) - int64(changes+2)*w.plan.tick - w.aheadSince(held.sent)
 	if lived < owed {
 		w.check.Fail("F2", "lease %x of %d s has ended %v after its last renewal was asked for, though clocks are wrong by %.1f %% at most",
 			id, held.ttl, time.Duration(lived), float64(w.plan.lease.drift)/10_000)

@@ -67,7 +67,7 @@ type Counts struct {
 	Crashes, CrashesWithLoss, Kills, CrashesInRecovery   int
 	Mistakes                                             int
 	DiskErrors, Pauses, Partitions, OneWay               int
-	Clogs, SlowDisks, ClockChanges                       int
+	Clogs, SlowDisks, ClockChanges, Leaps                int
 	TornTails, Truncations, Reconciled, PeerFetches      int
 	ApplyFetches, Segments, Commits, Applies, TermFences int
 	Flushes, Samples                                     int
@@ -92,10 +92,10 @@ type Counts struct {
 const struckBy = 3
 
 // Faults returns how many faults there were: crashes, whatever their cause, pauses, partitions, clogged
-// links, slow disks and clocks that changed their pace. Messages that were lost, repeated, late or
+// links, slow disks and clocks that changed their pace, leapt or stood still. Messages that were lost, repeated, late or
 // damaged are not among them, because there are too many to tell anything.
 func (c *Counts) Faults() int {
-	return c.Crashes + c.Pauses + c.Partitions + c.Clogs + c.SlowDisks + c.ClockChanges
+	return c.Crashes + c.Pauses + c.Partitions + c.Clogs + c.SlowDisks + c.ClockChanges + c.Leaps
 }
 
 // each calls visit with the name and the value of every count, in the order of the fields.
@@ -114,6 +114,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"disk errors", &c.DiskErrors}, {"pauses", &c.Pauses},
 		{"partitions", &c.Partitions}, {"partitions in one direction", &c.OneWay},
 		{"links clogged", &c.Clogs}, {"disks slow for a while", &c.SlowDisks}, {"clocks that changed their pace", &c.ClockChanges},
+		{"clocks that leapt or stood still", &c.Leaps},
 		{"torn tails recovered", &c.TornTails}, {"truncations", &c.Truncations},
 		{"logs reconciled", &c.Reconciled}, {"fetches for peers", &c.PeerFetches},
 		{"fetches for the state machine", &c.ApplyFetches}, {"segments begun", &c.Segments},

@@ -78,6 +78,7 @@ func (s *server) nextTick() replica.Tick {
 	w := s.world
 	p := &w.plan
 	t := replica.Tick{Random: uint64(w.dice.below(s.labels.tick, 1<<62))}
+	t.Passed, t.Elapsed = s.leapt()
 	switch p.pace.kind {
 	case paceDrawn:
 		if w.now >= s.delayUntil { // some are below the window, which then counts

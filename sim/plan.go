@@ -55,6 +55,7 @@ type plan struct {
 	personality                                                                    crashdisk.Personality
 	drift                                                                          int // clocks are wrong by up to that much, per million
 
+	leap    leapPlan
 	watch   watchPlan
 	lease   leasePlan
 	session sessionPlan
@@ -86,6 +87,7 @@ func drawPlan(d dice) plan {
 	if !p.calm {
 		p.drawNetworkFaults(d)
 		p.drawServerFaults(d)
+		p.drawLeaps(d)
 		p.drawChurn(d)
 		p.drawEnding(d)
 		p.storm = p.ending != oneStaysGray && p.churn.spares == 0 && d.chance("plan.storm", 500_000)
@@ -263,6 +265,7 @@ func (p *plan) String() string {
 		{p.reorder > 0 || !p.ordered, "reordering"}, {p.flip > 0, "flipped bits"}, {p.cutEvery > 0 || p.cutAtEvent > 0, "partitions"},
 		{p.clogEvery > 0, "clogged links"}, {p.crashEvery > 0 || p.crashAtEvent > 0, "crashes, " + p.personality.String() + " disks"},
 		{p.pauseEvery > 0, "pauses"}, {p.slowEvery > 0, "slow disks"}, {p.errorEvery > 0, "disk errors"}, {p.drift > 0, "drifting clocks"},
+		{p.leap.every > 0, "clocks that leap and stand still"},
 	} {
 		if f.on {
 			faults = append(faults, f.name)

@@ -48,6 +48,8 @@ type server struct {
 	paused bool
 	held   []event
 	rate   int64 // how long its second takes, per million
+	still  bool  // its clock stands still
+	ahead  int64 // by how much its clock has leapt since the last tick
 	// delay is its campaign delay, until delayUntil, where that is drawn.
 	delay      int
 	delayUntil int64
@@ -193,6 +195,7 @@ func imageOf(g *wal.Group) check.Image {
 // planLife plans what happens in every life of a server.
 func (s *server) planLife() {
 	w := s.world
+	s.ahead = 0
 	s.after(evTick, int64(w.dice.below(s.labels.rate, int(w.plan.tick))))
 	s.after(evPrepare, w.dice.spread(s.labels.prepare, w.plan.syncTime))
 	s.after(evFlush, w.dice.spread(s.labels.flush, w.plan.flushEvery))
@@ -259,7 +262,7 @@ func (s *server) handle(e *event) {
 func (s *server) tick() {
 	w := s.world
 	s.after(evTick, w.plan.tick*s.rate/million)
-	if s.hasTick {
+	if s.hasTick || s.still {
 		return
 	}
 	s.hasTick = true

@@ -123,6 +123,7 @@ var simplifications = slices.Concat(
 	toZero("crashes of machines only", "plan.has.kill"),
 	toZero("crashes between operations only", "plan.has.crashAtOperation"),
 	toZero("even clocks", "plan.has.drift"),
+	toZero("no clocks that leap", "plan.has.leap"),
 	toZero("no such fault", "plan.has.drop", "plan.has.duplicate", "plan.has.repeat", "plan.has.reorder", "plan.has.flip", "plan.has.cut",
 		"plan.has.cutAtEvent", "plan.has.clog", "plan.has.crash", "plan.has.crashAtEvent", "plan.has.crashInRecovery", "plan.has.pause",
 		"plan.has.slow", "plan.has.error"),

@@ -60,6 +60,7 @@ type world struct {
 
 	watching watching
 	leasing  leasing
+	leaps    []leap // in the order of time
 	calling  calling
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,6 +119,8 @@ type serverProcess struct {
 	host       string // its address, if it is not this machine's
 
 	wrapper []string // a command that runs the program in its own place, or none
+	program string   // another than the one under test, or ""
+	more    []string // of the environment
 	command *exec.Cmd
 	log     *bytes.Buffer // of the present process; read it when it is gone
 	gone    chan struct{} // closed when the present process is
@@ -196,11 +199,11 @@ func others(servers []*serverProcess, without ...*serverProcess) []*serverProces
 // start starts the process. If the test's process dies, the server sees its input end.
 func (s *serverProcess) start(t *testing.T) {
 	t.Helper()
-	words := slices.Concat(s.wrapper, []string{binary(t)}, s.arguments)
+	words := slices.Concat(s.wrapper, []string{cmp.Or(s.program, binary(t))}, s.arguments)
 	s.command = exec.Command(words[0], words[1:]...)
 	s.log = new(bytes.Buffer)
 	s.command.Stdout, s.command.Stderr = s.log, s.log
-	s.command.Env = withoutFlags(os.Environ())
+	s.command.Env = append(withoutFlags(os.Environ()), s.more...)
 	if _, err := s.command.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}

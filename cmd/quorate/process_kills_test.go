@@ -14,7 +14,7 @@ import (
 
 var (
 	processKills  = flag.Int("process.kills", 0, "how many leaders to kill in the test of killed leaders; 0: a few")
-	processLedger = flag.String("process.ledger", "", "a file to which the test of killed leaders adds a line for each cluster")
+	processLedger = flag.String("process.ledger", "", "a file to which tests that may run for long add a line: that of killed leaders for each cluster")
 )
 
 // killsByName is how many leaders other tests kill when they are asked for by name: a few, or ten if many
@@ -80,15 +80,30 @@ type killsEntry struct {
 // add writes the line, if anybody wants it.
 func (e *killsEntry) add(t *testing.T) {
 	t.Helper()
+	e.Commit = presentCommit(t)
+	addToLedger(t, e)
+}
+
+// presentCommit names what is tested, if a ledger wants to know.
+func presentCommit(t *testing.T) string {
+	t.Helper()
 	if *processLedger == "" {
-		return
+		return ""
 	}
 	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output()
 	if err != nil {
 		t.Errorf("which commit is this? %v", err)
 	}
-	e.Commit = strings.TrimSpace(string(out))
-	line, err := json.Marshal(e)
+	return strings.TrimSpace(string(out))
+}
+
+// addToLedger adds a line, if anybody wants one.
+func addToLedger(t *testing.T, entry any) {
+	t.Helper()
+	if *processLedger == "" {
+		return
+	}
+	line, err := json.Marshal(entry)
 	if err != nil {
 		t.Fatal(err)
 	}
