@@ -16,10 +16,13 @@ type handover struct {
 	handle   uint64
 	waits    bool // somebody waits for the answer
 
-	// failures are those in this reign in a row, and failedAt is when the last was, in ticks of now: what this
-	// leader does by itself it does not do again soon.
-	failures      int
-	now, failedAt int
+	// now counts ticks of this reign. failures are how many came to nothing in it, and failedAt is when the last did: for
+	// a preference, it is not tried again soon.
+	now, failures, failedAt int
+	// leaving: it is under way because this leader is to lose its vote. stays is until when such a change is made
+	// without another try, because the last has come to nothing.
+	leaving bool
+	stays   int
 }
 
 func (h *handover) transfer(r *Replica, in *Transfer) {
@@ -50,8 +53,8 @@ func (h *handover) begin(r *Replica, to raft.ServerID) {
 
 func (h *handover) tick() { h.now++ }
 
-// mayTry reports whether the last handover that came to nothing was long enough ago for another of this leader's own
-// accord: the longer, the more of them there were.
+// mayTry reports whether the last handover that came to nothing was long enough ago for another to whom is preferred:
+// the longer, the more of them there were.
 func (h *handover) mayTry(r *Replica) bool {
 	return !h.underWay && (h.failures == 0 || h.now-h.failedAt >= r.options.PreferTicks<<min(h.failures-1, maxDoublings))
 }
@@ -61,7 +64,7 @@ func (h *handover) mayTry(r *Replica) bool {
 // take over, this leader completes the change itself, and somebody is elected then.
 func (h *handover) beforeLeaving(r *Replica, target *wire.Configuration) bool {
 	voters := target.Raft().Voters
-	if slices.Contains(voters, r.options.Member.ID) || !r.isVoter(r.options.Member.ID) || !h.mayTry(r) {
+	if slices.Contains(voters, r.options.Member.ID) || !r.isVoter(r.options.Member.ID) || h.underWay || h.now < h.stays {
 		return false
 	}
 	to := r.bestSuccessor(func(id raft.ServerID) bool { return r.isVoter(id) && slices.Contains(voters, id) })
@@ -69,6 +72,7 @@ func (h *handover) beforeLeaving(r *Replica, target *wire.Configuration) bool {
 		return false
 	}
 	h.begin(r, to)
+	h.leaving = true
 	return true
 }
 
@@ -119,6 +123,9 @@ func (h *handover) refused(r *Replica, why raft.Reason) {
 		outcome = Unknown
 	}
 	h.failures, h.failedAt = h.failures+1, h.now
+	if h.leaving { // whoever has asked for the change asks again within that
+		h.stays = h.now + 2*r.options.ResendTicks
+	}
 	h.end(r, outcome)
 }
 
@@ -126,7 +133,7 @@ func (h *handover) end(r *Replica, outcome Outcome) {
 	if h.waits {
 		r.answer(Answer{Handle: h.handle, Outcome: outcome})
 	}
-	h.underWay, h.waits, h.handle = false, false, 0
+	h.underWay, h.waits, h.leaving, h.handle = false, false, false, 0
 }
 
 // leadershipChanged ends a handover: the reign in which it began is over, which is what was asked for.

@@ -150,8 +150,10 @@ func TestANewLeaderLooksBeforeItRefuses(t *testing.T) {
 	c.transfer(c.leader(), 0)
 	c.drain()
 	h := c.reconfigure(c.leader(), add(4, wire.RoleVoter))
+	c.leader().inputs = append(c.leader().inputs, KeyKnown{ID: 4, Key: make([]byte, 32)}) // nor is that taken for the change
+	c.settle(5)
 	c.wantOutcome(c.leader(), h, 0)
-	c.settle(25)
+	c.settle(20)
 	c.wantDone(c.leader(), h)
 	c.wantMembers(c.leader(), "1v 2v 3v 4v")
 }

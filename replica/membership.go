@@ -144,7 +144,7 @@ func (m *membership) answerIfDone(r *Replica) {
 	}
 }
 
-// begins takes the first step of the change that somebody waits for. While the change before is joint, and not
+// begins takes the first step of the change that somebody waits for, or says that it is about to. While the change before is joint, and not
 // committed yet, it takes that one's place.
 func (m *membership) begins(r *Replica, joint, settled bool) bool {
 	if !settled && !(joint && r.termHasCommitted()) {
@@ -156,7 +156,7 @@ func (m *membership) begins(r *Replica, joint, settled bool) bool {
 		outcome = NotAllowed
 	}
 	if outcome == NotReady && m.older == 0 {
-		return false // this leader does not know yet who has caught up
+		return true // this leader does not know yet who has caught up; nothing else is proposed meanwhile
 	}
 	if outcome == Done && !sameConfiguration(target, r.configuration) {
 		if !joint && r.handover.beforeLeaving(r, target) {

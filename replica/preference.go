@@ -15,8 +15,10 @@ type preference struct {
 	now int // ticks
 	// well says for how many ticks in a row those who are preferred have been well, in this reign.
 	well []wellFor
-	// reigns are those of other servers that have ended, as far as this server has seen.
+	// reigns are those of other servers, as far as this server has seen.
 	reigns []reigns
+	// tried is whom this server has handed over to last, until somebody leads; 0: nobody.
+	tried raft.ServerID
 }
 
 type wellFor struct {
@@ -24,6 +26,8 @@ type wellFor struct {
 	ticks int
 }
 
+// reigns are what has come of a server's leadership: those that have ended, and those that did not begin though this
+// server has handed over to it.
 type reigns struct {
 	id      raft.ServerID
 	ended   int // how many, not too long ago
@@ -32,7 +36,7 @@ type reigns struct {
 
 const (
 	// maxDoublings is how often the time to wait is doubled at most, whatever has failed.
-	maxDoublings = 4
+	maxDoublings = 6
 	// forgetAfter is how many times Options.PreferTicks must lie between two reigns that end for the first to be forgotten.
 	forgetAfter = 2 << maxDoublings
 )
@@ -61,6 +65,7 @@ func (p *preference) tick(r *Replica) {
 	if len(p.well) > 0 && r.handover.mayTry(r) && r.membership.isSettled(r) {
 		if to := r.bestSuccessor(func(id raft.ServerID) bool { return ticksOf(p.well, id) >= p.needed(r, id) }); to != 0 {
 			r.handover.begin(r, to)
+			p.tried = to
 		}
 	}
 }
@@ -76,7 +81,7 @@ func ticksOf(list []wellFor, id raft.ServerID) int {
 // isWell reports whether a peer has caught up, answers, and makes entries durable so soon that nobody would miss it
 // if it led: twice what it takes must fit into the shortest time that anybody waits for a leader.
 func (r *Replica) isWell(p *raft.PeerStatus) bool {
-	silent := max(2*r.options.Raft.HeartbeatTicks+1, r.options.Raft.ElectionTicks/2)
+	silent := max(2*r.options.Raft.HeartbeatTicks+1, r.options.shortestTicks()/2)
 	return r.isClose(p) && p.SilentTicks <= silent && 2*r.promptness.takes(p.ID) <= r.options.shortestDelay()
 }
 
@@ -89,12 +94,22 @@ func (p *preference) needed(r *Replica, id raft.ServerID) int {
 	return r.options.PreferTicks << min(n, maxDoublings)
 }
 
-// leadershipChanged notes whose reign is over; 0: nobody's.
+// leadershipChanged notes whose reign is over (0: nobody's), and who was handed to in vain: it may be that others do not
+// hear that one, which only an election shows.
 func (p *preference) leadershipChanged(r *Replica, before raft.ServerID) {
 	p.well = nil
-	if before == 0 || before == r.options.Member.ID || before == r.leader {
-		return
+	if before != 0 && before != r.options.Member.ID && before != r.leader {
+		p.ended(r, before)
 	}
+	if r.leader != 0 {
+		if p.tried != 0 && p.tried != r.leader {
+			p.ended(r, p.tried)
+		}
+		p.tried = 0
+	}
+}
+
+func (p *preference) ended(r *Replica, before raft.ServerID) {
 	p.reigns = slices.DeleteFunc(p.reigns, func(o reigns) bool { return p.now-o.endedAt >= forgetAfter*r.options.PreferTicks })
 	i := slices.IndexFunc(p.reigns, func(o reigns) bool { return o.id == before })
 	if i < 0 {

@@ -42,7 +42,7 @@ type Options struct {
 	// the same term and under the same number. Default twice Raft.ElectionTicks.
 	ResendTicks int
 	// PreferTicks is for how long a server that is preferred must have been well before a leader that is not hands over to
-	// it. Default 20 times Raft.ElectionTicks.
+	// it. Default 20 times the shortest that a server waits for its leader: Pace.MinTicks, or Raft.ElectionTicks.
 	PreferTicks int
 }
 
@@ -64,7 +64,7 @@ func (o *Options) setDefaults() {
 		{&o.MaxApplyEntries, 4096},
 		{&o.TailBytes, 32 << 20},
 		{&o.ResendTicks, 2 * max(o.Raft.ElectionTicks, 10)},
-		{&o.PreferTicks, 20 * max(o.Raft.ElectionTicks, 10)},
+		{&o.PreferTicks, 20 * max(o.shortestTicks(), 10)},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value

@@ -96,6 +96,12 @@ func (w *world) drawChange(s *server, handle uint64) replica.Input {
 		w.tell(s, "is asked to hand over to %d", to)
 		return replica.Transfer{Handle: handle, To: to}
 	}
+	if w.plan.prefer.preferred != nil && w.dice.below("operator.prefers", 4) == 0 {
+		w.counts.Preferences++
+		edits := w.drawPreference(s.replica.Status().Configuration)
+		w.tell(s, "is asked to prefer others")
+		return replica.Reconfigure{Handle: handle, Edits: edits}
+	}
 	edits := w.drawEdits(s.replica.Core().Configuration().Configuration)
 	if len(edits) == 0 {
 		return nil
@@ -175,6 +181,9 @@ func (w *world) changed(s *server, a *replica.Answer) {
 	}
 	if w.story != nil {
 		w.tell(s, "has an answer for the operator: %v", a.Outcome)
+	}
+	if w.ending {
+		w.end.farewell.outcome = a.Outcome
 	}
 	o.waits = false
 	w.operateLater()

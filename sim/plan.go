@@ -59,6 +59,7 @@ type plan struct {
 	lease   leasePlan
 	session sessionPlan
 	churn   churnPlan
+	prefer  preferPlan
 
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
@@ -94,6 +95,7 @@ func drawPlan(d dice) plan {
 	p.drawSessions(d)
 	if !p.calm {
 		p.drawChurn(d)
+		p.drawPreference(d)
 	}
 	return p
 }
@@ -250,6 +252,9 @@ func (p *plan) String() string {
 	}
 	if p.churn.spares > 0 {
 		text += ", " + p.churn.String()
+	}
+	if p.prefer.preferred != nil {
+		text += ", " + p.prefer.String()
 	}
 	var faults []string
 	for _, f := range []struct {

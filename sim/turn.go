@@ -25,7 +25,11 @@ func (s *server) turn() {
 	s.gotReply = false
 	s.witnessTurn(inputs, &work)
 	s.checkVotes(inputs, &work)
+	elections := w.counts.Elections
 	s.note(&work)
+	if !isTold(inputs) {
+		w.timeouts += w.counts.Elections - elections
+	}
 	clear(inputs)
 	if work.Fatal != nil {
 		s.fail(work.Fatal)
