@@ -17,6 +17,7 @@ type preference struct {
 	well []wellFor
 	// reigns are those of other servers, as far as this server has seen.
 	reigns []reigns
+	leader raft.ServerID // that was known last; 0: none
 	// tried is whom this server has handed over to last, until somebody leads; 0: nobody.
 	tried raft.ServerID
 }
@@ -50,7 +51,8 @@ func (r *Replica) isPreferred(id raft.ServerID) bool {
 // tick looks at those who are preferred, and hands over if it is time.
 func (p *preference) tick(r *Replica) {
 	p.now++
-	if !r.leads() || r.isPreferred(r.options.Member.ID) {
+	somebody := slices.ContainsFunc(r.configuration.Members, func(m wire.Member) bool { return m.Traits&wire.TraitPreferred != 0 })
+	if !somebody || !r.leads() || r.isPreferred(r.options.Member.ID) {
 		p.well = nil
 		return
 	}
@@ -94,10 +96,11 @@ func (p *preference) needed(r *Replica, id raft.ServerID) int {
 	return r.options.PreferTicks << min(n, maxDoublings)
 }
 
-// leadershipChanged notes whose reign is over (0: nobody's), and who was handed to in vain: it may be that others do not
+// leadershipChanged notes whose reign is over, and who was handed to in vain: it may be that others do not
 // hear that one, which only an election shows.
-func (p *preference) leadershipChanged(r *Replica, before raft.ServerID) {
-	p.well = nil
+func (p *preference) leadershipChanged(r *Replica) {
+	before := p.leader
+	p.well, p.leader = nil, r.leader
 	if before != 0 && before != r.options.Member.ID && before != r.leader {
 		p.ended(r, before)
 	}

@@ -268,6 +268,38 @@ func TestWhoLosesLeadershipWaitsLongerForIt(t *testing.T) {
 	}
 }
 
+// Whom nobody else hears is well as far as the leader knows, and cannot win. That is found out by an election, so it is
+// not tried again and again.
+func TestWhoCannotWinIsTriedRarely(t *testing.T) {
+	c := newCluster(t, 1, 5)
+	c.settle(anyElection)
+	_, preferred := c.followers()
+	c.prefer(c.leader(), preferred.id)
+	tried := 0
+	c.drop = func(from, to raft.ServerID) bool {
+		leader := c.leader()
+		if leader == nil || from != preferred.id && to != preferred.id {
+			return from == preferred.id || to == preferred.id
+		}
+		return from != leader.id && to != leader.id
+	}
+	last := raft.Term(0)
+	for range 40 * preferTicks {
+		c.settle(1)
+		if s := c.leader(); s != nil && s.replica.handover.underWay && s.replica.term != last {
+			last = s.replica.term
+			tried++
+		}
+		if term := preferred.replica.term; preferred.replica.role == raft.Candidate && term != last {
+			last = term
+			tried++
+		}
+	}
+	if c.leader() == preferred || tried < 3 || tried > 20 {
+		t.Errorf("it was tried %d times", tried)
+	}
+}
+
 // A preference is nobody's right: a learner, and who is to lose its vote, does not get leadership.
 func TestOnlyAVoterIsHandedTo(t *testing.T) {
 	c := newClusterWith(t, 1, 3, 1)

@@ -379,7 +379,6 @@ func (r *Replica) noteLeadership() {
 	if role == r.role && term == r.term && leader == r.leader {
 		return
 	}
-	before := r.leader
 	r.role, r.term, r.leader = role, term, leader
 	r.outbox.dropOld(term)
 	r.commands.leadershipChanged(term)
@@ -388,7 +387,7 @@ func (r *Replica) noteLeadership() {
 	r.membership.leadershipChanged(r)
 	r.asking.leadershipChanged(r)
 	r.handover.leadershipChanged(r)
-	r.preference.leadershipChanged(r, before)
+	r.preference.leadershipChanged(r)
 	r.promptness.leadershipChanged()
 	r.pace.leadershipChanged(r)
 	r.claims.dirty = true

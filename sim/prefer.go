@@ -159,6 +159,19 @@ func (w *world) endPreferred() {
 	w.end.settledChanges, w.end.settledTerm = w.counts.LeaderChanges, w.wedges.highestTerm
 }
 
+// checkHandover looks at a handover in a world in which nobody asks for one: it must be from one that is not preferred
+// to one that is.
+func (s *server) checkHandover(to raft.ServerID) {
+	w := s.world
+	if w.plan.churn.spares > 0 || w.operator.waits {
+		return
+	}
+	w.counts.HandedOver++
+	if w.plan.prefer.traitsOf(s.index) != 0 || w.plan.prefer.traitsOf(int(to)-1) == 0 {
+		w.check.Fail("V5", "server %d hands over to server %d, for no reason", s.id, to)
+	}
+}
+
 // isTold reports whether a leader tells a server to campaign.
 func isTold(inputs []replica.Input) bool {
 	return slices.ContainsFunc(inputs, func(in replica.Input) bool {

@@ -104,6 +104,8 @@ func (s *server) note(work *replica.Work) {
 		case raft.ConfigurationChanged:
 			w.counts.Configurations++
 			s.seen.reconfigured = role == raft.Leader
+		case raft.Transferring:
+			s.checkHandover(e.To)
 		case replica.Diverged:
 			w.check.Fail("C4", "server %d: %v", s.id, e)
 		}
