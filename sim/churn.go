@@ -21,6 +21,7 @@ type churnPlan struct {
 	every    int64 // between a change and the next
 	patience int64 // until the operator gives a change up
 	tear     int   // per million of configurations that a leader puts in force
+	deaf     bool  // until the ending, nobody hears that he is handed over to: leaders that are removed must do without
 }
 
 // churning is how many of a million worlds do.
@@ -39,6 +40,7 @@ func (p *plan) drawChurn(d dice) {
 		every:    d.scale("plan.churn.every", 50*ms, 4000*ms),
 		patience: d.scale("plan.churn.patience", 300*ms, 5000*ms),
 		tear:     rarely(d, "churn.tear", 50_000, 500_000),
+		deaf:     d.either("plan.churn.deaf"),
 	}
 	p.ending, p.storm = everythingHeals, false
 }
