@@ -154,6 +154,9 @@ func (g *Group) Read(ctx context.Context) error {
 // would have a key or an address in common. ErrBusy: another change is under way. ErrCanceled: ctx ended before
 // anybody was asked. None of them has happened. ErrOutcomeUnknown: it may still, whoever leads.
 //
+// A leader that is to lose its vote hands over first, and the next makes the change. With Edit.SetTraits, members are
+// made preferred, or not: a leader that is not hands over to one that is, and is well.
+//
 // A server that is to come is started after it was added: see Join.
 func (g *Group) Reconfigure(ctx context.Context, edits ...replica.Edit) error {
 	_, err := g.wait(ctx, func(handle uint64) replica.Input { return replica.Reconfigure{Handle: handle, Edits: edits} })
@@ -161,7 +164,7 @@ func (g *Group) Reconfigure(ctx context.Context, edits ...replica.Edit) error {
 }
 
 // TransferLeadership hands over to another voter of the group, and returns when this server does not lead any
-// more; to = 0 is whoever can take over soonest. Commands wait meanwhile, here and elsewhere, and go to the next
+// more; to = 0 is whoever can take over soonest: who makes entries durable sooner, of those who are equally far. Commands wait meanwhile, here and elsewhere, and go to the next
 // leader. At the leader only; elsewhere the error is ErrNotLeader. ErrNotReady: nobody else answers.
 // ErrNotAllowed: to has no vote. ErrOutcomeUnknown: it has not taken over in time.
 func (g *Group) TransferLeadership(ctx context.Context, to ServerID) error {

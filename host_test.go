@@ -50,6 +50,12 @@ type node struct {
 // newCluster starts size servers, each on an address of its own.
 func newCluster(t *testing.T, size int) []*node {
 	t.Helper()
+	return newClusterOf(t, size, func(*quorate.Options) {})
+}
+
+// newClusterOf starts servers whose options are changed first.
+func newClusterOf(t *testing.T, size int, change func(*quorate.Options)) []*node {
+	t.Helper()
 	var members []quorate.Member
 	for i := range size {
 		members = append(members, quorate.Member{Name: fmt.Sprint("n", i), PeerURLs: []string{freeAddress(t)}})
@@ -60,6 +66,7 @@ func newCluster(t *testing.T, size int) []*node {
 			Dir: t.TempDir(), Members: members, Name: members[i].Name, SegmentBytes: 1 << 20,
 			OnFatal: func(err error) { t.Errorf("server %d must not go on: %v", i, err) },
 		}}
+		change(&nodes[i].options)
 		nodes[i].start(t)
 	}
 	t.Cleanup(func() {
@@ -82,15 +89,24 @@ func (n *node) start(t *testing.T) {
 	}
 }
 
+// freeAddress returns an address at which nobody listens, and which it has never returned before.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := l.Addr().String()
+		l.Close()
+		if _, given := givenAddresses.LoadOrStore(address, true); !given {
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
+
+// givenAddresses are all that freeAddress has returned.
+var givenAddresses sync.Map
 
 func (n *node) propose(t *testing.T, command string) {
 	t.Helper()

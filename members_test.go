@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,4 +81,61 @@ func TestALeaderIsRemoved(t *testing.T) {
 		n.isUnlinkedFrom(t, leader)
 	}
 	wantCommands(t, others[0].read(t), "a b b")
+}
+
+// The leader is removed while clients write, and it takes no election by a timeout: none can come in so short a time,
+// and none is needed. Every write is done.
+func TestALeaderIsRemovedWithoutAnElection(t *testing.T) {
+	var campaigns, handovers atomic.Int64
+	nodes := newClusterOf(t, 3, func(o *quorate.Options) {
+		o.HeartbeatInterval, o.ElectionTimeout = 100*time.Millisecond, 2*time.Second
+		o.Logger = logger(func(line string) {
+			switch {
+			case !strings.Contains(line, `msg="candidate in term`):
+			case strings.Contains(line, "the leader hands over"):
+				handovers.Add(1)
+			default:
+				campaigns.Add(1)
+			}
+		})
+	})
+	nodes[0].propose(t, "a")
+	leader, others := leaderAndOthers(t, nodes)
+	if n := campaigns.Load(); n == 0 {
+		t.Fatal("nobody was seen to campaign at the start")
+	}
+	campaigns.Store(0)
+	stop, written := make(chan struct{}), make(chan int)
+	for _, n := range others {
+		go func() {
+			count := 0
+			for {
+				select {
+				case <-stop:
+					written <- count
+					return
+				default:
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				if _, err := n.group.Propose(ctx, []byte("x")); err != nil {
+					t.Errorf("a write during the removal: %v", err)
+				}
+				cancel()
+				count++
+			}
+		}()
+	}
+	leader.changes(t, leaves(leader))
+	others[0].propose(t, "b")
+	close(stop)
+	count := <-written + <-written
+	if c, h := campaigns.Load(), handovers.Load(); c != 0 || h != 1 {
+		t.Errorf("%d elections by a timeout, and %d handovers", c, h)
+	}
+	if voters := others[0].group.Status().Raft.Configuration.Configuration.Voters; len(voters) != 2 {
+		t.Errorf("voters are %v", voters)
+	}
+	if got := len(others[1].read(t)); got != count+2 {
+		t.Errorf("%d commands were applied, want %d", got, count+2)
+	}
 }

@@ -24,7 +24,9 @@ type Report struct {
 	Server  string `json:"server"`
 	Name    string `json:"name"`
 	Role    string `json:"role"`
-	Term    uint64 `json:"term"`
+	// Preferred: it is to lead rather than those who are not.
+	Preferred bool   `json:"preferred,omitempty"`
+	Term      uint64 `json:"term"`
 	// Leader and LeaderName are empty if none is known, since LeaderlessSince.
 	Leader          string    `json:"leader,omitempty"`
 	LeaderName      string    `json:"leader_name,omitempty"`
@@ -59,18 +61,21 @@ type Peer struct {
 	Name       string   `json:"name"`
 	ClientURLs []string `json:"client_urls,omitempty"`
 	// Role is "voter", "learner", or while the configuration is joint also "old voter".
-	Role string `json:"role"`
+	Role      string `json:"role"`
+	Preferred bool   `json:"preferred,omitempty"`
 	// Reached: it counts. If not, Trouble says why in words, and Since is since when.
 	Reached   bool      `json:"reached"`
 	Trouble   string    `json:"trouble,omitempty"`
 	Since     time.Time `json:"since,omitzero"`
 	Sending   Direction `json:"sending"`
 	Receiving Direction `json:"receiving"`
-	// SilentSeconds, Behind (entries that are committed and not known to be there) and Stranded are
+	// SilentSeconds, AcknowledgesMilliseconds (how long it takes of late until entries are durable there, the way
+	// to it and back included), Behind (entries that are committed and not known to be there) and Stranded are
 	// known to the leader only.
-	SilentSeconds float64 `json:"silent_seconds,omitempty"`
-	Behind        uint64  `json:"behind,omitempty"`
-	Stranded      bool    `json:"stranded,omitempty"`
+	SilentSeconds            float64 `json:"silent_seconds,omitempty"`
+	AcknowledgesMilliseconds float64 `json:"acknowledges_ms,omitempty"`
+	Behind                   uint64  `json:"behind,omitempty"`
+	Stranded                 bool    `json:"stranded,omitempty"`
 }
 
 func (p *Peer) votes() bool { return p.Role != roleLearner }
@@ -153,8 +158,11 @@ func Examine(v *View) *Report {
 	} else {
 		r.LeaderlessSince = v.LeaderlessSince.UTC()
 	}
-	if m := v.member(v.ID); m != nil && roleOf(m) == roleLearner {
-		r.Role = roleLearner
+	if m := v.member(v.ID); m != nil {
+		r.Preferred = isPreferred(m)
+		if roleOf(m) == roleLearner {
+			r.Role = roleLearner
+		}
 	}
 	if v.Configuration != nil {
 		for i := range v.Configuration.Members {
@@ -174,13 +182,14 @@ func Examine(v *View) *Report {
 func (v *View) peer(m *wire.Member) Peer {
 	link := v.link(m.ID)
 	p := Peer{
-		Server: hex(uint64(m.ID)), Name: v.name(m.ID), ClientURLs: m.ClientURLs, Role: roleOf(m),
+		Server: hex(uint64(m.ID)), Name: v.name(m.ID), ClientURLs: m.ClientURLs, Role: roleOf(m), Preferred: isPreferred(m),
 		Sending: link.Sending.inUTC(), Receiving: link.Receiving.inUTC(),
 	}
 	silent := time.Duration(0)
 	if progress, known := v.progress(m.ID); known {
 		silent = progress.Silent
 		p.SilentSeconds = silent.Seconds()
+		p.AcknowledgesMilliseconds = float64(progress.Takes.Round(100*time.Microsecond)) / 1e6
 		p.Behind = uint64(v.Commit - min(v.Commit, progress.Match))
 		p.Stranded = progress.Stranded
 	}
@@ -195,6 +204,8 @@ func (v *View) peer(m *wire.Member) Peer {
 	}
 	return p
 }
+
+func isPreferred(m *wire.Member) bool { return m.Traits&wire.TraitPreferred != 0 }
 
 // roleOf says what a member counts for. A voter that becomes a learner counts until that is done.
 func roleOf(m *wire.Member) string {

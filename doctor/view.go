@@ -64,7 +64,9 @@ type Progress struct {
 	ID raft.ServerID
 	// Silent is how long ago it answered last.
 	Silent time.Duration
-	Match  raft.Index
+	// Takes is how long it takes of late to make entries durable, the way to it and back included.
+	Takes time.Duration
+	Match raft.Index
 	// Stranded: the log no longer has what it needs.
 	Stranded bool
 }

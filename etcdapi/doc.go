@@ -14,6 +14,7 @@
 //	v3electionpb.Election      Campaign, Proclaim, Leader, Observe, Resign
 //	grpc.health.v1.Health      Check, Watch, for the service ""
 //	quorate.v1.Sessions        Open, KeepAlive, Close: ours, for clients that repeat writes (package session)
+//	quorate.v1.Preference      Preferred, Prefer: ours, for who is to lead rather than others (prefer.go)
 //	HTTP, GET                  /health /livez /readyz /version /quorate/status /metrics /debug/pprof (if enabled)
 //
 // Everything else of etcd's API is registered nowhere, so that gRPC itself answers Unimplemented and

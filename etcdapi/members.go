@@ -136,18 +136,29 @@ func (s *Server) memberPromote(ctx context.Context, request *pb.MemberPromoteReq
 	return &pb.MemberPromoteResponse{Header: s.clusterHeader(), Members: members}, nil
 }
 
-// memberChange is a change of one member.
+// memberChange is a change of one member, or of several in one way.
 type memberChange struct {
 	// edit says what is to be changed in a configuration, or what is wrong with that.
 	edit func(now *wire.Configuration) (replica.Edit, error)
+	// edits says so of several; nil unless edit is.
+	edits func(now *wire.Configuration) ([]replica.Edit, error)
 	// notReady and notAllowed are what the group's errors of these names mean for this change.
 	notReady, notAllowed error
 }
 
-// change makes a change and returns the members after it. It is decided by the members as they are after all
+// change makes a change and returns the members after it.
+func (s *Server) change(ctx context.Context, c *memberChange) ([]*pb.Member, error) {
+	after, err := s.changed(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return listed(after), nil
+}
+
+// changed makes a change and returns the configuration after it. It is decided by the members as they are after all
 // that was answered to anybody before, and changes that come to this server are made one after the other. Of two
 // that come to two servers at the same moment the leader refuses the second, if it does not go with the first.
-func (s *Server) change(ctx context.Context, c *memberChange) ([]*pb.Member, error) {
+func (s *Server) changed(ctx context.Context, c *memberChange) (*wire.Configuration, error) {
 	bounded, cancel := s.bounded(ctx)
 	defer cancel()
 	select {
@@ -156,11 +167,11 @@ func (s *Server) change(ctx context.Context, c *memberChange) ([]*pb.Member, err
 	case <-bounded.Done():
 		return nil, waitError(ctx, fmt.Errorf("%w: %w", quorate.ErrCanceled, bounded.Err()))
 	}
-	edit, err := s.decide(ctx, bounded, c)
-	if err != nil {
-		return nil, err
+	edits, err := s.decide(ctx, bounded, c)
+	if err != nil || len(edits) == 0 {
+		return s.configuration(), err
 	}
-	switch err := s.group.Reconfigure(bounded, edit); {
+	switch err := s.group.Reconfigure(bounded, edits...); {
 	case errors.Is(err, quorate.ErrNotReady):
 		return nil, c.notReady
 	case errors.Is(err, quorate.ErrNotAllowed):
@@ -172,16 +183,24 @@ func (s *Server) change(ctx context.Context, c *memberChange) ([]*pb.Member, err
 		s.failedWrites.Add(1)
 		return nil, waitError(ctx, err)
 	}
-	return listed(edited(s.configuration(), edit)), nil
+	after := s.configuration()
+	for _, e := range edits {
+		after = edited(after, e)
+	}
+	return after, nil
 }
 
 // decide says what is to be changed in the members as they are now.
-func (s *Server) decide(ctx, bounded context.Context, c *memberChange) (replica.Edit, error) {
+func (s *Server) decide(ctx, bounded context.Context, c *memberChange) ([]replica.Edit, error) {
 	if err := s.group.Read(bounded); err != nil {
 		s.failedReads.Add(1)
-		return replica.Edit{}, waitError(ctx, err)
+		return nil, waitError(ctx, err)
 	}
-	return c.edit(s.configuration())
+	if c.edits != nil {
+		return c.edits(s.configuration())
+	}
+	edit, err := c.edit(s.configuration())
+	return []replica.Edit{edit}, err
 }
 
 // configuration is who belongs to the group, as this server knows it. It is not to be written to.
@@ -205,6 +224,8 @@ func edited(now *wire.Configuration, e replica.Edit) *wire.Configuration {
 		after.Members = slices.Insert(after.Members, i, e.Member)
 	case e.Member.Roles == wire.RoleVoter:
 		after.Members[i].Roles = wire.RoleVoter
+	case e.SetTraits:
+		after.Members[i].Traits = e.Member.Traits
 	case e.Member.Roles == 0:
 		after.Members[i].PeerURLs = e.Member.PeerURLs
 	}

@@ -91,7 +91,13 @@ func (w *world) cluster() pb.ClusterClient { return pb.NewClusterClient(w.conn) 
 // wantEdit checks that one change was asked of the group, after a read, and which.
 func (w *world) wantEdit(t *testing.T, want replica.Edit) {
 	t.Helper()
-	if got := w.group.takeEdits(); !reflect.DeepEqual(got, []replica.Edit{want}) {
+	w.wantEdits(t, want)
+}
+
+// wantEdits checks that one change of these members was asked of the group, after a read.
+func (w *world) wantEdits(t *testing.T, want ...replica.Edit) {
+	t.Helper()
+	if got := w.group.takeEdits(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the group was asked for %+v, want %+v", got, want)
 	}
 	w.group.mu.Lock()

@@ -120,7 +120,7 @@ func (s *Server) newGRPC() *grpc.Server {
 	)
 	for _, service := range []*grpc.ServiceDesc{
 		s.kvService(), s.leaseService(), s.maintenanceService(), s.clusterService(), s.healthService(),
-		s.sessionService(),
+		s.sessionService(), s.preferenceService(),
 	} {
 		g.RegisterService(service, nil)
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // asking is the change of members for which a client of this server waits while another server leads. It goes to
-// one leader, in one term: what became of it under the next, nobody could tell.
+// one leader, in one term: what became of it under the next, nobody could tell, unless the leader has handed it back.
 type asking struct {
 	change *change // nil: none
 	// number is never used twice in this boot.
@@ -14,6 +14,7 @@ type asking struct {
 	sent   bool
 	term   raft.Term // in which it was sent
 	at     int       // when it was sent last
+	backIn raft.Term // in which it was handed back to this server, and has certainly not happened; 0: it was not
 	done   raft.Index
 	now    int // ticks
 }
@@ -40,9 +41,10 @@ func (a *asking) ask(r *Replica, c *change) {
 	*a = asking{change: c, number: a.number + 1, now: a.now}
 }
 
-// send asks the leader, if it was not asked yet.
+// send asks the leader, if it was not asked yet; one that has handed the change back, after a while: the next should lead
+// by then.
 func (a *asking) send(r *Replica) {
-	if a.change != nil && !a.sent {
+	if a.change != nil && !a.sent && (a.backIn != r.term || a.now-a.at >= r.options.ResendTicks) {
 		a.sent, a.term, a.at = true, r.term, a.now
 		a.request(r)
 	}
@@ -62,6 +64,8 @@ func (a *asking) replied(r *Replica, m *wire.ChangeReply) {
 	case wire.ChangeDone:
 		a.done, a.at = max(m.Index, 1), a.now
 		a.answerIfDone(r)
+	case wire.ChangeHandedBack: // under another number, it can be asked for again
+		a.sent, a.number, a.backIn, a.at = false, a.number+1, r.term, a.now
 	case wire.ChangeBusy:
 		a.end(r, Busy)
 	case wire.ChangeNotReady:

@@ -74,8 +74,12 @@ func (m *membership) answer(r *Replica, c *change, outcome Outcome, index raft.I
 	}
 }
 
+// handedBack is what becomes of another server's change when a leader hands over. No caller is answered that.
+const handedBack = ^Outcome(0)
+
 var outcomesOfChanges = map[Outcome]wire.ChangeOutcome{
-	Done: wire.ChangeDone, Busy: wire.ChangeBusy, NotReady: wire.ChangeNotReady, NotAllowed: wire.ChangeNotAllowed,
+	handedBack: wire.ChangeHandedBack,
+	Done:       wire.ChangeDone, Busy: wire.ChangeBusy, NotReady: wire.ChangeNotReady, NotAllowed: wire.ChangeNotAllowed,
 }
 
 func (o *remoteChange) reply(r *Replica) {

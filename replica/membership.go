@@ -94,6 +94,21 @@ func (m *membership) appended(r *Replica, index raft.Index) {
 	}
 }
 
+// handBack gives a change that has not begun back to the server that has asked for it: this leader hands over, and
+// will never begin it. Whoever leads next can be asked, which a change that is only not answered cannot.
+func (m *membership) handBack(r *Replica) {
+	m.answerIfDone(r)
+	if c := m.wanted; c != nil && !m.begun && c.from != 0 {
+		m.answer(r, c, handedBack, 0)
+		m.wanted = nil
+	}
+}
+
+// isSettled reports whether no change of members is wanted or under way.
+func (m *membership) isSettled(r *Replica) bool {
+	return m.wanted == nil && !r.core.Configuration().Configuration.Joint() && r.configurationIndex <= r.core.CommitIndex()
+}
+
 // propose takes the next step of a change, if there is one and the step before is committed: one at a time.
 // It reports whether it has.
 func (m *membership) propose(r *Replica) bool {
@@ -129,7 +144,7 @@ func (m *membership) answerIfDone(r *Replica) {
 	}
 }
 
-// begins takes the first step of the change that somebody waits for. While the change before is joint, and not
+// begins takes the first step of the change that somebody waits for, or says that it is about to. While the change before is joint, and not
 // committed yet, it takes that one's place.
 func (m *membership) begins(r *Replica, joint, settled bool) bool {
 	if !settled && !(joint && r.termHasCommitted()) {
@@ -140,7 +155,13 @@ func (m *membership) begins(r *Replica, joint, settled bool) bool {
 	if now := completed(r.configuration); slices.ContainsFunc(m.wanted.edits, func(e Edit) bool { return e.Existing && now.Member(e.Member.ID) == nil }) {
 		outcome = NotAllowed
 	}
+	if outcome == NotReady && m.older == 0 {
+		return true // this leader does not know yet who has caught up; nothing else is proposed meanwhile
+	}
 	if outcome == Done && !sameConfiguration(target, r.configuration) {
+		if !joint && r.handover.beforeLeaving(r, target) {
+			return true
+		}
 		if r.proposeConfiguration(towards(r.configuration, target)) {
 			return true
 		}
@@ -236,6 +257,9 @@ func applyEdits(now *wire.Configuration, edits []Edit) *wire.Configuration {
 			}
 			if len(e.Member.PeerURLs) > 0 {
 				m.PeerURLs = slices.Clone(e.Member.PeerURLs)
+			}
+			if e.SetTraits {
+				m.Traits = m.Traits&^wire.KnownTraits | e.Member.Traits&wire.KnownTraits
 			}
 			if len(m.Key) == 0 {
 				m.Key = slices.Clone(e.Member.Key)

@@ -82,10 +82,18 @@ func (o *outbox) send(r *Replica, e raft.Envelope) {
 		q.records, q.ready = r.tail.span(m.PrevLogIndex+1, m.Last, limit)
 	}
 	if q.ready && !o.mustQueue(e.To, m) && q.lets(r) {
-		r.send(e.To, e.Term, m, q.records...)
+		q.send(r)
 		return
 	}
 	o.enqueue(r, q, m)
+}
+
+// send sends an append that is ready.
+func (q *queuedAppend) send(r *Replica) {
+	if n := len(q.records); n > 0 {
+		r.promptness.sent(q.envelope.To, wire.Raw(q.records[n-1]).Index())
+	}
+	r.send(q.envelope.To, q.envelope.Term, q.envelope.Message, q.records...)
 }
 
 // mustQueue reports whether an append has to wait behind others to the same peer. One that goes no
@@ -152,7 +160,7 @@ func (o *outbox) flush(r *Replica) {
 			blocked = append(blocked, to)
 			return false
 		}
-		r.send(to, q.envelope.Term, q.envelope.Message, q.records...)
+		q.send(r)
 		return true
 	})
 }

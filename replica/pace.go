@@ -179,9 +179,9 @@ func (p *pace) noteStall(r *Replica, passed uint64) {
 func (o *Options) heartbeat() uint64 { return uint64(o.Raft.HeartbeatTicks) * o.TickNanoseconds }
 
 // shortestDelay is the least that any server with these options waits for its leader.
-func (o *Options) shortestDelay() uint64 {
-	return uint64(cmp.Or(o.Pace.MinTicks, o.Raft.ElectionTicks)) * o.TickNanoseconds
-}
+func (o *Options) shortestDelay() uint64 { return uint64(o.shortestTicks()) * o.TickNanoseconds }
+
+func (o *Options) shortestTicks() int { return cmp.Or(o.Pace.MinTicks, o.Raft.ElectionTicks) }
 
 // heard notes a word from the leader. Only a silence that is over counts: if one that lasts made the wait
 // longer, nobody would ever campaign.

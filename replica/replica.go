@@ -43,6 +43,9 @@ type Options struct {
 	// ResendTicks is how long a forwarded batch or read goes unanswered before it is sent again, in
 	// the same term and under the same number. Default twice Raft.ElectionTicks.
 	ResendTicks int
+	// PreferTicks is for how long a server that is preferred must have been well before a leader that is not hands over to
+	// it. Default 20 times the shortest that a server waits for its leader: Pace.MinTicks, or Raft.ElectionTicks.
+	PreferTicks int
 }
 
 func (o *Options) setDefaults() {
@@ -64,6 +67,7 @@ func (o *Options) setDefaults() {
 		{&o.MaxApplyEntries, 4096},
 		{&o.TailBytes, 32 << 20},
 		{&o.ResendTicks, 2 * max(o.Raft.ElectionTicks, 10)},
+		{&o.PreferTicks, 20 * max(o.shortestTicks(), 10)},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value
@@ -115,6 +119,8 @@ type Replica struct {
 	membership membership
 	asking     asking
 	handover   handover
+	preference preference
+	promptness promptness
 	pace       pace
 }
 
@@ -209,6 +215,9 @@ func (r *Replica) tick(in Tick) {
 	r.claims.tick(r)
 	r.membership.tick(r)
 	r.asking.tick(r)
+	r.handover.tick()
+	r.promptness.tick(r)
+	r.preference.tick(r)
 	if len(r.leaving) > 0 && r.core.CommitIndex() >= r.configurationIndex {
 		r.leavingTicks++
 	}
@@ -238,6 +247,11 @@ func (r *Replica) receive(from raft.ServerID, m *wire.Message) {
 		if r.followsFromLog(from, body) {
 			r.toCore(from, m.Term, body)
 		}
+	case *raft.AppendEntriesReply:
+		if m.Term == r.term {
+			r.promptness.answered(from, body.Verified)
+		}
+		r.toCore(from, m.Term, body)
 	case raft.Message:
 		r.toCore(from, m.Term, body)
 	}
@@ -380,6 +394,8 @@ func (r *Replica) noteLeadership() {
 	r.membership.leadershipChanged(r)
 	r.asking.leadershipChanged(r)
 	r.handover.leadershipChanged(r)
+	r.preference.leadershipChanged(r)
+	r.promptness.leadershipChanged()
 	r.pace.leadershipChanged(r)
 	r.claims.dirty = true
 }
@@ -391,10 +407,12 @@ func (r *Replica) leads() bool { return r.role == raft.Leader }
 func (r *Replica) offer() bool {
 	switch {
 	case r.leads():
-		if !r.handover.underWay { // the core would refuse them
-			r.proposeWaiting()
-		}
 		r.reads.offerToCore(r)
+		if r.handover.underWay { // the core would refuse whatever is proposed
+			r.membership.handBack(r)
+			break
+		}
+		r.proposeWaiting()
 		if !r.membership.propose(r) {
 			r.claims.propose(r)
 		}

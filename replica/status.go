@@ -15,6 +15,8 @@ type Status struct {
 	LogTime uint64
 	// Pace is the campaign delay, and what it follows.
 	Pace Pace
+	// Promptness is, at the leader, how long others take to make entries durable.
+	Promptness []Promptness
 }
 
 // Status describes the replica.
@@ -26,6 +28,7 @@ func (r *Replica) Status() Status {
 		PendingReads:    r.reads.count(),
 		LogTime:         r.logTime,
 		Pace:            r.pace.found,
+		Promptness:      r.promptness.status(),
 	}
 }
 

@@ -75,7 +75,8 @@ type KeyKnown struct {
 
 // Reconfigure asks for other members. It is answered when the change is complete: Done, with the index of the
 // configuration. Who does not lead asks the leader, once there is one. While another change is waited for, here or
-// at the leader, it is Busy; if the leader to which it has gone may have begun it and leads no longer, Unknown.
+// at the leader, it is Busy; if the leader to which it has gone may have begun it and leads no longer, Unknown. A leader
+// that is to lose its vote hands over first, if it can, and the next makes the change.
 type Reconfigure struct {
 	// Handle is the caller's; it comes back in the Answer.
 	Handle uint64
@@ -85,7 +86,8 @@ type Reconfigure struct {
 // Edit is what is to become of one member.
 type Edit = wire.Edit
 
-// Transfer asks the leader to hand over to another voter; to the one that can take over soonest, if To is 0. It
+// Transfer asks the leader to hand over to another voter; if To is 0, to the one that can take over soonest: who makes
+// entries durable sooner, of those who are equally far. It
 // is answered Done when this server does not lead any more, and Unknown if the other has not taken over within
 // an election timeout. NotReady: no other voter answers. NotAllowed: To is none.
 type Transfer struct {

@@ -41,9 +41,15 @@ func (s *Server) view(now time.Time, status replica.Status, peers []transport.Pe
 		Configuration: status.Configuration, Links: linksOf(peers), Pace: s.paceOf(&status.Pace),
 	}
 	for _, p := range r.Peers {
-		v.Progress = append(v.Progress, doctor.Progress{
+		progress := doctor.Progress{
 			ID: p.ID, Silent: time.Duration(p.SilentTicks) * s.host.TickInterval(), Match: p.MatchIndex, Stranded: p.Stranded,
-		})
+		}
+		for _, o := range status.Promptness {
+			if o.ID == p.ID {
+				progress.Takes = time.Duration(o.Takes)
+			}
+		}
+		v.Progress = append(v.Progress, progress)
 	}
 	for _, a := range s.store.Alarms() {
 		v.Alarms = append(v.Alarms, doctor.Alarm{Server: quorate.ServerID(a.Member), Type: a.Type.String()})

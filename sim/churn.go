@@ -21,6 +21,7 @@ type churnPlan struct {
 	every    int64 // between a change and the next
 	patience int64 // until the operator gives a change up
 	tear     int   // per million of configurations that a leader puts in force
+	deaf     bool  // until the ending, nobody hears that he is handed over to: leaders that are removed must do without
 }
 
 // churning is how many of a million worlds do, of those that may: half of all. In the others nobody comes or goes
@@ -44,6 +45,7 @@ func (p *plan) drawChurn(d dice) {
 		every:    d.scale("plan.churn.every", 50*ms, 4000*ms),
 		patience: d.scale("plan.churn.patience", 300*ms, 5000*ms),
 		tear:     rarely(d, "churn.tear", 50_000, 500_000),
+		deaf:     d.either("plan.churn.deaf"),
 	}
 }
 
@@ -99,6 +101,12 @@ func (w *world) drawChange(s *server, handle uint64) replica.Input {
 		to := raft.ServerID(w.dice.below("operator.to", len(w.servers)+1)) // 0: to anybody
 		w.tell(s, "is asked to hand over to %d", to)
 		return replica.Transfer{Handle: handle, To: to}
+	}
+	if w.plan.prefer.preferred != nil && w.dice.below("operator.prefers", 4) == 0 {
+		w.counts.Preferences++
+		edits := w.drawPreference(s.replica.Status().Configuration)
+		w.tell(s, "is asked to prefer others")
+		return replica.Reconfigure{Handle: handle, Edits: edits}
 	}
 	edits := w.drawEdits(s.replica.Core().Configuration().Configuration)
 	if len(edits) == 0 {
@@ -179,6 +187,9 @@ func (w *world) changed(s *server, a *replica.Answer) {
 	}
 	if w.story != nil {
 		w.tell(s, "has an answer for the operator: %v", a.Outcome)
+	}
+	if w.ending {
+		w.end.farewell.outcome = a.Outcome
 	}
 	o.waits = false
 	w.operateLater()

@@ -21,10 +21,11 @@ type ending struct {
 	// staying tells which faults stay for ever.
 	staying string
 	// excused are the servers that need not come right; other files of this chapter say why.
-	excused []bool
-	fresh   []*request
-	gray    gray
-	storm   storm
+	excused  []bool
+	fresh    []*request
+	gray     gray
+	farewell farewell
+	storm    storm
 
 	// What held when first nobody waited any more: from then on there is no reason for an election.
 	settled        bool
@@ -65,6 +66,10 @@ const (
 	expire
 	// agree: all servers have the same log, and have applied all of it.
 	agree
+	// leave: the leader is removed.
+	leave
+	// prefer: a server that is preferred comes to lead.
+	prefer
 	// inform: whoever watches is told of all of it.
 	inform
 	// idle: nothing is asked for, and nothing happens but heartbeats.
@@ -109,6 +114,8 @@ func (w *world) tooLate(wanting string) {
 		name = "F3"
 	case inform:
 		name = "E3"
+	case leave, prefer:
+		name = "V5"
 	}
 	w.check.Fail(name, "%s, but after %v %s", w.end.staying, time.Duration(w.now-int64(w.options.Simulated)), wanting)
 }
@@ -139,6 +146,9 @@ func (w *world) beginEnding() {
 	default:
 		w.tell(nil, "everything heals")
 		w.healServers()
+		if w.plan.churn.spares > 0 || w.plan.prefer.preferred != nil {
+			w.end.phases = []endPhase{drain, serve, expire, agree, leave, prefer, agree, inform, idle}
+		}
 	}
 	w.beginStorm()
 	w.beginPhase()
@@ -211,6 +221,10 @@ func (w *world) wanting() string {
 		return cmp.Or(w.wantingExpire(), w.wantingSessionsEnd())
 	case agree:
 		return w.wantingAgree()
+	case leave:
+		return w.wantingLeave()
+	case prefer:
+		return w.wantingPreferred()
 	case inform:
 		return w.wantingInform()
 	}
@@ -328,6 +342,8 @@ func (w *world) nextPhase() {
 	case agree:
 		w.end.storm.blows = false
 		w.compareStores()
+	case prefer:
+		w.endPreferred()
 	case inform:
 		w.endInform()
 	case idle:
@@ -342,6 +358,7 @@ func (w *world) nextPhase() {
 }
 
 func (w *world) beginPhase() {
+	p := &w.plan
 	w.setDeadline()
 	switch w.end.phases[0] {
 	case reference, grayed:
@@ -351,6 +368,10 @@ func (w *world) beginPhase() {
 	case expire:
 		w.beginExpire()
 		w.beginSessionsEnd()
+	case leave:
+		w.beginLeave()
+	case prefer:
+		w.end.deadline += preferPatience * int64(p.replica.PreferTicks) * p.tick
 	case inform:
 		w.beginInform()
 	case idle:

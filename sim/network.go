@@ -45,6 +45,10 @@ func (w *world) send(from int, m replica.Outgoing) {
 	l := w.link(from, to)
 	w.counts.Messages++
 	w.countIdle()
+	if w.plan.churn.deaf && !w.ending && wire.MessageKind(m.Message[0]) == wire.KindTimeoutNow {
+		w.counts.Lost++
+		return
+	}
 	if l.cuts > 0 || w.dice.chance(l.labels.drop, max(w.plan.drop, l.loss)) {
 		w.counts.Lost++
 		return

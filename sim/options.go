@@ -79,6 +79,8 @@ type Counts struct {
 	Storms                                               int
 	Churning, Changes, Transfers                         int
 	ChangesDone, ChangesUnknown, ChangesNotReady         int
+	Preferring, Preferences, PreferredLed, LeadersLeft   int
+	HandedOver                                           int
 	LateLeaders, QuietSpells                             int
 	Drawn, Tuned, Unlinked                               int
 	Watched, Streams, Watchers                           int
@@ -132,6 +134,8 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"worlds in which servers come and go", &c.Churning}, {"changes of members asked for", &c.Changes}, {"transfers of leadership asked for", &c.Transfers},
 		{"of both: done", &c.ChangesDone}, {"of both: of unknown outcome", &c.ChangesUnknown},
 		{"of both: refused, as too few are ready", &c.ChangesNotReady},
+		{"worlds with preferred leaders", &c.Preferring}, {"changes of preference asked for", &c.Preferences},
+		{"handovers to a preferred server that nobody asked for", &c.HandedOver}, {"endings in which a preferred server came to lead", &c.PreferredLed}, {"endings in which the leader was removed", &c.LeadersLeft},
 		{"leader changes after the first success of an ending", &c.LateLeaders},
 		{"spells of a well majority, terms watched", &c.QuietSpells},
 		{"worlds whose campaign delays are drawn", &c.Drawn}, {"worlds whose campaign delays are measured", &c.Tuned},

@@ -60,6 +60,7 @@ type plan struct {
 	lease   leasePlan
 	session sessionPlan
 	churn   churnPlan
+	prefer  preferPlan
 
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
@@ -95,6 +96,9 @@ func drawPlan(d dice) plan {
 	p.drawWatches(d)
 	p.drawLeases(d)
 	p.drawSessions(d)
+	if !p.calm {
+		p.drawPreference(d)
+	}
 	return p
 }
 
@@ -255,6 +259,9 @@ func (p *plan) String() string {
 	}
 	if p.churn.spares > 0 {
 		text += ", " + p.churn.String()
+	}
+	if p.prefer.preferred != nil {
+		text += ", " + p.prefer.String()
 	}
 	var faults []string
 	for _, f := range []struct {

@@ -51,6 +51,8 @@ type world struct {
 	deposed   []deposed
 	abandoned map[uint64]struct{} // looked up, never walked
 	dark      raft.Index
+	// timeouts counts the elections that no leader has asked for.
+	timeouts int
 
 	ending   bool
 	end      ending
@@ -118,9 +120,9 @@ func newPlannedWorld(options Options, d dice, p plan) *world {
 	var voters []raft.ServerID
 	for i := range w.plan.servers {
 		voters = append(voters, raft.ServerID(i+1))
-		w.initial.Members = append(w.initial.Members, wire.Member{ID: raft.ServerID(i + 1), Roles: wire.RoleVoter})
+		w.initial.Members = append(w.initial.Members, wire.Member{ID: raft.ServerID(i + 1), Roles: wire.RoleVoter, Traits: w.plan.prefer.traitsOf(i)})
 	}
-	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode, Applied: w.leaseApplied, Model: w.plan.churn.spares == 0})
+	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode, Applied: w.leaseApplied, Model: w.plan.churn.spares == 0 && w.plan.prefer.preferred == nil})
 	for i := range w.plan.servers + w.plan.churn.spares {
 		w.servers = append(w.servers, newServer(w, i))
 	}
@@ -190,6 +192,9 @@ func (w *world) begin() {
 	w.beginWatching()
 	w.beginLeasing()
 	w.beginCalling()
+	if w.plan.prefer.preferred != nil {
+		w.counts.Preferring++
+	}
 	if w.plan.churn.spares > 0 {
 		w.counts.Churning++
 		w.operateLater()

@@ -30,6 +30,8 @@ type Member struct {
 	Name string
 	// PeerURLs are where other servers reach it, ClientURLs where clients do.
 	PeerURLs, ClientURLs []string
+	// Traits are what is good to know of it. Bits that this version does not know are kept.
+	Traits Traits
 	// Later is what a later version has put at the end of the entry; kept as it is.
 	Later []byte
 }
@@ -57,6 +59,18 @@ const (
 	RoleJoining
 
 	knownRoles = RoleVoter | RoleOldVoter | RoleLearner | RoleJoining
+)
+
+// Traits say of a member what counts in no majority, so that a server which does not know them may leave them
+// unread.
+type Traits uint8
+
+const (
+	// TraitPreferred: it is to lead rather than those who are not preferred, as long as it is well.
+	TraitPreferred Traits = 1 << iota
+
+	// KnownTraits are all that this version knows.
+	KnownTraits = TraitPreferred
 )
 
 const (
@@ -137,6 +151,9 @@ func appendMember(b []byte, m *Member) []byte {
 			e = appendBytes(e, []byte(u))
 		}
 	}
+	if m.Traits != 0 || len(m.Later) > 0 {
+		e = append(e, byte(m.Traits))
+	}
 	return appendBytes(b, append(e, m.Later...))
 }
 
@@ -210,7 +227,10 @@ func decodeMember(b []byte) (Member, []byte, error) {
 	m.Name = string(entry.bytes(MaxMemberBytes))
 	m.PeerURLs = entry.strings()
 	m.ClientURLs = entry.strings()
-	m.Later = copyOf(entry.b)
+	if len(entry.b) > 0 {
+		m.Traits, m.Later = Traits(entry.b[0]), copyOf(entry.b[1:])
+		entry.bad = entry.bad || m.Traits == 0 && len(m.Later) == 0 // none of them are not written
+	}
 	if d.bad || entry.bad || m.ID == 0 || (len(m.Key) != 0 && len(m.Key) != keyBytes) {
 		return Member{}, nil, ErrConfiguration
 	}

@@ -90,7 +90,7 @@
 //	18  ReadRequest           boot, number                                       -
 //	19  ReadReply             boot, number, index                                -
 //	20  Claim                 -                                                  a member's entry
-//	21  Change                boot, number                                       each: flags leaves 1, must belong 2 (1), a member's entry
+//	21  Change                boot, number                                       each: flags leaves 1, must belong 2, traits 4 (1), a member's entry
 //	22  ChangeReply           boot, number, outcome, index                       -
 //
 // Kept are, for the algorithm, 9 to 11 (snapshots), 12 and 13 (entries fetched by
@@ -126,15 +126,18 @@
 //	varint    length of the name;              name
 //	varint    number of peers' addresses;      each: length (varint), bytes
 //	varint    number of clients' addresses;    each: length (varint), bytes
+//	0 or 1    traits: bit 0 preferred to lead; the other bits are kept. Left out if all
+//	          are 0 and nothing follows
 //	          what later versions add, up to e
 //
 // What later versions may change, so that servers of two versions can work together:
 //
 //   - A field at the end of a message's fixed part, a variable part where there is none, the other
-//     bits of a flag or of a record's flags, the kept bytes of a record, and what follows in a
-//     member's entry or a configuration are left unread by those who do not know them. A member's
-//     and a configuration's later bytes are kept and handed on. Only what is safe to ignore may go there, and a reader must have a meaning for
-//     its absence.
+//     bits of a flag or of a record's flags, the kept bytes of a record, the other bits of a
+//     member's traits, and what follows in a member's entry or a configuration are left unread by
+//     those who do not know them. Traits, and a member's and a configuration's later bytes, are
+//     kept and handed on. Only what is safe to ignore may go there, and a reader must have a
+//     meaning for its absence.
 //   - Whatever must not be ignored is a new kind, role or layout. Those who do not know it refuse
 //     it (ErrTooNew), and it is not used before every server of the group knows it.
 //   - All layouts have in common what tells them apart from damage: of a record, bytes 0 to 3, 13

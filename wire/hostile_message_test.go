@@ -143,7 +143,7 @@ func TestChangeThatIsNoneIsRefused(t *testing.T) {
 		{"no edit", nil, wire.ErrMalformed},
 		{"half an edit", edit[:len(edit)/2], wire.ErrConfiguration},
 		{"an edit and a byte", append(slices.Clone(edit), 0), wire.ErrConfiguration},
-		{"of a later kind", append([]byte{4}, edit[1:]...), wire.ErrTooNew},
+		{"of a later kind", append([]byte{8}, edit[1:]...), wire.ErrTooNew},
 		{"of a role of later", append([]byte{0}, configurationOf(1, memberEntry(1, 128, bare...))[2:]...), wire.ErrTooNew},
 		{"as many as there may be", bytes.Repeat(edit, wire.MaxMembers), nil},
 		{"one more", bytes.Repeat(edit, wire.MaxMembers+1), wire.ErrMalformed},

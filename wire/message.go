@@ -104,6 +104,8 @@ type Edit struct {
 	Member Member
 	// Remove: it is to leave the group. It is no error if it does not belong to it.
 	Remove bool
+	// SetTraits: its traits are to be Member.Traits, as far as they are known; without it they stay what they are.
+	SetTraits bool
 	// Existing: if it does not belong to the group, nothing of the change is to happen.
 	Existing bool
 }
@@ -126,6 +128,8 @@ const (
 	ChangeBusy       ChangeOutcome = 2
 	ChangeNotReady   ChangeOutcome = 3
 	ChangeNotAllowed ChangeOutcome = 4
+	// ChangeHandedBack: the leader hands over, and whoever leads next may be asked.
+	ChangeHandedBack ChangeOutcome = 5
 )
 
 var (
@@ -235,7 +239,7 @@ func appendVariable(b []byte, body any) []byte {
 		b = appendMember(b, &m.Member)
 	case *Change:
 		for i := range m.Edits {
-			b = append(b, byte(flag(m.Edits[i].Remove)|flag(m.Edits[i].Existing)<<1))
+			b = append(b, byte(flag(m.Edits[i].Remove)|flag(m.Edits[i].Existing)<<1|flag(m.Edits[i].SetTraits)<<2))
 			b = appendMember(b, &m.Edits[i].Member)
 		}
 	}
@@ -406,14 +410,14 @@ func decodeCommands(m *Forward, b []byte) error {
 func decodeEdits(m *Change, b []byte) error {
 	for len(b) > 0 {
 		what := b[0]
-		if what > 3 {
+		if what > 7 {
 			return fmt.Errorf("edit of kind %d: %w", what, ErrTooNew)
 		}
 		member, rest, err := decodeMember(b[1:])
 		if err != nil {
 			return err
 		}
-		m.Edits, b = append(m.Edits, Edit{Member: member, Remove: what&1 != 0, Existing: what&2 != 0}), rest
+		m.Edits, b = append(m.Edits, Edit{Member: member, Remove: what&1 != 0, Existing: what&2 != 0, SetTraits: what&4 != 0}), rest
 	}
 	if len(m.Edits) == 0 || len(m.Edits) > MaxMembers {
 		return ErrMalformed

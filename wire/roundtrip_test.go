@@ -72,7 +72,7 @@ var roleSets = []wire.Roles{
 func (s source) member(id raft.ServerID) wire.Member {
 	m := wire.Member{
 		ID: id, Roles: roleSets[s.IntN(len(roleSets))], Name: string(s.bytes(100)),
-		PeerURLs: s.strings(), ClientURLs: s.strings(), Later: s.bytes(100),
+		PeerURLs: s.strings(), ClientURLs: s.strings(), Traits: wire.Traits(s.IntN(3)), Later: s.bytes(100),
 	}
 	if s.IntN(2) == 0 {
 		m.Key = binary.LittleEndian.AppendUint64(make([]byte, 24), s.number())
@@ -144,7 +144,7 @@ func (s source) messages() []*wire.Message {
 		&wire.ReadReply{Boot: s.number(), Number: s.number(), Index: raft.Index(s.number())},
 		&wire.Claim{Member: s.member(raft.ServerID(s.number() | 1))},
 		&wire.Change{Boot: s.number(), Number: s.number(), Edits: []wire.Edit{
-			{Member: s.member(raft.ServerID(s.number() | 1)), Remove: s.IntN(2) == 0, Existing: s.IntN(2) == 0}, {Member: s.member(raft.ServerID(s.number() | 1))},
+			{Member: s.member(raft.ServerID(s.number() | 1)), Remove: s.IntN(2) == 0, Existing: s.IntN(2) == 0, SetTraits: s.IntN(2) == 0}, {Member: s.member(raft.ServerID(s.number() | 1))},
 		}},
 		&wire.ChangeReply{Boot: s.number(), Number: s.number(), Outcome: wire.ChangeOutcome(s.number()), Index: raft.Index(s.number())},
 	} {

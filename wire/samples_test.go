@@ -46,7 +46,7 @@ func samples() []sample {
 		list = append(list, messageSample(m.name, m.message))
 	}
 	command, configuration := sampleCommand(), sampleConfiguration()
-	return append(list, sample{
+	list = append(list, sample{
 		file:   "command",
 		what:   "Command",
 		value:  *command,
@@ -59,6 +59,21 @@ func samples() []sample {
 		encode: func() []byte { return wire.AppendConfiguration(nil, configuration) },
 		decode: func(b []byte) (any, error) { c, err := wire.DecodeConfiguration(b); return c, err },
 	})
+	preferred := samplePreference()
+	return append(list, sample{
+		file:   "configuration-preferred",
+		what:   "Configuration of two members, one of them preferred",
+		value:  preferred,
+		encode: func() []byte { return wire.AppendConfiguration(nil, preferred) },
+		decode: func(b []byte) (any, error) { c, err := wire.DecodeConfiguration(b); return c, err },
+	})
+}
+
+// samplePreference prefers one of two servers.
+func samplePreference() *wire.Configuration {
+	return &wire.Configuration{Members: []wire.Member{
+		{ID: sampleServer, Roles: wire.RoleVoter, Name: "one", Traits: wire.TraitPreferred}, {ID: sampleServer + 1, Roles: wire.RoleVoter, Name: "two"},
+	}}
 }
 
 func recordSample(name string, r *wire.Record) sample {
@@ -170,6 +185,9 @@ func sampleMessages() []namedMessage {
 		{"change", &wire.Change{Boot: sampleBoot, Number: sampleNumber, Edits: []wire.Edit{
 			{Member: sampleConfiguration().Members[0]}, {Member: wire.Member{ID: 7}, Remove: true}, {Member: wire.Member{ID: 8, Roles: wire.RoleVoter}, Existing: true},
 		}}},
+		{"change-traits", &wire.Change{Boot: sampleBoot, Number: sampleNumber, Edits: []wire.Edit{
+			{Member: wire.Member{ID: 7, Traits: wire.TraitPreferred}, Existing: true, SetTraits: true}, {Member: wire.Member{ID: 8}, SetTraits: true},
+		}}},
 		{"change-reply", &wire.ChangeReply{Boot: sampleBoot, Number: sampleNumber, Outcome: wire.ChangeNotReady, Index: sampleIndex}},
 	}
 	var messages []namedMessage
@@ -217,6 +235,6 @@ func sampleConfiguration() *wire.Configuration {
 			ClientURLs: []string{"https://10.0.0.1:2379"},
 		},
 		{ID: sampleServer + 1, Roles: wire.RoleLearner, PeerURLs: []string{"https://10.0.0.2:2380"}},
-		{ID: sampleServer + 2, Roles: wire.RoleOldVoter, Name: "three", Later: []byte{0xF1, 0xF2, 0xF3}},
+		{ID: sampleServer + 2, Roles: wire.RoleOldVoter, Name: "three", Traits: 0xF1, Later: []byte{0xF2, 0xF3}},
 	}}
 }

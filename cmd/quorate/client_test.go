@@ -78,6 +78,7 @@ func startFake(t *testing.T) *fakeServer {
 	pb.RegisterClusterServer(server, f)
 	pb.RegisterWatchServer(server, f)
 	pb.RegisterLeaseServer(server, f)
+	server.RegisterService(&preferenceOfFake, f)
 	served := make(chan error)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {

@@ -13,7 +13,7 @@ import (
 
 func memberCommand(w *world) *cobra.Command {
 	return family(&cobra.Command{
-		Use:     "member list|add|remove|update|promote|replace",
+		Use:     "member list|add|remove|update|promote|replace|prefer",
 		GroupID: groupCluster,
 		Short:   "List the servers of the cluster, and change who belongs to it",
 		Long: `Lists the servers of the cluster, and changes who belongs to it, one server at a time and while the others
@@ -22,8 +22,10 @@ member list prints them, or by their names.`,
 		Example: `  quorate member list
   quorate member remove s3
   quorate member add s4 --peer-urls http://10.0.0.4:2380
-  quorate member replace s3                     # a new server in the place of s3`,
-	}, memberListCommand(w), memberAddCommand(w), memberRemoveCommand(w), memberUpdateCommand(w), memberPromoteCommand(w), memberReplaceCommand(w))
+  quorate member replace s3                     # a new server in the place of s3
+  quorate member prefer s1                      # s1 leads as long as it is well`,
+	}, memberListCommand(w), memberAddCommand(w), memberRemoveCommand(w), memberUpdateCommand(w), memberPromoteCommand(w), memberReplaceCommand(w),
+		memberPreferCommand(w))
 }
 
 func memberListCommand(w *world) *cobra.Command {

@@ -19,6 +19,12 @@ import (
 // startCluster starts servers s1, s2 and so on in this process.
 func startCluster(t *testing.T, count int) (servers []*server.Server) {
 	t.Helper()
+	return startClusterOf(t, count, server.Options{HeartbeatInterval: 50 * time.Millisecond, ElectionTimeout: 500 * time.Millisecond})
+}
+
+// startClusterOf starts servers with some options.
+func startClusterOf(t *testing.T, count int, o server.Options) (servers []*server.Server) {
+	t.Helper()
 	var cluster []string
 	ports := freePorts(t, count)
 	for i, port := range ports {
@@ -28,7 +34,7 @@ func startCluster(t *testing.T, count int) (servers []*server.Server) {
 		s, err := server.Start(server.Options{
 			Name: fmt.Sprintf("s%d", i+1), DataDir: t.TempDir(), InitialCluster: strings.Join(cluster, ","),
 			ListenPeerURLs: []string{localURL(port)}, ListenClientURLs: []string{"http://127.0.0.1:0"},
-			HeartbeatInterval: 50 * time.Millisecond, ElectionTimeout: 500 * time.Millisecond,
+			HeartbeatInterval: o.HeartbeatInterval, ElectionTimeout: o.ElectionTimeout,
 			OnFatal: func(err error) { t.Error(err) },
 		})
 		if err != nil {

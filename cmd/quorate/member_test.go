@@ -72,7 +72,7 @@ func TestWordMeansOneMemberOrNone(t *testing.T) {
 }
 
 // memberChanges are commands that change members, or who leads.
-var memberChanges = []string{"member add s2 --peer-urls http://a:1", "member remove s1", "member update s1 --peer-urls http://a:1", "member promote s1", "move-leader s1"}
+var memberChanges = []string{"member add s2 --peer-urls http://a:1", "member remove s1", "member update s1 --peer-urls http://a:1", "member promote s1", "move-leader s1", "member prefer s1"}
 
 func TestChangeOfMembersWithoutAnAnswerIsUnknown(t *testing.T) {
 	f := startFake(t)

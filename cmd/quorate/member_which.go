@@ -62,10 +62,21 @@ func whichMember(members []*pb.Member, word string) (uint64, error) {
 	return found, nil
 }
 
-// completeMember offers the ids and names of members, if a server answers.
+// completeMember offers the ids and names of members for the first word, if a server answers.
 func (f *clientFlags) completeMember(w *world) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(cmd *cobra.Command, words []string, _ string) (offered []string, _ cobra.ShellCompDirective) {
-		if len(words) > 0 || f.complete(cmd, w) != nil {
+	members := f.completeMembers(w)
+	return func(cmd *cobra.Command, words []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if len(words) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return members(cmd, words, begun)
+	}
+}
+
+// completeMembers offers them for any word.
+func (f *clientFlags) completeMembers(w *world) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, _ []string, _ string) (offered []string, _ cobra.ShellCompDirective) {
+		if f.complete(cmd, w) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		c, err := f.connect(cmd.Context())

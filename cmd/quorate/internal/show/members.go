@@ -95,6 +95,21 @@ func (p *Printer) MemberChanged(id uint64, how string, answer MembersAnswer) err
 	return g.flush()
 }
 
+// Preferred prints which servers are to lead rather than the others.
+func (p *Printer) Preferred(answer *pb.MemberListResponse) error {
+	if p.Format != Simple {
+		return p.Members(answer)
+	}
+	g := p.page()
+	for _, m := range answer.Members {
+		g.line("Member %16x is preferred to lead cluster %16x", m.ID, answer.GetHeader().GetClusterId())
+	}
+	if len(answer.Members) == 0 {
+		g.line("No member is preferred to lead cluster %16x", answer.GetHeader().GetClusterId())
+	}
+	return g.flush()
+}
+
 // LeaderMoved prints that another server leads.
 func (p *Printer) LeaderMoved(from, to uint64) error {
 	if p.Format == JSON {
