@@ -55,6 +55,12 @@ func (c *Core) RoundsAbout(peer ServerID) (probe, answered, since, news Round) {
 	return probe, p.answered, since, p.reconciledAt + 1
 }
 
+// RoundMade returns how long ago a leader made a round, as far as a lease can still tell.
+func (c *Core) RoundMade(round Round) uint64 { return c.past(c.leadState.made.of(round)) }
+
+// IsBound reports whether this server may have promised its vote to nobody.
+func (c *Core) IsBound() bool { return c.isBound() }
+
 // MatchIndexOf returns how far a leader knows a peer's log to agree with its own.
 func (c *Core) MatchIndexOf(peer ServerID) Index { return c.leadState.peer(peer).matchIndex }
 
