@@ -32,5 +32,9 @@ func (r *Replica) Status() Status {
 	}
 }
 
+// Reads counts the reads that this server has confirmed as a leader: the part of Status that is worth asking for
+// often.
+func (r *Replica) Reads() ReadCounts { return r.reads.counts }
+
 // Core returns the core, for looking at only: the simulator checks its invariants there.
 func (r *Replica) Core() *raft.Core { return r.core }

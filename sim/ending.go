@@ -156,7 +156,7 @@ func (w *world) calmDown() {
 		l.strikes++
 	}
 	for _, s := range w.servers {
-		s.rate = million
+		s.setRate(million)
 	}
 }
 

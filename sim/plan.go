@@ -89,6 +89,7 @@ func drawPlan(d dice) plan {
 		p.drawEnding(d)
 		p.storm = p.ending != oneStaysGray && d.chance("plan.storm", 250_000)
 	}
+	p.drawPromises(d)
 	p.drawWatches(d)
 	p.drawLeases(d)
 	p.drawSessions(d)
@@ -239,6 +240,9 @@ func (p *plan) String() string {
 	text := fmt.Sprintf("%d servers, %d clients, %s, messages take %v, syncs %v, segments of %d KiB",
 		p.servers, p.clients, p.paceText(),
 		time.Duration(p.minDelay+p.meanDelay).Round(time.Microsecond), time.Duration(p.syncTime).Round(time.Microsecond), p.segmentBytes>>10)
+	if p.replica.Raft.PromiseTicks > 0 {
+		text += ", " + p.promiseText()
+	}
 	if p.watch.clients > 0 {
 		text += ", " + p.watch.String()
 	}
