@@ -30,7 +30,11 @@ const churning = 200_000
 const minVoters = 2
 
 func (p *plan) drawChurn(d dice) {
-	if p.servers < minVoters || p.servers > 4 || !d.chance("plan.churns", churning) {
+	share := churning
+	if p.afterLeases {
+		share *= 3
+	}
+	if p.servers < minVoters || p.servers > 4 || !d.chance("plan.churns", share) {
 		return
 	}
 	const ms = int64(time.Millisecond)
@@ -39,6 +43,9 @@ func (p *plan) drawChurn(d dice) {
 		every:    d.scale("plan.churn.every", 50*ms, 4000*ms),
 		patience: d.scale("plan.churn.patience", 300*ms, 5000*ms),
 		tear:     rarely(d, "churn.tear", 50_000, 500_000),
+	}
+	if p.afterLeases {
+		p.churn.tear = max(p.churn.tear, churning)
 	}
 	p.ending, p.storm = everythingHeals, false
 }

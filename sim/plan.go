@@ -59,6 +59,8 @@ type plan struct {
 	lease   leasePlan
 	session sessionPlan
 	churn   churnPlan
+	// afterLeases: what goes wrong, and is asked for, goes after leaders with leases.
+	afterLeases bool
 
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
@@ -89,7 +91,7 @@ func drawPlan(d dice) plan {
 		p.drawEnding(d)
 		p.storm = p.ending != oneStaysGray && d.chance("plan.storm", 250_000)
 	}
-	p.drawPromises(d)
+	p.drawReadLeases(d)
 	p.drawWatches(d)
 	p.drawLeases(d)
 	p.drawSessions(d)
@@ -145,6 +147,7 @@ func (p *plan) drawReplica(d dice) {
 		},
 	}
 	p.drawPace(d)
+	p.drawPromises(d)
 	p.segmentBytes = d.scale("plan.segment", 4, 64) * 4096
 	p.disk = crashdisk.Options{SectorBytes: [...]int{512, 4096}[d.below("plan.sector", 2)], DamageNeighbours: d.either("plan.neighbours"), KeepOperations: 16}
 	p.personality = crashdisk.Personality(d.below("plan.personality", 3))

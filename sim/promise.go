@@ -26,30 +26,42 @@ func (p *plan) drawPromises(d dice) {
 	if !d.chance("plan.promises", 600_000) {
 		return
 	}
+	r.LeaseReads = d.chance("plan.leases", 750_000)
+	p.afterLeases = r.LeaseReads && !p.calm && d.either("plan.leases.stress")
+	if p.afterLeases && p.pace.kind == paceFixed && d.either("plan.leases.pace") {
+		// Those that elect another leader wait for less than the old one does, before it gives up.
+		p.pace.kind, p.pace.every = paceDrawn, d.scale("plan.leases.pace.every", p.tick, int64(5*time.Second))
+		r.WindowTicks = max(3, r.ElectionTicks*d.between("plan.leases.window", 30, 60)/100)
+		r.HeartbeatTicks = max(1, min(r.HeartbeatTicks, r.WindowTicks/3))
+	}
 	r.PromiseTicks = r.WindowTicks
 	switch k := d.below("plan.promise.kind", 8); {
 	case k == 7: // windows are too short for them, and nobody gives any
 		r.PromiseTicks++
-	case k > 3:
+	case k > 4:
 		r.PromiseTicks = d.between("plan.promise", 1, r.WindowTicks)
 	}
-	r.LeaseReads = d.chance("plan.leases", 750_000)
+}
+
+// drawReadLeases draws what there is besides where there are leases.
+func (p *plan) drawReadLeases(d dice) {
+	r := &p.replica.Raft
 	if !r.LeaseReads || p.calm {
 		return
 	}
-	if p.drift = 0; d.chance("plan.lease.drifts", 700_000) {
-		p.drift = d.between("plan.lease.drift", leaseDrift/2, leaseDrift)
-		p.driftEvery = nowAndThen(d, "driftEvery", time.Second, 20*time.Second)
+	if p.drift = 0; d.chance("plan.leases.drift", 700_000) {
+		p.drift = d.between("plan.leases.drift.most", leaseDrift/2, leaseDrift)
+		p.driftEvery = nowAndThen(d, "leases.drift", time.Second, 20*time.Second)
 	}
-	if !d.either("plan.lease.stress") {
+	if !p.afterLeases {
 		return
 	}
-	p.readShare, p.staleShare, p.sticky = d.between("plan.lease.reads", 600_000, 900_000), 0, true
-	p.pauseEvery = d.scale("plan.lease.pause", int64(500*time.Millisecond), int64(5*time.Second))
-	p.pause = d.scale("plan.lease.pauseFor", int64(r.PromiseTicks)*p.tick, int64(4*time.Second))
-	p.cutEvery = d.scale("plan.lease.cut", int64(500*time.Millisecond), int64(5*time.Second))
+	p.readShare, p.staleShare, p.sticky = d.between("plan.leases.reads", 600_000, 900_000), 0, true
+	p.pauseEvery = d.scale("plan.leases.pause", int64(500*time.Millisecond), int64(5*time.Second))
+	p.pause = d.scale("plan.leases.pauseFor", int64(r.PromiseTicks)*p.tick, int64(4*time.Second))
+	p.cutEvery = d.scale("plan.leases.cut", int64(500*time.Millisecond), int64(5*time.Second))
 	if p.crashEvery == 0 {
-		p.crashEvery = d.scale("plan.lease.crash", int64(500*time.Millisecond), int64(5*time.Second))
+		p.crashEvery = d.scale("plan.leases.crash", int64(500*time.Millisecond), int64(5*time.Second))
 	}
 }
 
