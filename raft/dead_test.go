@@ -20,7 +20,7 @@ func (p *printer) isDead(c *rafttest.Cluster, e *raft.Envelope, left *bounds) bo
 	current := to.Core.CurrentTerm() == e.Term
 	// Then a reply is for nothing but what it says of the log. Whoever leaves a configuration and comes back
 	// begins anew, so that nothing about it is old.
-	noRounds := p.ahead.NoTicks && p.ahead.NoReads && len(p.bounds.aims) == 0
+	noRounds := p.ahead.NoTicks && p.ahead.NoReads && len(p.bounds.aims) == 0 && p.bounds.promise == 0
 	switch m := e.Message.(type) {
 	case *raft.RequestVoteReply:
 		// A refusal brings nothing but its term. A vote counts once, and for a candidate; who no longer

@@ -11,8 +11,12 @@ func (c *Core) LoseTheLeader() { c.sinceLeader = c.options.WindowTicks }
 // StepDown makes a follower of a leader.
 func (c *Core) StepDown() { c.becomeFollower(c.currentTerm, 0, "no answer from a majority") }
 
-// StandForElection opens a new term without asking first.
-func (c *Core) StandForElection() { c.becomeCandidate(false) }
+// StandForElection opens a new term without asking first, unless its own vote is promised.
+func (c *Core) StandForElection() {
+	if !c.isBound() {
+		c.becomeCandidate(false)
+	}
+}
 
 // Round returns that of the leader's latest AppendEntries.
 func (c *Core) Round() Round { return c.leadState.round }
