@@ -76,7 +76,7 @@ func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
 		if len(s.Writes) > 0 {
 			add(choice{what: persists, server: s.ID})
 		}
-		if b.campaigns > 0 && s.Core.Configuration().Configuration.IsVoter(s.ID) && !s.Core.IsBound() {
+		if b.campaigns > 0 && s.Core.Configuration().Configuration.IsVoter(s.ID) && (b.preVotes || !s.Core.IsBound()) {
 			add(choice{what: campaigns, server: s.ID})
 		}
 		if b.crashes > 0 {
