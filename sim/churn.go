@@ -103,7 +103,11 @@ func (w *world) drawChange(s *server, handle uint64) replica.Input {
 		w.tell(s, "is asked to hand over to %d", to)
 		return replica.Transfer{Handle: handle, To: to}
 	}
-	edits := w.drawEdits(s.replica.Core().Configuration().Configuration)
+	now := s.replica.Core().Configuration().Configuration
+	edits := w.drawEdits(now)
+	if w.plan.afterLeases && w.dice.either("operator.replaces") {
+		edits = w.drawReplacement(s.id, now)
+	}
 	if len(edits) == 0 {
 		return nil
 	}
@@ -142,6 +146,29 @@ func (w *world) drawEdits(now *raft.Configuration) []replica.Edit {
 	}
 	if voters < minVoters {
 		return nil
+	}
+	return edits
+}
+
+// drawReplacement makes up a change by which the majority becomes another, or is on the way to that: whoever learns
+// gets a vote, and another may go; those who do not belong to the group learn; or, if all vote, some go.
+func (w *world) drawReplacement(leader raft.ServerID, now *raft.Configuration) []replica.Edit {
+	var edits []replica.Edit
+	voters := len(now.Voters)
+	for _, s := range w.servers {
+		switch {
+		case slices.Contains(now.Learners, s.id):
+			edits = append(edits, replica.Edit{Member: wire.Member{ID: s.id, Roles: wire.RoleVoter}})
+			voters++
+		case !now.IsMember(s.id) && len(now.Learners) == 0:
+			edits = append(edits, replica.Edit{Member: wire.Member{ID: s.id, Roles: wire.RoleLearner}})
+		}
+	}
+	for _, id := range now.Voters {
+		if id != leader && voters > minVoters && w.dice.below("operator.goes", 3) == 0 {
+			edits = append(edits, replica.Edit{Member: wire.Member{ID: id}, Remove: true})
+			voters--
+		}
 	}
 	return edits
 }
@@ -199,10 +226,18 @@ func (w *world) operatorLoses(s *server) {
 // it already: what one side decides by the majority of C_old, the other must not decide by that of C_new.
 func (w *world) strikeTear(leader *server) {
 	side := make([]bool, len(w.servers))
-	next := leader.replica.Core().Configuration().Configuration.Voters
+	now := leader.replica.Core().Configuration().Configuration
+	newcomers := w.plan.afterLeases && w.dice.either("churn.newcomers")
+	companion := w.dice.below("churn.companion", len(w.servers))
 	for i, s := range w.servers {
-		// Mostly those of C_new from the others; who belongs to both is on either side.
-		side[i] = slices.Contains(next, s.id) != (w.dice.below("churn.side", 4) == 0)
+		switch {
+		case newcomers && now.Joint(): // they may be a majority of C_new, and the others one of C_old
+			side[i] = s == leader || !slices.Contains(now.OldVoters, s.id)
+		case newcomers: // two were a majority, maybe, when there were fewer
+			side[i] = s == leader || i == companion
+		default: // mostly those of C_new from the others; who belongs to both is on either side
+			side[i] = slices.Contains(now.Voters, s.id) != (w.dice.below("churn.side", 4) == 0)
+		}
 	}
 	links := w.linksWhere(func(from, to int) bool { return side[from] != side[to] })
 	if len(links) == 0 {
