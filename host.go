@@ -29,6 +29,7 @@ type Host struct {
 	cluster   uint64
 	boot      uint64
 	identity  *transport.Identity
+	clock     func() uint64       // in nanoseconds; see clock.go
 	initial   *wire.Configuration // nil: the directory has been used before
 	joined    []joinedGroup       // what this server was told when it joined
 
@@ -67,8 +68,8 @@ func openOn(files vfs.FS, options Options) (h *Host, err error) {
 		return nil, fmt.Errorf("options: %w", err)
 	}
 	h = &Host{
-		options: options.withDefaults(),
-		groups:  map[GroupID]*Group{}, members: map[GroupID][]wire.Member{}, recovered: map[GroupID]*wal.Group{},
+		options: options.withDefaults(), clock: goesOn,
+		groups: map[GroupID]*Group{}, members: map[GroupID][]wire.Member{}, recovered: map[GroupID]*wal.Group{},
 	}
 	h.logger = h.options.Logger
 	h.context, h.cancel = context.WithCancel(context.Background())

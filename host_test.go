@@ -50,11 +50,11 @@ type node struct {
 // newCluster starts size servers, each on an address of its own.
 func newCluster(t *testing.T, size int) []*node {
 	t.Helper()
-	return newClusterOf(t, size, func(*quorate.Options) {})
+	return newClusterWith(t, size, func(*quorate.Options) {})
 }
 
-// newClusterOf starts servers whose options are changed first.
-func newClusterOf(t *testing.T, size int, change func(*quorate.Options)) []*node {
+// newClusterWith starts size servers with some options of their own.
+func newClusterWith(t *testing.T, size int, change func(*quorate.Options)) []*node {
 	t.Helper()
 	var members []quorate.Member
 	for i := range size {
@@ -251,5 +251,28 @@ func TestSecondHostOnADirectoryIsRefused(t *testing.T) {
 	if h, err := quorate.Open(nodes[0].options); err == nil {
 		h.Close()
 		t.Error("the same directory was opened twice")
+	}
+}
+
+// Reads at the leader need no round of messages with the option, and one each without it.
+func TestLeaderAnswersReadsByItsLease(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		nodes := newClusterWith(t, 3, func(o *quorate.Options) { o.LeaseReads = on })
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		byRound, byLease := uint64(0), uint64(0)
+		for byRound < 20 && byLease == 0 { // the first that find no lease lay the ground for one
+			byRound, byLease = 0, 0
+			for _, n := range nodes {
+				if err := n.group.Read(ctx); err != nil {
+					t.Fatal(err)
+				}
+				counts := n.group.Status().Reads
+				byRound, byLease = byRound+counts.ByRound, byLease+counts.ByLease
+			}
+		}
+		if (byLease > 0) != on {
+			t.Errorf("with the option %v: %d reads by round, %d by lease", on, byRound, byLease)
+		}
 	}
 }

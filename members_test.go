@@ -87,7 +87,7 @@ func TestALeaderIsRemoved(t *testing.T) {
 // and none is needed. Every write is done.
 func TestALeaderIsRemovedWithoutAnElection(t *testing.T) {
 	var campaigns, handovers atomic.Int64
-	nodes := newClusterOf(t, 3, func(o *quorate.Options) {
+	nodes := newClusterWith(t, 3, func(o *quorate.Options) {
 		o.HeartbeatInterval, o.ElectionTimeout = 100*time.Millisecond, 2*time.Second
 		o.Logger = logger(func(line string) {
 			switch {

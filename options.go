@@ -52,6 +52,12 @@ type Options struct {
 	// HeartbeatInterval is how often an idle leader is heard. Default 50 ms; with ElectionTimeout alone, a
 	// tenth of it. All servers should have the same of both.
 	HeartbeatInterval time.Duration
+	// LeaseReads lets this server, while it leads, answer linearizable reads without asking the others, as long as a
+	// majority has promised not to vote for anybody else (docs/adr/0015). Then reads are linearizable only if the
+	// clocks of any two servers differ in rate by less than a tenth. What they show does not matter, and this
+	// server's goes on while its process or its machine stands still. Each server may have it or not. Default off;
+	// on Linux only.
+	LeaseReads bool
 	// SegmentBytes is the size of the log's files. Default 16 MiB.
 	SegmentBytes int64
 	// MaxPending bounds the requests that wait in each group on this server. Default 65536. At the
@@ -120,6 +126,7 @@ func (o Options) Validate() error {
 		"ElectionTimeout is %v, must be from %v to 50s", d.ElectionTimeout, 5*tick)
 	need(d.isTuned() || d.HeartbeatInterval >= tick && d.HeartbeatInterval <= d.ElectionTimeout/2,
 		"HeartbeatInterval is %v, must be from %v to half of ElectionTimeout, %v", d.HeartbeatInterval, tick, d.ElectionTimeout/2)
+	need(!d.LeaseReads || canHoldLeases(), "LeaseReads needs a clock that goes on while the machine sleeps, which Quorate knows on Linux only")
 	need(d.MaxRequestBytes > 0 && d.MaxRequestBytes <= wire.MaxPayloadBytes-4096,
 		"MaxRequestBytes is %d, must be from 1 to %d", d.MaxRequestBytes, wire.MaxPayloadBytes-4096)
 	need(d.MaxPending > 0, "MaxPending is %d, must be positive", d.MaxPending)

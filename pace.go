@@ -16,6 +16,10 @@ const (
 	// voteWindow is for how long after a word from its leader a server refuses its vote to others: on all
 	// servers alike.
 	voteWindow = 100 * time.Millisecond
+	// votePromise is for how long whoever answers its leader votes for nobody, by its clock: a constant of the
+	// protocol, so that a leader knows how long leases may be. Servers that wait for less before they vote give
+	// no such promise.
+	votePromise = 100 * time.Millisecond
 	// heartbeatInterval is how often an idle leader is heard.
 	heartbeatInterval = 50 * time.Millisecond
 	// leastDelay is the shortest campaign delay: when the first campaigns, the window of those who have heard
@@ -34,14 +38,14 @@ func (o *Options) isTuned() bool { return o.ElectionTimeout == 0 && o.HeartbeatI
 
 // setPace tells a replica how long to wait.
 func (o *Options) setPace(r *replica.Options) {
+	r.Raft = raft.Options{ElectionTicks: int(o.ElectionTimeout / tick), HeartbeatTicks: int(o.HeartbeatInterval / tick)}
 	if o.isTuned() {
 		r.Pace = replica.PaceOptions{MinTicks: int(leastDelay / tick), MaxTicks: int(longestDelay / tick)}
 		r.Raft = raft.Options{
 			ElectionTicks: int(nominalDelay / tick), WindowTicks: int(voteWindow / tick), HeartbeatTicks: int(heartbeatInterval / tick),
 		}
-		return
 	}
-	r.Raft = raft.Options{ElectionTicks: int(o.ElectionTimeout / tick), HeartbeatTicks: int(o.HeartbeatInterval / tick)}
+	r.Raft.PromiseTicks, r.Raft.LeaseReads = int(votePromise/tick), o.LeaseReads
 }
 
 // tickAll is the clock of all groups.

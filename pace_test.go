@@ -17,10 +17,10 @@ func TestDelayIsMeasuredUnlessSomebodySaysWhatItIs(t *testing.T) {
 		want                raft.Options
 		pace                replica.PaceOptions
 	}{
-		{0, 0, raft.Options{ElectionTicks: 50, WindowTicks: 10, HeartbeatTicks: 5}, tuned},
-		{1000 * ms, 100 * ms, raft.Options{ElectionTicks: 100, HeartbeatTicks: 10}, replica.PaceOptions{}},
-		{300 * ms, 0, raft.Options{ElectionTicks: 30, HeartbeatTicks: 3}, replica.PaceOptions{}},
-		{0, 20 * ms, raft.Options{ElectionTicks: 50, HeartbeatTicks: 2}, replica.PaceOptions{}},
+		{0, 0, raft.Options{ElectionTicks: 50, WindowTicks: 10, HeartbeatTicks: 5, PromiseTicks: 10}, tuned},
+		{1000 * ms, 100 * ms, raft.Options{ElectionTicks: 100, HeartbeatTicks: 10, PromiseTicks: 10}, replica.PaceOptions{}},
+		{300 * ms, 0, raft.Options{ElectionTicks: 30, HeartbeatTicks: 3, PromiseTicks: 10}, replica.PaceOptions{}},
+		{0, 20 * ms, raft.Options{ElectionTicks: 50, HeartbeatTicks: 2, PromiseTicks: 10}, replica.PaceOptions{}},
 	} {
 		o := Options{Dir: "d", ElectionTimeout: test.election, HeartbeatInterval: test.heartbeat}
 		if err := o.Validate(); err != nil {

@@ -55,7 +55,8 @@ func (w *worker) run() {
 // turn runs one group once. Only the worker that owns g calls it, so nothing here locks.
 func (w *worker) turn(g *Group) {
 	h := w.host
-	work := g.replica.Step(g.inbox.take()) // decide: memory only
+	inputs := g.inbox.take()
+	work := g.replica.Step(h.clock(), inputs) // decide: memory only. The clock is read after the inbox.
 	if work.Fatal != nil {
 		h.fatal(fmt.Errorf("group %d: %w", g.id, work.Fatal))
 		return

@@ -37,6 +37,8 @@ type View struct {
 	Durable raft.Index
 	// Configuration is the one in force; nil: that of Options.Voters, always.
 	Configuration *raft.Configuration
+	// Bound: by what is known of it besides, the server may have promised to vote for nobody.
+	Bound bool
 }
 
 // ViewOf looks at a core.

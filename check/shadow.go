@@ -55,7 +55,7 @@ func (s *Server) shadowStepped(inputs []replica.Input, writes []replica.Write, v
 	if sh == nil {
 		return
 	}
-	sh.Begin()
+	sh.Begin(view.Bound)
 	for _, input := range inputs {
 		switch in := input.(type) {
 		case replica.Tick:

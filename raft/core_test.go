@@ -57,7 +57,7 @@ func TestNewRefusesAStateThatContradictsItself(t *testing.T) {
 func TestOptionsThatAreNotSetHaveDefaults(t *testing.T) {
 	var o Options
 	o.setDefaults()
-	if want := (Options{0, 10, 10, 1, 1 << 20, 8 << 20, 256, 64 << 20, 1 << 16}); o != want {
+	if want := (Options{0, 10, 10, 1, 1 << 20, 8 << 20, 256, 64 << 20, 1 << 16, 0, false}); o != want {
 		t.Errorf("defaults are %+v, want %+v", o, want)
 	}
 	for _, ticks := range []int{1, 2, 7} {

@@ -19,7 +19,7 @@ func (p *printer) isDead(c *rafttest.Cluster, e *raft.Envelope, left *bounds) bo
 	disk := to.Disk.Hard.CurrentTerm
 	current := to.Core.CurrentTerm() == e.Term
 	// Then a reply is for nothing but what it says of the log.
-	noRounds := p.ahead.NoTicks && p.ahead.NoReads
+	noRounds := p.ahead.NoTicks && p.ahead.NoReads && p.bounds.promise == 0
 	switch m := e.Message.(type) {
 	case *raft.RequestVoteReply:
 		// A refusal brings nothing but its term. A vote counts once, and for a candidate; who no longer

@@ -78,6 +78,9 @@ func (c *Core) resetElectionTimer() {
 // Figure 2, Followers 2. No AppendEntries from the current leader, no vote granted: try to lead.
 // Figure 2, Candidates 4. The election took too long: try again.
 func (c *Core) electionTimedOut() {
+	if c.isBound() {
+		return // its own vote is promised away, too: when it has it back, the timeout is over still
+	}
 	c.resetElectionTimer()
 	if c.role == Leader || !c.mayLead() {
 		return
@@ -107,6 +110,18 @@ func (c *Core) mayLead() bool {
 // itself: its own delay is tuned, and may be so long that nobody could be elected for seconds.
 func (c *Core) holdsOnToLeader() bool {
 	return c.role == Leader || (c.leader != 0 && c.sinceLeader < c.options.WindowTicks)
+}
+
+// whyWithheld says why this server votes for nobody, whoever asks; "" if it does: it believes in its leader, or
+// it may have promised that. A promise holds whatever becomes of the leader, and of the term.
+func (c *Core) whyWithheld() string {
+	switch {
+	case c.holdsOnToLeader():
+		return "the leader is alive"
+	case c.isBound():
+		return "the vote is promised to nobody"
+	}
+	return ""
 }
 
 // becomeFollower follows the leader of term, or nobody known if leader is 0.
@@ -171,8 +186,11 @@ func (c *Core) askAllVoters(m Message) {
 // handleRequestVote gives this server's one vote of the term, or not.
 func (c *Core) handleRequestVote(from ServerID, m *RequestVote) {
 	why := c.objection(m.LastLogIndex, m.LastLogTerm)
-	if c.votedFor != 0 && c.votedFor != from {
+	switch {
+	case c.votedFor != 0 && c.votedFor != from:
 		why = fmt.Sprintf("the vote went to %x", c.votedFor)
+	case c.isBound() && !m.Transfer: // in a term that came by another message
+		why = "the vote is promised to nobody"
 	}
 	if why != "" {
 		c.tell(VoteRefused{To: from, Term: c.currentTerm, Why: why})
@@ -212,14 +230,14 @@ func (c *Core) objection(lastLogIndex Index, lastLogTerm Term) string {
 // changes nothing here; above all it does not put off this server's own candidacy. It may bring that forward.
 func (c *Core) handleRequestPreVote(from ServerID, m *RequestPreVote) {
 	why := c.objection(m.LastLogIndex, m.LastLogTerm)
-	if c.holdsOnToLeader() {
-		why = "the leader is alive"
+	if withheld := c.whyWithheld(); withheld != "" {
+		why = withheld
 	}
 	if why == "" {
 		c.tell(VoteGranted{To: from, Term: c.currentTerm + 1, Pre: true})
 	} else {
 		// Somebody else misses the leader too, whom this server must not vote for: it may have to stand itself.
-		c.leaderMissed = c.leaderMissed || c.role == Follower && !c.holdsOnToLeader()
+		c.leaderMissed = c.leaderMissed || c.role == Follower && c.whyWithheld() == ""
 		c.tell(VoteRefused{To: from, Term: c.currentTerm + 1, Pre: true, Why: why})
 	}
 	c.send(from, &RequestPreVoteReply{Granted: why == ""}, 0)

@@ -35,6 +35,7 @@ func (l *leadState) clone() *leadState {
 		q.inflight = slices.Clone(p.inflight)
 		d.peers[i] = &q
 	}
+	d.made = slices.Clone(l.made)
 	d.reads.waiting = slices.Clone(l.reads.waiting)
 	d.reads.confirming = slices.Clone(l.reads.confirming)
 	return &d
@@ -66,6 +67,11 @@ func (c *Core) AppendState(b []byte) []byte {
 			}
 		}
 	}
+	if l := c.leadState; l != nil {
+		for _, made := range l.made {
+			e.put(uint64(made.first), c.past(made.at))
+		}
+	}
 	return e.bytes
 }
 
@@ -95,6 +101,7 @@ func (c *Core) AppendNamelessState(b []byte, ahead Future) []byte {
 	}
 	e.put(uint64(c.electionElapsed), uint64(c.electionTimeout), uint64(c.electionDelay), uint64(silence))
 	e.flag(c.leaderMissed && !ahead.NoTicks)
+	e.put(min(c.clock, uint64(c.options.PromiseTicks+2)), c.past(c.heardAt))
 	e.ticket(c.termTicket)
 	e.log(&c.log)
 	if l := c.leadState; l != nil {
@@ -102,6 +109,7 @@ func (c *Core) AppendNamelessState(b []byte, ahead Future) []byte {
 		if !ahead.NoTicks {
 			e.put(uint64(l.sinceHeartbeat))
 		}
+		e.flag(l.handedOver && c.options.LeaseReads)
 		if t := &l.transfer; l.transferring() { // to whom is in the part about that server
 			e.flag(t.told)
 			e.put(uint64(min(l.now-t.since, c.options.ElectionTicks)))
@@ -132,9 +140,20 @@ func (c *Core) AppendStateAbout(b []byte, id ServerID, ahead Future) []byte {
 	if c.leadState != nil {
 		if p := c.leadState.peer(id); p != nil {
 			e.peer(p, c.leadState, c.commitIndex, &c.options)
+			e.put(c.past(p.promisedAt))
 		}
 	}
 	return e.bytes
+}
+
+// past returns how long ago that was by the clock, as far as a promise or a lease can still tell; what never was is
+// over.
+func (c *Core) past(at uint64) uint64 {
+	over := uint64(c.options.PromiseTicks) + 1
+	if at == 0 {
+		return over
+	}
+	return min(c.clock-at, over)
 }
 
 // stateEncoder appends numbers, one after the other.

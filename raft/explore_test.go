@@ -58,6 +58,9 @@ type bounds struct {
 	// halfWay: server 1 was to become the group of 1, 2 and 3. The joint configuration is committed, as 1 knows,
 	// and what completes the change has reached 3 alone.
 	halfWay bool
+	// promise is for how many ticks of one clock voters keep what they promise, and leaders answer reads by leases; 0:
+	// there is no clock. ticks are how often it may go on.
+	promise, ticks int
 	// cut are the links that carry nothing, in either direction.
 	cut [][2]raft.ServerID
 }
@@ -87,6 +90,16 @@ var stories = []story{
 	{"a read across an election", bounds{led: true, servers: 3, campaigns: 1, heartbeats: 1, reads: 1}},
 	{"a transfer", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, transfers: 1, inFlight: 4}},
 	{"a transfer as a server is removed", bounds{led: true, servers: 3, changes: 1, transfers: 1, aims: [][]raft.ServerID{{2, 3}}}},
+	{"a lease across an election", bounds{led: true, servers: 3, campaigns: 1, heartbeats: 1, reads: 1, ticks: 3, promise: 2, inFlight: 4}},
+	{"a lease and a crash", bounds{led: true, servers: 3, campaigns: 1, reads: 1, crashes: 1, ticks: 3, promise: 2, inFlight: 3}},
+	{"a lease as leadership is handed over", bounds{led: true, servers: 3, campaigns: 1, reads: 1, transfers: 1, ticks: 3, promise: 2, inFlight: 3}},
+	{"a lease of the first term", bounds{servers: 3, campaigns: 1, reads: 1, slowWrites: 1, ticks: 1, promise: 2, inFlight: 3}},
+	{"a lease, and pre-votes", bounds{led: true, servers: 3, campaigns: 1, heartbeats: 1, reads: 1, ticks: 3, promise: 2, preVotes: true, inFlight: 3}},
+	{"a lease before its time", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, heartbeats: 1, reads: 1, slowWrites: 1, ticks: 3, promise: 2, inFlight: 3}},
+	{"a lease of one of three candidates", bounds{servers: 3, campaigns: 3, reads: 1, promise: 2, inFlight: 6}},
+	{"a lease of five", bounds{led: true, servers: 5, campaigns: 1, heartbeats: 1, reads: 1, ticks: 3, promise: 2, inFlight: 6}},
+	{"a lease as two of three leave", bounds{led: true, servers: 3, campaigns: 1, changes: 1, reads: 1, ticks: 3, promise: 2, inFlight: 3, aims: [][]raft.ServerID{{1}}}},
+	{"a lease as two join", bounds{led: true, servers: 3, spares: 2, campaigns: 1, changes: 1, reads: 1, ticks: 3, promise: 2, inFlight: 3, aims: [][]raft.ServerID{{1, 2, 3}}}},
 	{"one becomes another", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 1, slowWrites: 2, crashes: 1, aims: [][]raft.ServerID{{2}}}},
 	{"one becomes two, or not", bounds{led: true, servers: 2, spares: 1, campaigns: 2, changes: 2, slowWrites: 1, aims: [][]raft.ServerID{{1}, {1, 2}}}},
 	{"half way, and back", bounds{halfWay: true, servers: 3, spares: 2, campaigns: 2, changes: 1, inFlight: 4, aims: [][]raft.ServerID{{1}, {1, 2, 3}}}},
@@ -122,6 +135,12 @@ var deepStories = []story{
 	{"B3", b3(bounds{campaigns: 3, proposals: 2, slowWrites: 1, crashes: 1, losses: 1, duplicates: 1, inFlight: 4})},
 	{"B3, two terms", b3(bounds{campaigns: 2, proposals: 1, inFlight: 4})},
 	{"B3, two terms, a crash", b3(bounds{campaigns: 2, slowWrites: 1, crashes: 1, inFlight: 4})},
+	{"a lease across an election and a crash", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, reads: 1, crashes: 1, ticks: 3, promise: 2}},
+	{"leases of two terms", bounds{led: true, servers: 3, campaigns: 2, reads: 1, crashes: 1, transfers: 1, ticks: 3, promise: 2, inFlight: 3}},
+	{"a lease as one is replaced", bounds{led: true, servers: 3, spares: 1, campaigns: 1, changes: 1, ticks: 3, reads: 1, promise: 2, aims: [][]raft.ServerID{{2, 3}}}},
+	{"a lease of the winner of three candidates", bounds{servers: 3, campaigns: 3, heartbeats: 1, reads: 1, ticks: 3, promise: 2, inFlight: 4}},
+	{"B4", bounds{led: true, servers: 3, campaigns: 2, proposals: 1, reads: 2, crashes: 1, transfers: 1, duplicates: 1, ticks: 4, promise: 2, inFlight: 3}},
+	{"B4, longer leases", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, reads: 1, crashes: 1, ticks: 5, promise: 3, inFlight: 3}},
 	{"B5, every link", b5()},
 	{"B5, a star", b5(2, 3, 2, 4, 2, 5, 3, 4, 3, 5, 4, 5)},
 	{"B5, a chain", b5(1, 3, 1, 4, 1, 5, 2, 4, 2, 5, 3, 5)},

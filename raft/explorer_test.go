@@ -251,7 +251,9 @@ func (x *explorer) start(b bounds) *rafttest.Cluster {
 	for i := range b.spares {
 		spare = append(spare, raft.ServerID(b.servers-b.spares+1+i))
 	}
-	c := rafttest.New(raft.Options{ElectionTicks: 2, HeartbeatTicks: 1}, rafttest.Voters(b.servers-b.spares), spare...)
+	c := rafttest.New(raft.Options{
+		ElectionTicks: max(2, b.promise), HeartbeatTicks: 1, PromiseTicks: b.promise, LeaseReads: b.promise > 0,
+	}, rafttest.Voters(b.servers-b.spares), spare...)
 	for i, terms := range b.logs {
 		c.Install(c.Servers[i], 0, terms...)
 	}
@@ -260,6 +262,9 @@ func (x *explorer) start(b bounds) *rafttest.Cluster {
 	}
 	if b.shortProbes {
 		c.Fewer = func(int) int { return 1 }
+	}
+	if b.promise > 0 {
+		c.Pass(uint64(b.promise) + 1) // what they have promised before they started is over
 	}
 	if b.led {
 		campaign(c, c.Server(1), b.preVotes)

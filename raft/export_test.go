@@ -11,8 +11,12 @@ func (c *Core) LoseTheLeader() { c.sinceLeader = c.options.WindowTicks }
 // StepDown makes a follower of a leader.
 func (c *Core) StepDown() { c.becomeFollower(c.currentTerm, 0, "no answer from a majority") }
 
-// StandForElection opens a new term without asking first.
-func (c *Core) StandForElection() { c.becomeCandidate(false) }
+// StandForElection opens a new term without asking first, unless its own vote is promised.
+func (c *Core) StandForElection() {
+	if !c.isBound() {
+		c.becomeCandidate(false)
+	}
+}
 
 // Round returns that of the leader's latest AppendEntries.
 func (c *Core) Round() Round { return c.leadState.round }
@@ -54,6 +58,12 @@ func (c *Core) RoundsAbout(peer ServerID) (probe, answered, since, news Round) {
 	}
 	return probe, p.answered, since, p.reconciledAt + 1
 }
+
+// RoundMade returns how long ago a leader made a round, as far as a lease can still tell.
+func (c *Core) RoundMade(round Round) uint64 { return c.past(c.leadState.made.of(round)) }
+
+// IsBound reports whether this server may have promised its vote to nobody.
+func (c *Core) IsBound() bool { return c.isBound() }
 
 // MatchIndexOf returns how far a leader knows a peer's log to agree with its own.
 func (c *Core) MatchIndexOf(peer ServerID) Index { return c.leadState.peer(peer).matchIndex }

@@ -361,7 +361,8 @@ func (e *eye) findConfigurations(first raft.Index, entries []raft.Entry) {
 // round returns what the round of a message tells. A leader compares it with what it keeps about that
 // peer, and with nothing else. So where only that can show, it is what the leader would make of it;
 // where heartbeats and reads compare rounds with each other, it is its rank among those of that peer.
-// In a term in which the leader no longer leads it tells nothing.
+// In a term in which the leader no longer leads it tells nothing. Where there are leases, it also tells when it was
+// made.
 func (e *eye) round(c *rafttest.Cluster, m *raft.Envelope) uint64 {
 	leader, peer := c.Server(m.From), m.To
 	switch m.Message.(type) {
@@ -374,11 +375,15 @@ func (e *eye) round(c *rafttest.Cluster, m *raft.Envelope) uint64 {
 	if !isLeader(leader, m.Term) {
 		return 0
 	}
+	made := uint64(0)
+	if e.bounds.promise > 0 {
+		made = leader.Core.RoundMade(roundOf(m)) << 32
+	}
 	if e.ahead.NoTicks && e.ahead.NoReads {
 		isNews, answersProbe := leader.Core.RoundMatters(peer, roundOf(m))
-		return uint64(countIf(isNews)<<1 | countIf(answersProbe))
+		return made | uint64(countIf(isNews)<<1|countIf(answersProbe))
 	}
-	return rank(roundOf(m), roundsAbout(c, leader, peer))
+	return made | rank(roundOf(m), roundsAbout(c, leader, peer))
 }
 
 // addRounds adds what a leader keeps about the rounds of each peer: the ranks of those of its probe and of
@@ -478,7 +483,7 @@ func appendMessage(b []byte, e *raft.Envelope) []byte {
 	b = appendNumbers(b, uint64(e.Term))
 	switch m := e.Message.(type) {
 	case *raft.RequestVote:
-		return appendNumbers(b, 1, uint64(m.LastLogIndex), uint64(m.LastLogTerm))
+		return appendNumbers(b, 1, uint64(m.LastLogIndex), uint64(m.LastLogTerm), uint64(countIf(m.Transfer)))
 	case *raft.RequestVoteReply:
 		return appendNumbers(b, 2, uint64(countIf(m.Granted)))
 	case *raft.RequestPreVote:
@@ -489,7 +494,7 @@ func appendMessage(b []byte, e *raft.Envelope) []byte {
 		b = appendNumbers(b, 5, uint64(m.PrevLogIndex), uint64(m.PrevLogTerm), uint64(m.Last), uint64(m.LeaderCommit))
 		return appendEntries(b, m.Entries)
 	case *raft.AppendEntriesReply:
-		return appendNumbers(b, 6, uint64(m.Verified))
+		return appendNumbers(b, 6, uint64(m.Verified), uint64(countIf(m.Promise)))
 	case *raft.AppendEntriesRefusal:
 		b = appendNumbers(b, 7, uint64(countIf(m.Round == 0)), uint64(m.Commit), uint64(m.LastLogIndex), uint64(len(m.Runs)))
 		for _, r := range m.Runs {

@@ -30,7 +30,7 @@ func (c *Core) handleAppendEntries(from ServerID, m *AppendEntries) {
 	if commit := min(m.LeaderCommit, verified); commit > c.commitIndex {
 		c.commitIndex = commit
 	}
-	c.send(from, &AppendEntriesReply{Round: m.Round, Verified: verified}, c.log.ticketOf(verified, c.nextTicket))
+	c.send(from, &AppendEntriesReply{Round: m.Round, Verified: verified, Promise: c.promises()}, c.log.ticketOf(verified, c.nextTicket))
 }
 
 // refuseAppend tells the leader what is in this log before the entry that it asked for. Logs that
@@ -105,6 +105,9 @@ func (c *Core) followLeader(leader ServerID) {
 	}
 	c.resetElectionTimer()
 	c.sinceLeader = 0
+	if c.promises() {
+		c.heardAt = c.clock
+	}
 }
 
 // appendNew brings the log in line with the entries of a request whose previous entry matches.

@@ -36,10 +36,11 @@ const (
 	transfers
 	persists
 	crashes
+	passes
 )
 
 func (h happening) String() string {
-	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "changes", "takes a learner", "completes the change", "hands over", "persists", "crashes"}[h]
+	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "changes", "takes a learner", "completes the change", "hands over", "persists", "crashes", "and all clocks go on"}[h]
 }
 
 // choices lists what can happen, the undisturbed course first, apart from slow disks and messages that
@@ -69,11 +70,14 @@ func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
 			}
 		}
 	}
+	if b.ticks > 0 {
+		add(choice{what: passes})
+	}
 	for _, s := range c.Servers {
 		if len(s.Writes) > 0 {
 			add(choice{what: persists, server: s.ID})
 		}
-		if b.campaigns > 0 && s.Core.MayLead() {
+		if b.campaigns > 0 && s.Core.MayLead() && (b.preVotes || !s.Core.IsBound()) {
 			add(choice{what: campaigns, server: s.ID})
 		}
 		if b.crashes > 0 {
@@ -141,7 +145,7 @@ func (next choice) outcomes(c *rafttest.Cluster, b bounds) []outcome {
 		return nil
 	}
 	all := []outcome{{next, d, left}}
-	if next.what == isLost || next.what == persists || next.what == crashes || d.Broken != "" {
+	if next.noWrites() || d.Broken != "" {
 		return all
 	}
 	if s := d.Server(next.server); len(s.Writes) > 0 {
@@ -173,10 +177,15 @@ func (next choice) happen(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, bou
 	switch {
 	case next.slow:
 		b.slowWrites--
-	case next.what != isLost && next.what != persists && next.what != crashes && d.Broken == "":
+	case !next.noWrites() && d.Broken == "":
 		d.PersistAll(d.Server(next.server))
 	}
 	return d, b
+}
+
+// noWrites reports whether the choice brings no writes about, or none that may be slow.
+func (next choice) noWrites() bool {
+	return next.what == isLost || next.what == persists || next.what == crashes || next.what == passes
 }
 
 // begin lets the choice happen, but for the writes that it brings about.
@@ -185,7 +194,7 @@ func (next choice) begin(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, boun
 	if next.what == isLost {
 		touched = nil
 	}
-	if next.what == campaigns {
+	if next.what == campaigns || next.what == passes {
 		touched = everybody(c)
 	}
 	d := c.Fork(touched...)
@@ -231,6 +240,9 @@ func (next choice) begin(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, boun
 		d.Step(s, raft.TransferLeadership{ID: uint64(400 + b.transfers), To: next.target})
 	case completes:
 		d.Step(s, raft.ProposeConfiguration{ID: 300, Entry: b.towards(s, nil)})
+	case passes:
+		b.ticks--
+		d.Pass(1)
 	case persists:
 		d.Persist(s, s.Writes[0].Ticket)
 	case crashes:

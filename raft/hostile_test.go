@@ -55,7 +55,7 @@ func FuzzHostileMessages(f *testing.F) {
 			}
 		}()
 		first := votersOf(3)
-		core, err := New(Options{ID: 1}, State{
+		core, err := New(Options{ID: 1, PromiseTicks: 2, LeaseReads: true}, State{
 			HardState:      HardState{CurrentTerm: 2, Commit: 3},
 			Base:           EntryID{1, 1},
 			Last:           5,
@@ -66,6 +66,7 @@ func FuzzHostileMessages(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		core.Step([]Input{Clock{1}, Clock{9}}) // what it promised before it started is over
 		h := hostile{script}
 		for len(h.script) > 0 {
 			out := core.Step([]Input{h.input()})
@@ -120,7 +121,8 @@ func (h *hostile) input() Input {
 		}
 		m = a
 	case 6:
-		m = &AppendEntriesReply{Round(h.next()), Index(h.next())}
+		round := h.next()
+		m = &AppendEntriesReply{Round(round), Index(h.next()), round%2 == 0}
 	case 7:
 		r := &AppendEntriesRefusal{Round: Round(h.next()), Commit: Index(h.next()), LastLogIndex: Index(h.next())}
 		for range h.next() % 4 {
@@ -132,6 +134,8 @@ func (h *hostile) input() Input {
 			return Unlinked{from}
 		}
 		return Campaign{}
+	case 9:
+		return Clock{h.next()}
 	default:
 		return Tick{Random: h.next(), Delay: int(h.next() % 64)}
 	}

@@ -18,7 +18,10 @@ type leadState struct {
 	// now counts ticks since the election; sinceHeartbeat those since the last heartbeat.
 	now, sinceHeartbeat int
 	reads               readQueue
-	transfer            transfer
+	// made are the latest rounds, and handedOver is set once a transfer has begun: see lease.go.
+	made       roundsMade
+	handedOver bool
+	transfer   transfer
 }
 
 // peer is what the leader knows of one other server: nextIndex and matchIndex of Figure 2, and how
@@ -47,6 +50,9 @@ type peer struct {
 	reconciledAt Round
 	// answered is the highest round that the peer has answered, refusals included.
 	answered Round
+	// promisedAt is when the latest round was made that the peer has answered with a promise, by the clock; 0
+	// if there is none.
+	promisedAt uint64
 	// contact is when the peer last answered, in ticks of leadState.now.
 	contact int
 	// sentCommit is the highest commit index that the peer was told.
@@ -314,6 +320,9 @@ func (c *Core) sendAppend(p *peer, prev, last Index) {
 	}
 	invariant.Check(ok, "append to %d after %d, log is %d to %d", p.id, prev, c.log.base.Index, c.log.last)
 	c.leadState.round++
+	if c.options.LeaseReads {
+		c.leadState.made.note(c.leadState.round, c.clock, c.options.leaseTicks())
+	}
 	commit := min(c.commitIndex, last)
 	p.sentCommit = max(p.sentCommit, commit)
 	c.send(p.id, &AppendEntries{
@@ -347,6 +356,9 @@ func (c *Core) handleAppendEntriesReply(from ServerID, m *AppendEntriesReply) {
 	p := c.answeredBy(from, m.Round)
 	if p == nil || m.Verified > c.log.last {
 		return
+	}
+	if m.Promise {
+		p.promisedAt = max(p.promisedAt, c.leadState.made.of(m.Round))
 	}
 	p.matchIndex = max(p.matchIndex, m.Verified)
 	p.nextIndex = max(p.nextIndex, p.matchIndex+1)

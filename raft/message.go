@@ -69,6 +69,8 @@ type AppendEntries struct {
 type AppendEntriesReply struct {
 	Round    Round
 	Verified Index
+	// Promise: the sender votes for nobody for Options.PromiseTicks of its clock after it took the request in.
+	Promise bool
 }
 
 // AppendEntriesRefusal says that the sender's log does not have the entry before those of the
@@ -132,7 +134,11 @@ func (m *AppendEntries) StringOf(entries string) string {
 }
 
 func (m *AppendEntriesReply) String() string {
-	return fmt.Sprintf("AppendEntriesReply #%d: verified up to %d", m.Round, m.Verified)
+	promise := ""
+	if m.Promise {
+		promise = ", promises its vote to nobody"
+	}
+	return fmt.Sprintf("AppendEntriesReply #%d: verified up to %d%s", m.Round, m.Verified, promise)
 }
 
 func (m *AppendEntriesRefusal) String() string {

@@ -34,6 +34,8 @@ func TestReductionsLoseNoState(t *testing.T) {
 		{"a learner is promoted", bounds{led: true, servers: 2, spares: 1, changes: 2, campaigns: 1, learner: 2, aims: [][]raft.ServerID{{1, 2}}}},
 		{"any of three is replaced", b2(bounds{led: true})},
 		{"two of three", bounds{led: true, servers: 3, changes: 1, aims: [][]raft.ServerID{{2, 3}}}},
+		{"a lease", bounds{led: true, servers: 2, campaigns: 1, proposals: 1, reads: 1, crashes: 1, ticks: 3, promise: 2}},
+		{"a lease as leadership is handed over", bounds{led: true, servers: 3, campaigns: 1, reads: 1, transfers: 1, ticks: 3, promise: 2, inFlight: 2}},
 		{"few in flight", bounds{servers: 3, campaigns: 2, slowWrites: 1, inFlight: 2}},
 		{"few in flight, a crash", bounds{servers: 3, campaigns: 2, crashes: 1, slowWrites: 1, inFlight: 2}},
 	} {
@@ -77,7 +79,7 @@ func TestReductionsLoseNoState(t *testing.T) {
 }
 
 // counted returns what is left of each bound.
-func (b bounds) counted() (all [12]int) {
+func (b bounds) counted() (all [13]int) {
 	for k, n := range b.counts() {
 		all[k] = *n
 	}

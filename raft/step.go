@@ -15,6 +15,12 @@ type Tick struct {
 	Delay int
 }
 
+// Clock says what the driver's clock shows, in ticks, rounded down: a clock that only goes forward, and goes on
+// whatever happens to the process or the machine. It is not made of Tick, which counts what this server took
+// in. It comes first in a batch, and was read after everything else in it had come in. Promises and leases are
+// reckoned by it, and nothing else.
+type Clock struct{ Now uint64 }
+
 // Receive hands in a message. Its sender has been authenticated; its content is not trusted.
 type Receive struct{ Envelope Envelope }
 
@@ -59,6 +65,7 @@ type Unlinked struct{ Peer ServerID }
 type Campaign struct{}
 
 func (Tick) isInput()                 {}
+func (Clock) isInput()                {}
 func (Receive) isInput()              {}
 func (Persisted) isInput()            {}
 func (Applied) isInput()              {}
@@ -110,6 +117,8 @@ type Accepted struct {
 type ReadReady struct {
 	ID    uint64
 	Index Index
+	// ByLease: it took no round of messages.
+	ByLease bool
 }
 
 // Refusal says that a proposal or read will certainly not happen through this input.

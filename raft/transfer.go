@@ -22,6 +22,7 @@ func (c *Core) transferLeadership(in *TransferLeadership) {
 	case in.To == c.id || !c.configuration().IsVoter(in.To):
 		c.refuse(in.ID, TargetNotAllowed)
 	default:
+		c.leadState.handedOver = true
 		c.leadState.transfer = transfer{id: in.ID, to: in.To, since: c.leadState.now}
 		c.tell(Transferring{To: in.To})
 	}

@@ -51,8 +51,8 @@ func newVisited(b bounds) *visited {
 }
 
 // counts are the bounds that something is taken off.
-func (b *bounds) counts() [12]*int {
-	return [...]*int{&b.campaigns, &b.heartbeats, &b.proposals, &b.reads, &b.crashes, &b.duplicates, &b.slowWrites, &b.merges, &b.losses, &b.overtakes, &b.changes, &b.transfers}
+func (b *bounds) counts() [13]*int {
+	return [...]*int{&b.campaigns, &b.heartbeats, &b.proposals, &b.reads, &b.crashes, &b.duplicates, &b.slowWrites, &b.merges, &b.losses, &b.overtakes, &b.changes, &b.transfers, &b.ticks}
 }
 
 // code numbers what is left of the bounds.

@@ -26,6 +26,10 @@ type cluster struct {
 	delay   int // the campaign delay that comes with ticks; 0: what the options say
 	// maxWaitingReads is raft.Options.MaxWaitingReads of the servers that start from now on.
 	maxWaitingReads int
+	// now is what all clocks show; 0: there are none. promiseTicks is that of the servers that start from now
+	// on, which answer reads by lease if it is not 0.
+	now          uint64
+	promiseTicks int
 }
 
 type letter struct {
@@ -102,7 +106,8 @@ func (c *cluster) start(s *server) {
 	state.Records = s.records[first:]
 	r, err := New(Options{
 		Group: testGroup, Boot: s.boot, Member: wire.Member{ID: s.id, Name: fmt.Sprint("n", s.id), Key: make([]byte, 32)},
-		Raft: raft.Options{ElectionTicks: 10, HeartbeatTicks: 2, MaxWaitingReads: c.maxWaitingReads}, TailBytes: 1 << 10,
+		Raft: raft.Options{ElectionTicks: 10, HeartbeatTicks: 2, MaxWaitingReads: c.maxWaitingReads,
+			PromiseTicks: c.promiseTicks, LeaseReads: c.promiseTicks > 0}, TailBytes: 1 << 10,
 	}, state)
 	if err != nil {
 		c.t.Fatal(err)
@@ -113,7 +118,7 @@ func (c *cluster) start(s *server) {
 
 // step lets a server take in what has happened to it, and carries out what needs no waiting.
 func (c *cluster) step(s *server) {
-	work := s.replica.Step(s.inputs)
+	work := s.replica.Step(c.now, s.inputs)
 	s.inputs = nil
 	if work.Fatal != nil {
 		s.fatal = work.Fatal

@@ -13,7 +13,7 @@
 //
 // # Units
 //
-// Time comes as ticks of Options.TickNanoseconds. How long the core waits for a leader is measured here,
+// Time comes as ticks of Options.TickNanoseconds, and, for leases of leaders alone, as what a clock shows. How long the core waits for a leader is measured here,
 // if Options.Pace says so (pace.go). Sizes are bytes. Handles are the caller's numbers
 // for its requests; each is used once per boot.
 //

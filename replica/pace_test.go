@@ -216,7 +216,7 @@ func TestStallsThatLookLikeDeathAreTold(t *testing.T) {
 	_, leader, _, _ := pacedCluster(t)
 	leader.replica.options.Raft.HeartbeatTicks = 4 // of a delay of 10 ticks at least
 	told := func(in ...Input) (events []Stalled) {
-		for _, e := range leader.replica.Step(in).Events {
+		for _, e := range leader.replica.Step(0, in).Events {
 			if s, ok := e.(Stalled); ok {
 				events = append(events, s)
 			}
@@ -235,13 +235,13 @@ func TestStallsThatLookLikeDeathAreTold(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	command := Propose{Handle: 99, Command: wire.Command{Kind: 1, Request: []byte("a")}}
-	work := leader.replica.Step([]Input{command})
+	work := leader.replica.Step(0, []Input{command})
 	told(Tick{}, Tick{}, Tick{}, Tick{}, Tick{}, Tick{}, Tick{}, Tick{}, Tick{})
 	ticket := work.Writes[0].Ticket
 	if got := told(Tick{}, Persisted{ticket}); len(got) != 1 || got[0] != (Stalled{Sync: true, Lasted: 10 * testTick}) {
 		t.Errorf("a write of 10 ticks: told %v", got)
 	}
-	work = leader.replica.Step([]Input{Propose{Handle: 100, Command: command.Command}})
+	work = leader.replica.Step(0, []Input{Propose{Handle: 100, Command: command.Command}})
 	told(Tick{}, Tick{}, Tick{})
 	if got := told(Persisted{work.Writes[0].Ticket}); len(got) > 0 {
 		t.Errorf("a write of 3 ticks: told %v", got)
@@ -254,11 +254,11 @@ func TestStallsThatLookLikeDeathAreTold(t *testing.T) {
 // The driver may say what the delay is; the simulator does.
 func TestTickMayBringADelay(t *testing.T) {
 	_, _, a, _ := pacedCluster(t)
-	a.replica.Step([]Input{Tick{Delay: 77}})
+	a.replica.Step(0, []Input{Tick{Delay: 77}})
 	if d := a.replica.Status().Pace.Delay; d != 77 {
 		t.Errorf("the delay is %d", d)
 	}
-	a.replica.Step([]Input{Tick{}})
+	a.replica.Step(0, []Input{Tick{}})
 	if d := a.replica.Status().Pace.Delay; d != 10 {
 		t.Errorf("the delay is %d", d)
 	}
@@ -269,7 +269,7 @@ func TestDelayThatIsTooShortIsToldNowAndThen(t *testing.T) {
 	a.replica.options.Pace = PaceOptions{}
 	told := func(ticks int) (n int) {
 		for range ticks {
-			work := a.replica.Step([]Input{Tick{Elapsed: 12 * testTick}})
+			work := a.replica.Step(0, []Input{Tick{Elapsed: 12 * testTick}})
 			for _, e := range work.Events {
 				if h, ok := e.(Hurried); ok {
 					n++

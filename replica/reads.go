@@ -22,6 +22,19 @@ type reads struct {
 	// busy: the core was too busy for the last question; wait for the next step.
 	busy bool
 	now  int
+	// counts are those of the core here, as a leader.
+	counts ReadCounts
+}
+
+// ReadCounts says how the core of a leader has confirmed reads: each of all that were asked for at one time.
+type ReadCounts struct{ ByRound, ByLease uint64 }
+
+func (n *ReadCounts) add(ready raft.ReadReady) {
+	if ready.ByLease {
+		n.ByLease++
+	} else {
+		n.ByRound++
+	}
 }
 
 type askedReads struct {
@@ -108,6 +121,7 @@ func (q *reads) requested(r *Replica, from raft.ServerID, m *wire.ReadRequest) {
 
 // confirmed takes the core's word that reads may be served at an index.
 func (q *reads) confirmed(r *Replica, ready raft.ReadReady) {
+	q.counts.add(ready)
 	if i := slices.IndexFunc(q.remote, func(o remoteRead) bool { return o.id == ready.ID }); i >= 0 {
 		o := q.remote[i]
 		q.remote = slices.Delete(q.remote, i, i+1)

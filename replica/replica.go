@@ -155,8 +155,14 @@ func New(options Options, state State) (*Replica, error) {
 	return r, nil
 }
 
-// Step takes in what happened and returns what must now be done.
-func (r *Replica) Step(inputs []Input) Work {
+// Step takes in what happened and returns what must now be done. now is what the driver's clock shows, in
+// nanoseconds, read after the inputs were collected, so that all of them came in before; 0: it has none. The
+// clock only goes forward, and goes on whatever happens to the process or the machine. Promises to a leader and
+// its lease are reckoned by it, and nothing else: see raft.Clock.
+func (r *Replica) Step(now uint64, inputs []Input) Work {
+	if now > 0 {
+		r.batch = append(r.batch, raft.Clock{Now: now / r.options.TickNanoseconds})
+	}
 	r.intake.refused, r.reads.busy, r.membership.asked = false, false, false
 	for _, in := range inputs {
 		r.take(in)

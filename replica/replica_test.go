@@ -284,7 +284,7 @@ func TestEntriesThatDoNotFollowAreNotTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	work := s.replica.Step([]Input{Receive{From: l.id, Message: m}})
+	work := s.replica.Step(0, []Input{Receive{From: l.id, Message: m}})
 	if !slices.ContainsFunc(work.Events, func(e fmt.Stringer) bool { _, ok := e.(Diverged); return ok }) {
 		t.Error("no event tells of it")
 	}

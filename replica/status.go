@@ -11,6 +11,8 @@ type Status struct {
 	Configuration *wire.Configuration
 	// PendingCommands and PendingReads count the requests of this server's clients that wait.
 	PendingCommands, PendingReads int
+	// Reads counts the reads that this server has confirmed as a leader, since its start.
+	Reads ReadCounts
 	// LogTime is the group's time, in nanoseconds.
 	LogTime uint64
 	// Pace is the campaign delay, and what it follows.
@@ -26,11 +28,16 @@ func (r *Replica) Status() Status {
 		Configuration:   r.configuration,
 		PendingCommands: r.commands.count,
 		PendingReads:    r.reads.count(),
+		Reads:           r.reads.counts,
 		LogTime:         r.logTime,
 		Pace:            r.pace.found,
 		Promptness:      r.promptness.status(),
 	}
 }
+
+// Reads counts the reads that this server has confirmed as a leader: the part of Status that is worth asking for
+// often.
+func (r *Replica) Reads() ReadCounts { return r.reads.counts }
 
 // Core returns the core, for looking at only: the simulator checks its invariants there.
 func (r *Replica) Core() *raft.Core { return r.core }

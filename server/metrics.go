@@ -96,6 +96,9 @@ func (c *collector) collectRaft(gauge, counter emit) {
 	gauge(1, "etcd_server_go_version", "The version of Go, as a label.", "server_go_version", runtime.Version())
 	gauge(1, "quorate_version", "This program's version, as a label.", "version", Version)
 	gauge(float64(now.PendingReads), "quorate_reads_pending", "Linearizable reads that wait on this server.")
+	const confirmed = "Linearizable reads that this server, as the leader, has confirmed, those of one moment as one: by a round of messages, or by its lease."
+	counter(float64(now.Reads.ByRound), "quorate_reads_confirmed_total", confirmed, "by", "round")
+	counter(float64(now.Reads.ByLease), "quorate_reads_confirmed_total", confirmed, "by", "lease")
 	gauge(float64(r.CurrentTerm), "quorate_term", "The current term.")
 }
 

@@ -65,6 +65,11 @@ type Options struct {
 	// what is measured, from 150 ms to 2 s; that is not etcd's default. If one is set both are fixed, and the
 	// other is etcd's: 100 ms, or 1 s.
 	HeartbeatInterval, ElectionTimeout time.Duration
+	// LeaseReads lets this server, while it leads, answer linearizable reads without asking the others
+	// (--lease-reads), as long as a majority has promised not to vote for anybody else. It is safe only if the
+	// clocks of any two servers differ in rate by less than 10 %, and this one's goes on while its machine is
+	// suspended. Default off; on Linux only.
+	LeaseReads bool
 	// MaxRequestBytes bounds a request (--max-request-bytes). Default 1.5 MiB, at most 16 MiB.
 	MaxRequestBytes int
 	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.

@@ -115,8 +115,8 @@ func (s *Server) openHost() (err error) {
 		Dir: o.DataDir, Members: members, Name: o.Name, Token: o.InitialClusterToken,
 		Listen: listen, ClientURLs: s.advertised(), Admit: s.admit,
 		ElectionTimeout: o.ElectionTimeout, HeartbeatInterval: o.HeartbeatInterval,
-		MaxRequestBytes: o.MaxRequestBytes,
-		Logger:          s.logger, OnFatal: s.fatal,
+		MaxRequestBytes: o.MaxRequestBytes, LeaseReads: o.LeaseReads,
+		Logger: s.logger, OnFatal: s.fatal,
 	})
 	return explain(err, o)
 }

@@ -32,11 +32,15 @@ const churning = 580_000
 // mostChurned is how many servers there are at most, where they come and go.
 const mostChurned = 6
 
-// minVoters are left by every change: who decides alone has checks of its own.
-const minVoters = 2
+// minVoters are left by every change.
+const minVoters = 1
 
 func (p *plan) drawChurn(d dice) {
-	if p.calm || p.servers < minVoters || !d.chance("plan.churns", churning) {
+	share := churning
+	if p.afterLeases {
+		share += share / 2
+	}
+	if p.calm || p.servers < 2 || !d.chance("plan.churns", share) {
 		return
 	}
 	const ms = int64(time.Millisecond)
@@ -46,6 +50,9 @@ func (p *plan) drawChurn(d dice) {
 		patience: d.scale("plan.churn.patience", 300*ms, 5000*ms),
 		tear:     rarely(d, "churn.tear", 50_000, 500_000),
 		deaf:     d.either("plan.churn.deaf"),
+	}
+	if p.afterLeases {
+		p.churn.tear = max(p.churn.tear, 170_000)
 	}
 }
 
@@ -108,7 +115,11 @@ func (w *world) drawChange(s *server, handle uint64) replica.Input {
 		w.tell(s, "is asked to prefer others")
 		return replica.Reconfigure{Handle: handle, Edits: edits}
 	}
-	edits := w.drawEdits(s.replica.Core().Configuration().Configuration)
+	now := s.replica.Core().Configuration().Configuration
+	edits := w.drawEdits(now)
+	if w.plan.afterLeases && w.dice.either("operator.replaces") {
+		edits = w.drawReplacement(s.id, now)
+	}
 	if len(edits) == 0 {
 		return nil
 	}
@@ -151,6 +162,29 @@ func (w *world) drawEdits(now *raft.Configuration) []replica.Edit {
 	return edits
 }
 
+// drawReplacement makes up a change by which the majority becomes another, or is on the way to that: whoever learns
+// gets a vote, and another may go; those who do not belong to the group learn; or, if all vote, some go.
+func (w *world) drawReplacement(leader raft.ServerID, now *raft.Configuration) []replica.Edit {
+	var edits []replica.Edit
+	voters := len(now.Voters)
+	for _, s := range w.servers {
+		switch {
+		case slices.Contains(now.Learners, s.id):
+			edits = append(edits, replica.Edit{Member: wire.Member{ID: s.id, Roles: wire.RoleVoter}})
+			voters++
+		case !now.IsMember(s.id) && len(now.Learners) == 0:
+			edits = append(edits, replica.Edit{Member: wire.Member{ID: s.id, Roles: wire.RoleLearner}})
+		}
+	}
+	for _, id := range now.Voters {
+		if id != leader && voters > minVoters && w.dice.below("operator.goes", 3) == 0 {
+			edits = append(edits, replica.Edit{Member: wire.Member{ID: id}, Remove: true})
+			voters--
+		}
+	}
+	return edits
+}
+
 func describeEdits(edits []replica.Edit) string {
 	text := ""
 	for _, e := range edits {
@@ -177,7 +211,7 @@ func (w *world) changed(s *server, a *replica.Answer) {
 	switch a.Outcome {
 	case replica.Done:
 		w.counts.ChangesDone++
-		if !slices.ContainsFunc(w.servers, func(s *server) bool { return s.up && s.replica.Core().CommitIndex() >= a.Index }) {
+		if w.check.Committed() < a.Index {
 			w.check.Fail("S2", "server %d says that change %d is done, at %d, which is not committed", s.id, o.changes, a.Index)
 		}
 	case replica.Unknown:
@@ -207,10 +241,18 @@ func (w *world) operatorLoses(s *server) {
 // it already: what one side decides by the majority of C_old, the other must not decide by that of C_new.
 func (w *world) strikeTear(leader *server) {
 	side := make([]bool, len(w.servers))
-	next := leader.replica.Core().Configuration().Configuration.Voters
+	now := leader.replica.Core().Configuration().Configuration
+	newcomers := w.plan.afterLeases && w.dice.either("churn.newcomers")
+	companion := w.dice.below("churn.companion", len(w.servers))
 	for i, s := range w.servers {
-		// Mostly those of C_new from the others; who belongs to both is on either side.
-		side[i] = slices.Contains(next, s.id) != (w.dice.below("churn.side", 4) == 0)
+		switch {
+		case newcomers && now.Joint(): // they may be a majority of C_new, and the others one of C_old
+			side[i] = s == leader || !slices.Contains(now.OldVoters, s.id)
+		case newcomers: // two were a majority, maybe, when there were fewer
+			side[i] = s == leader || i == companion
+		default: // mostly those of C_new from the others; who belongs to both is on either side
+			side[i] = slices.Contains(now.Voters, s.id) != (w.dice.below("churn.side", 4) == 0)
+		}
 	}
 	links := w.linksWhere(func(from, to int) bool { return side[from] != side[to] })
 	if len(links) == 0 {

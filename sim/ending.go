@@ -166,7 +166,8 @@ func (w *world) calmDown() {
 		l.strikes++
 	}
 	for _, s := range w.servers {
-		s.rate, s.still, s.ahead = million, false, 0
+		s.setRate(million)
+		s.still, s.ahead = false, 0
 	}
 }
 

@@ -232,10 +232,11 @@ func (w *world) strikeError(s *server) {
 // drawRate sets how fast a server's clock runs.
 func (s *server) drawRate() {
 	w := s.world
-	s.rate = million
+	rate := int64(million)
 	if w.plan.drift > 0 {
-		s.rate += int64(w.dice.between(s.labels.rate, -w.plan.drift, w.plan.drift))
+		rate += int64(w.dice.between(s.labels.rate, -w.plan.drift, w.plan.drift))
 	}
+	s.setRate(rate)
 }
 
 // strikeCut cuts links, and so parts servers from each other.

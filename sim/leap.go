@@ -19,8 +19,9 @@ const leaping = 200_000
 // maxElapsed is the most that a tick adds to the log time, as in the host.
 const maxElapsed = int64(500 * time.Millisecond)
 
+// drawLeaps draws how clocks leap; not where leaders may have leases, which rest on clocks that do not.
 func (p *plan) drawLeaps(d dice) {
-	if d.chance("plan.has.leap", leaping) {
+	if !p.replica.Raft.LeaseReads && d.chance("plan.has.leap", leaping) {
 		p.leap.every = d.scale("plan.leapEvery", int64(200*time.Millisecond), int64(20*time.Second))
 		p.leap.still = d.scale("plan.leap.still", int64(50*time.Millisecond), int64(4*time.Second))
 	}

@@ -83,6 +83,7 @@ type Counts struct {
 	HandedOver                                           int
 	LateLeaders, QuietSpells                             int
 	Drawn, Tuned, Unlinked                               int
+	Promising, ReadLeased, LeaseReads                    int
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
 	Leased, Grants, Renewals, LeasesEnded, LeasesExpired int
@@ -140,6 +141,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"spells of a well majority, terms watched", &c.QuietSpells},
 		{"worlds whose campaign delays are drawn", &c.Drawn}, {"worlds whose campaign delays are measured", &c.Tuned},
 		{"servers told of a broken link", &c.Unlinked},
+		{"worlds with promises", &c.Promising}, {"worlds whose leaders hold leases", &c.ReadLeased}, {"turns with reads by a lease", &c.LeaseReads},
 		{"worlds with watchers", &c.Watched}, {"streams opened for watching", &c.Streams}, {"watchers created, or resumed", &c.Watchers},
 		{"responses to watchers", &c.WatchResponses}, {"events in them", &c.WatchEvents}, {"reads for watchers that lag", &c.WatchReads},
 		{"worlds with leases", &c.Leased}, {"leases granted", &c.Grants}, {"leases renewed", &c.Renewals}, {"leases ended", &c.LeasesEnded},

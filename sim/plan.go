@@ -61,6 +61,8 @@ type plan struct {
 	session sessionPlan
 	churn   churnPlan
 	prefer  preferPlan
+	// afterLeases: what goes wrong, and is asked for, goes after leaders with leases.
+	afterLeases bool
 
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
@@ -93,6 +95,7 @@ func drawPlan(d dice) plan {
 		p.drawEnding(d)
 		p.storm = p.ending != oneStaysGray && p.churn.spares == 0 && d.chance("plan.storm", 500_000)
 	}
+	p.drawReadLeases(d)
 	p.drawWatches(d)
 	p.drawLeases(d)
 	p.drawSessions(d)
@@ -153,6 +156,7 @@ func (p *plan) drawReplica(d dice) {
 		},
 	}
 	p.drawPace(d)
+	p.drawPromises(d)
 	p.segmentBytes = d.scale("plan.segment", 4, 64) * 4096
 	p.disk = crashdisk.Options{SectorBytes: [...]int{512, 4096}[d.below("plan.sector", 2)], DamageNeighbours: d.either("plan.neighbours"), KeepOperations: 16}
 	p.personality = crashdisk.Personality(d.below("plan.personality", 3))
@@ -248,6 +252,9 @@ func (p *plan) String() string {
 	text := fmt.Sprintf("%d servers, %d clients, %s, messages take %v, syncs %v, segments of %d KiB",
 		p.servers, p.clients, p.paceText(),
 		time.Duration(p.minDelay+p.meanDelay).Round(time.Microsecond), time.Duration(p.syncTime).Round(time.Microsecond), p.segmentBytes>>10)
+	if p.replica.Raft.PromiseTicks > 0 {
+		text += ", " + p.promiseText()
+	}
 	if p.watch.clients > 0 {
 		text += ", " + p.watch.String()
 	}

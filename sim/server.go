@@ -50,6 +50,7 @@ type server struct {
 	rate   int64 // how long its second takes, per million
 	still  bool  // its clock stands still
 	ahead  int64 // by how much its clock has leapt since the last tick
+	clock  clock
 	// delay is its campaign delay, until delayUntil, where that is drawn.
 	delay      int
 	delayUntil int64
@@ -62,13 +63,14 @@ type server struct {
 
 	seen    seen
 	window  window
+	promise promise
 	witness witness
 	// moments counts what has happened after which a crash is worth its while.
 	moments int
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor, delay, delayFor, lie, unlinked, sessions string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor, delay, delayFor, lie, unlinked, sessions, clock string
 }
 
 func newServer(w *world, index int) *server {
@@ -80,8 +82,9 @@ func newServer(w *world, index int) *server {
 		sample: label("sample"), down: label("down"), keep: label("keep"), kill: label("kill"), recovery: label("recovery"),
 		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), tear: label("tear"), mistaken: label("mistaken"), atOnce: label("atOnce"),
 		delay: label("delay"), delayFor: label("delayFor"), lie: label("lie"), unlinked: label("unlinked"),
-		news: label("news"), feed: label("feed"), lessor: label("lessor"), sessions: label("sessions"),
+		news: label("news"), feed: label("feed"), lessor: label("lessor"), sessions: label("sessions"), clock: label("clock"),
 	}
+	s.clock.showed = 1 + int64(w.dice.below(s.labels.clock, int(1000*second)))
 	s.checks = w.check.Server(s.id)
 	s.disk = crashdisk.New(w.plan.disk)
 	s.machine.start()
@@ -327,7 +330,7 @@ func (s *server) end() {
 	s.paused = false
 	s.leases, s.sessions = ender{}, ender{}
 	s.storage = storage{}
-	s.seen, s.window = seen{}, window{}
+	s.seen, s.window, s.promise = seen{}, window{}, promise{}
 }
 
 // fail is what the host's OnFatal does: the process ends. Only a disk that was made to fail excuses it.

@@ -15,9 +15,17 @@ func (s *server) turn() {
 	inputs := s.inbox
 	s.inbox, s.spare = s.spare[:0], inputs
 	s.hasTick = false
-	work := s.replica.Step(inputs) // decide: memory only
+	now, reads := s.ticksNow(), s.readsByLease()
+	bound := s.isBound(now)
+	work := s.replica.Step(s.clockNow(), inputs) // decide: memory only
 	core := s.replica.Core()
-	s.checks.Stepped(inputs, work.Writes, check.ViewOf(core))
+	view := check.ViewOf(core)
+	view.Bound = bound || mayBind(inputs)
+	s.checks.Stepped(inputs, work.Writes, view)
+	if bound {
+		s.checkPromise(inputs, &work)
+	}
+	s.notePromise(now, inputs)
 	if s.gotReply && core.Role() == raft.Leader {
 		s.peers = core.AppendPeers(s.peers[:0])
 		s.checks.Believes(s.peers)
@@ -30,6 +38,10 @@ func (s *server) turn() {
 	if !isTold(inputs) {
 		w.timeouts += w.counts.Elections - elections
 	}
+	if s.readsByLease() > reads {
+		w.counts.LeaseReads++
+	}
+	w.checkLeases()
 	clear(inputs)
 	if work.Fatal != nil {
 		s.fail(work.Fatal)
@@ -124,6 +136,7 @@ func (w *world) elected(s *server, term raft.Term) {
 		w.check.Fail("B1", "server %d was elected in term %d, though nothing had happened to the leader, server %d", s.id, term, w.leader+1)
 	}
 	w.leader, w.leaderTerm, w.ledSince = s.index, term, w.now
+	w.highestTerm = max(w.highestTerm, term)
 }
 
 // moment lets a server crash, or be cut off, just when something has happened.

@@ -45,6 +45,8 @@ type world struct {
 	leader     int
 	leaderTerm raft.Term
 	ledSince   int64
+	// highestTerm is the highest in which there was a leader.
+	highestTerm raft.Term
 
 	// For marks: what leaders left behind that stepped down; the requests of unknown outcome; and how
 	// much was committed when the last server went down, until somebody leads again.
@@ -178,6 +180,12 @@ func (w *world) begin() {
 		w.counts.Drawn++
 	case paceTuned:
 		w.counts.Tuned++
+	}
+	if w.plan.replica.Raft.PromiseTicks > 0 {
+		w.counts.Promising++
+	}
+	if w.plan.replica.Raft.LeaseReads {
+		w.counts.ReadLeased++
 	}
 	w.tell(nil, "seed %d: %s", w.options.Seed, &w.plan)
 	for _, s := range w.servers {

@@ -82,7 +82,7 @@
 //	 3  RequestPreVote        last log index, last log term                      -
 //	 4  RequestPreVoteReply   flag granted                                       -
 //	 5  AppendEntries         index and term before, leader's commit, round      records, in a row
-//	 6  AppendEntriesReply    round, verified index                              -
+//	 6  AppendEntriesReply    round, verified index, flag promise?               -
 //	 7  AppendEntriesRefusal  round, commit, last log index                      runs: term, first index
 //	 8  TimeoutNow            -                                                  -
 //	16  Forward               boot, batch                                        each: varint length, command
@@ -95,7 +95,8 @@
 //
 // Kept are, for the algorithm, 9 to 11 (snapshots), 12 and 13 (entries fetched by
 // index, term and hash), 14 and 15; for the replica, 23 to 31; for the host, 32 to 255. 0 is never
-// sent. A flag is bit 0 of its field.
+// sent. A flag is bit 0 of its field. A field with a question mark was added: it may be missing, and then a
+// flag is not set.
 //
 // A command:
 //

@@ -33,13 +33,49 @@ func TestMissingFixedFieldsAreRefused(t *testing.T) {
 	for _, s := range sampleMessages() {
 		b := wire.AppendMessage(nil, s.message, recordsOf(s.message)...)
 		fixed := int(binary.LittleEndian.Uint16(b[2:]))
-		for keep := range fixed {
+		needed := fixed
+		if m, ok := s.message.Body.(*raft.AppendEntriesReply); ok && m.Promise {
+			needed -= 8 // it was added: see below
+		}
+		for keep := range needed {
 			b := slices.Delete(slices.Clone(b), wire.MessageHeaderBytes+keep, wire.MessageHeaderBytes+fixed)
 			binary.LittleEndian.PutUint16(b[2:], uint16(keep))
 			resealMessage(b)
 			if got, err := wire.DecodeMessage(b); !errors.Is(err, wire.ErrMalformed) {
 				t.Errorf("%s with %d of %d fixed bytes: got %+v, %v", s.name, keep, fixed, got, err)
 			}
+		}
+	}
+}
+
+// Servers from before there were promises answer without one, and leaders from then do not look for it.
+func TestAnswerWithoutThePromiseFieldIsNone(t *testing.T) {
+	without := &raft.AppendEntriesReply{Round: sampleRound, Verified: sampleIndex}
+	with := *without
+	with.Promise = true
+	for _, c := range []struct {
+		name  string
+		fixed []byte
+		want  bool
+	}{
+		{"of an earlier version", nil, false},
+		{"not set", make([]byte, 8), false},
+		{"set", []byte{1, 0, 0, 0, 0, 0, 0, 0}, true},
+		{"with more behind it", []byte{1, 0, 0, 0, 0, 0, 0, 0, 7}, true},
+	} {
+		b := wire.AppendMessage(nil, &wire.Message{Group: 1, Term: 2, Body: without})
+		if len(b) != wire.MessageHeaderBytes+16 {
+			t.Fatalf("no promise takes %d bytes", len(b)-wire.MessageHeaderBytes)
+		}
+		b = append(b, c.fixed...)
+		binary.LittleEndian.PutUint16(b[2:], uint16(len(b)-wire.MessageHeaderBytes))
+		resealMessage(b)
+		want := wire.Message{Group: 1, Term: 2, Body: without}
+		if c.want {
+			want.Body = &with
+		}
+		if got, err := wire.DecodeMessage(b); err != nil || !equal(got, want) {
+			t.Errorf("%s: got %+v, %v", c.name, got.Body, err)
 		}
 	}
 }

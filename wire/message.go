@@ -200,7 +200,11 @@ func appendFixed(b []byte, body any) (MessageKind, []byte) {
 	case *raft.AppendEntries:
 		return KindAppendEntries, put(uint64(m.PrevLogIndex), uint64(m.PrevLogTerm), uint64(m.LeaderCommit), uint64(m.Round))
 	case *raft.AppendEntriesReply:
-		return KindAppendEntriesReply, put(uint64(m.Round), uint64(m.Verified))
+		b = put(uint64(m.Round), uint64(m.Verified))
+		if m.Promise {
+			b = put(flag(m.Promise)) // added later: it is left out where it says no more than its absence
+		}
+		return KindAppendEntriesReply, b
 	case *raft.AppendEntriesRefusal:
 		return KindAppendEntriesRefusal, put(uint64(m.Round), uint64(m.Commit), uint64(m.LastLogIndex))
 	case *raft.TimeoutNow:
@@ -299,6 +303,9 @@ func (f *fixed) term() raft.Term   { return raft.Term(f.u64()) }
 func (f *fixed) round() raft.Round { return raft.Round(f.u64()) }
 func (f *fixed) flag() bool        { return f.u64()&1 != 0 }
 
+// laterFlag is one that earlier versions do not send, and then it is not set.
+func (f *fixed) laterFlag() bool { return len(f.b) >= 8 && f.flag() }
+
 func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any, error) {
 	switch kind {
 	case KindRequestVote:
@@ -313,7 +320,7 @@ func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any
 		m := &raft.AppendEntries{PrevLogIndex: f.index(), PrevLogTerm: f.term(), LeaderCommit: f.index(), Round: f.round()}
 		return m, decodeEntries(m, group, variable)
 	case KindAppendEntriesReply:
-		return &raft.AppendEntriesReply{Round: f.round(), Verified: f.index()}, nil
+		return &raft.AppendEntriesReply{Round: f.round(), Verified: f.index(), Promise: f.laterFlag()}, nil
 	case KindAppendEntriesRefusal:
 		m := &raft.AppendEntriesRefusal{Round: f.round(), Commit: f.index(), LastLogIndex: f.index()}
 		return m, decodeRuns(m, variable)

@@ -135,7 +135,7 @@ func (s source) messages() []*wire.Message {
 		&raft.RequestPreVote{LastLogIndex: raft.Index(s.number()), LastLogTerm: raft.Term(s.number())},
 		&raft.RequestPreVoteReply{Granted: s.IntN(2) == 0},
 		s.entries(group),
-		&raft.AppendEntriesReply{Round: raft.Round(s.number()), Verified: raft.Index(s.number())},
+		&raft.AppendEntriesReply{Round: raft.Round(s.number()), Verified: raft.Index(s.number()), Promise: s.IntN(2) == 0},
 		refusal,
 		&raft.TimeoutNow{},
 		forward,

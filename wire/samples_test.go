@@ -170,6 +170,7 @@ func sampleMessages() []namedMessage {
 			PrevLogIndex: sampleIndex, PrevLogTerm: sampleTerm, Last: sampleIndex, LeaderCommit: sampleIndex - 1, Round: sampleRound,
 		}},
 		{"append-entries-reply", &raft.AppendEntriesReply{Round: sampleRound, Verified: sampleIndex}},
+		{"append-entries-reply-promise", &raft.AppendEntriesReply{Round: sampleRound, Verified: sampleIndex, Promise: true}},
 		{"append-entries-refusal", &raft.AppendEntriesRefusal{
 			Round: sampleRound, Commit: sampleIndex - 0x10, LastLogIndex: sampleIndex,
 			Runs: []raft.TermRun{{Term: sampleTerm - 2, First: sampleIndex - 8}, {Term: sampleTerm - 1, First: sampleIndex - 1}},

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/raft"
 )
@@ -21,6 +22,7 @@ type Shadow struct {
 	next, spare []State // during a step; next are those after the inputs so far
 	wanted      View    // what the server has asked to be written
 	log         Log     // its log by its writes
+	bound       bool    // it may have promised to vote for nobody
 	needs       string  // why there is no state left
 }
 
@@ -68,10 +70,11 @@ func (sh *Shadow) Restarted(found Found, view View) error {
 	return nil
 }
 
-// Begin begins a step. Then come the inputs in their order, the writes, and End.
-func (sh *Shadow) Begin() {
+// Begin begins a step. Then come the inputs in their order, the writes, and End. bound: the server may have
+// promised its leader, or whoever it had before it started, that it votes for nobody; the model has no clock.
+func (sh *Shadow) Begin(bound bool) {
 	sh.next = append(sh.next[:0], sh.states...)
-	sh.needs = ""
+	sh.needs, sh.bound = "", bound
 }
 
 // Tick lets time pass: anybody's patience may have ended.
@@ -126,6 +129,10 @@ func (sh *Shadow) Receive(e *Envelope) {
 		sh.next, sh.needs = sh.next[:0], fmt.Sprintf("Receive: %T of term %d from %d, as it was sent", e.Body, e.Term, e.From)
 		return
 	}
+	var unmoved []State // by a candidate, for a promise
+	if sh.bound && wantsVote(e) {
+		unmoved = slices.Clone(sh.next)
+	}
 	known := len(sh.next)
 	for i := range known {
 		s := &sh.next[i]
@@ -154,6 +161,9 @@ func (sh *Shadow) Receive(e *Envelope) {
 		kept = append(kept, *s)
 	}
 	sh.next = kept
+	for i := range unmoved {
+		sh.next = withState(sh.next, &unmoved[i])
+	}
 }
 
 func wantsVote(e *Envelope) bool {

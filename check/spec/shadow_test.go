@@ -36,7 +36,7 @@ func (b *trio) ok(err error) {
 // becomes durable at once.
 func (b *trio) step(id raft.ServerID, in *Envelope, w *Write, change func(*View)) error {
 	sh := b.shadows[id]
-	sh.Begin()
+	sh.Begin(false)
 	if in != nil {
 		sh.Receive(in)
 	}
@@ -73,7 +73,7 @@ var noOp, command = Entry{1, Hash{1}}, Entry{1, Hash{1, 2}}
 // elected lets server 1 win term 1 with the vote of 2, and commit its first entry.
 func elected(t *testing.T) *trio {
 	b := newTrio(t)
-	b.shadows[1].Begin()
+	b.shadows[1].Begin(false)
 	b.shadows[1].Campaign()
 	b.views[1].Role = raft.PreCandidate
 	b.ok(b.shadows[1].End(b.views[1], 0))
@@ -100,7 +100,7 @@ func TestStepsThatFollowTheRulesAreExplained(t *testing.T) {
 	b.ok(b.shadows[2].Restarted(Found{1, 1, 2, command}, View{CurrentTerm: 1, CommitIndex: 1}))
 	// Time may pass, and nothing happens; or something does.
 	for _, role := range []raft.Role{raft.Follower, raft.PreCandidate, raft.PreCandidate} {
-		b.shadows[2].Begin()
+		b.shadows[2].Begin(false)
 		b.shadows[2].Tick()
 		b.ok(b.shadows[2].End(View{Role: role, CurrentTerm: 1, CommitIndex: 1}, 0))
 	}
@@ -126,7 +126,7 @@ func TestStepsThatNoActionExplainsAreFound(t *testing.T) {
 		}, "Vote: for 3"},
 		"a term that is not written": {func(b *trio) error {
 			m := b.send(1, 3, &AppendEntries{Entries: []Entry{noOp}, Round: 2})
-			b.shadows[3].Begin()
+			b.shadows[3].Begin(false)
 			b.shadows[3].Receive(m)
 			b.shadows[3].Write(&Write{Ticket: 1, Entries: []Entry{noOp}})
 			return b.shadows[3].End(View{CurrentTerm: 1}, 1)
@@ -204,7 +204,7 @@ func TestStepsWithSeveralInputsAreExplainedInTheirOrder(t *testing.T) {
 	// Server 3 becomes a candidate in term 2, and 2 votes for it while its entry of term 1 arrives again.
 	late := b.send(1, 2, &AppendEntries{Prev: id(1, 1), LeaderCommit: 1, Round: 2})
 	b.ok(b.step(3, b.send(1, 3, &AppendEntries{Entries: []Entry{noOp}, Round: 3}), &Write{Entries: []Entry{noOp}}, func(v *View) { v.CurrentTerm = 1 }))
-	b.shadows[3].Begin()
+	b.shadows[3].Begin(false)
 	b.shadows[3].Campaign()
 	b.views[3].Role = raft.PreCandidate
 	b.ok(b.shadows[3].End(b.views[3], 0))
@@ -215,7 +215,7 @@ func TestStepsWithSeveralInputsAreExplainedInTheirOrder(t *testing.T) {
 
 	both := func(order ...*Envelope) error {
 		sh := *b.shadows[2]
-		sh.Begin()
+		sh.Begin(false)
 		for _, e := range order {
 			sh.Receive(e)
 		}

@@ -94,6 +94,8 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 	flags.Var(&f.heartbeat, "heartbeat-interval", "milliseconds between signs of life of a leader (default 50; 100 with --election-timeout)")
 	flags.Var(&f.election, "election-timeout",
 		"milliseconds without one until a new leader is elected (default: measured, from 150 to 2000; 1000 with --heartbeat-interval)")
+	flags.BoolVar(&o.LeaseReads, "lease-reads", false, "as the leader, answer linearizable reads without asking the others each time, which is safe only "+
+		"if the clocks of servers differ in rate by less than 10 %, and go on while a machine is suspended")
 	flags.IntVar(&o.MaxRequestBytes, "max-request-bytes", 3<<19, "most bytes of a request")
 	flags.Int64Var(&o.QuotaBackendBytes, "quota-backend-bytes", 0, "size of the state beyond which puts are refused and an alarm is raised; 0: no quota")
 	flags.StringVar(&o.AutoCompactionMode, "auto-compaction-mode", "periodic", "how --auto-compaction-retention counts: periodic or revision")

@@ -118,6 +118,7 @@ func (c *Cluster) check(s *Server, before moment, out raft.Output) {
 	c.checkApply(s, out.Apply)
 	c.checkOrder(s, out.Apply)
 	c.checkAnswers(s, before, out)
+	c.checkLeases()
 	var room [8]raft.PeerStatus
 	for _, p := range s.Core.AppendPeers(room[:0]) {
 		c.checkProgress(s, &p)
@@ -390,6 +391,16 @@ func (c *Cluster) checkAnswers(s *Server, before moment, out raft.Output) {
 			if q.Server == s.ID {
 				c.Fail("server %d no longer leads, and leaves question %d without an answer", s.ID, q.ID)
 			}
+		}
+	}
+}
+
+// checkLeases: while a leader holds a lease by its clock, there is no leader of a later term.
+func (c *Cluster) checkLeases() {
+	latest := raft.Term(max(1, len(c.History.Leaders))) - 1 // there is a leader of that term, if it is not 0
+	for _, s := range c.Servers {
+		if s.Options.LeaseReads && s.Core != nil && s.Core.CurrentTerm() < latest && s.Core.LeaseHeld(c.Now) {
+			c.Fail("lease: server %d holds one in term %d, and server %d leads in term %d", s.ID, s.Core.CurrentTerm(), c.History.Leaders[latest], latest)
 		}
 	}
 }

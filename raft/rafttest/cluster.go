@@ -18,6 +18,8 @@ type Cluster struct {
 	Servers []*Server // sorted by id
 	Network []Letter  // on their way, oldest first
 	History History
+	// Now is what the clocks of all servers show, where there are promises.
+	Now uint64
 
 	// Connected reports whether a message from one server reaches another; nil: always.
 	Connected func(from, to raft.ServerID) bool
@@ -159,6 +161,9 @@ func (c *Cluster) Step(s *Server, batch ...raft.Input) raft.Output {
 			panic(p)
 		}
 	}()
+	if s.Options.PromiseTicks > 0 {
+		batch = append([]raft.Input{raft.Clock{Now: c.Now}}, batch...)
+	}
 	before := s.now()
 	for _, input := range batch {
 		c.History.asked(s.ID, input)
@@ -264,6 +269,16 @@ func (c *Cluster) Take(i int) raft.Envelope {
 	e := c.Network[i].Envelope
 	c.Network = slices.Delete(c.Network, i, i+1)
 	return e
+}
+
+// Pass lets the clocks of all servers go on, which all look at them.
+func (c *Cluster) Pass(ticks uint64) {
+	c.Now += ticks
+	for _, s := range c.Servers {
+		if s.Core != nil {
+			c.Step(s)
+		}
+	}
 }
 
 // Deliver hands messages to the one server that they all are for. A server that is down loses them.
