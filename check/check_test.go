@@ -218,6 +218,32 @@ func TestLogsThatDifferAtOneIndexAndTermAreFound(t *testing.T) {
 	b.wantWrong("C4")
 }
 
+// What a server that decides alone has lost with its term, it may make anew; what another one has, it may not.
+func TestLoneServerMakesAnewWhatItHasLost(t *testing.T) {
+	lead := func(b *bench, id raft.ServerID, op *Op) {
+		record := b.record(b.genesis, 1, 1, op)
+		w := replica.Write{HardState: &raft.HardState{CurrentTerm: 1, VotedFor: id}, First: 1, Records: [][]byte{record}}
+		b.Server(id).Stepped(nil, []replica.Write{w}, View{Role: raft.Leader, Term: 1, Last: 1, Configuration: &raft.Configuration{Voters: []raft.ServerID{id}}})
+	}
+	begin := func() *bench {
+		b := newBench(t, 3)
+		for id := raft.ServerID(1); id <= 2; id++ { // the one it has come to by what is left out here
+			b.Server(id).Stepped(nil, nil, View{Configuration: &raft.Configuration{Voters: []raft.ServerID{id}}})
+		}
+		lead(b, 1, nil)
+		b.wantRight()
+		return b
+	}
+	b := begin()
+	b.Server(1).Restored(Image{}, View{Configuration: &raft.Configuration{Voters: []raft.ServerID{1}}}, 0)
+	lead(b, 1, b.call(1))
+	b.wantRight()
+
+	b = begin()
+	lead(b, 2, b.call(2))
+	b.wantWrong("C4")
+}
+
 func TestEntryThatDoesNotFollowIsFound(t *testing.T) {
 	b, _, _ := right(t)
 	b.step(1, nil, b.record(wire.Hash{1}, 3, 1, nil))

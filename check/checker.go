@@ -64,6 +64,7 @@ type Checker struct {
 type entry struct {
 	mark
 	record wire.Raw
+	first  raft.ServerID // who had it first
 	// Of a command: whose request it carries; nil for others, and if nobody asked for it.
 	op *Op
 	// committedIn is the term of the server that committed it first, and committedBy the configuration in
@@ -124,13 +125,17 @@ func (c *Checker) Fail(check, format string, args ...any) { c.fail(check, format
 // Committed returns the last index that any server has committed.
 func (c *Checker) Committed() raft.Index { return raft.Index(len(c.committed)) }
 
-// alone reports whether one server decides by itself. Then a term and its first entries are one write,
+// alone reports whether a server decides by itself. Then a term and its first entries are one write,
 // and if that is lost in a crash, the same term comes again: nobody has seen the first one.
-func (c *Checker) alone() bool { return len(c.options.Voters) == 1 }
+func (s *Server) alone() bool {
+	configuration := s.checker.configurationOf(&s.view)
+	return len(configuration.OldVoters) == 0 && len(configuration.Voters) == 1 && configuration.Voters[0] == s.id
+}
 
 // learn notes an entry that a server has at an index, after the one with hash previous, and returns
 // what is known of it.
-func (c *Checker) learn(id raft.ServerID, index raft.Index, record wire.Raw, previous wire.Hash) *entry {
+func (s *Server) learn(index raft.Index, record wire.Raw, previous wire.Hash) *entry {
+	c := s.checker
 	for raft.Index(len(c.entries)) < index {
 		c.entries = append(c.entries, nil)
 	}
@@ -140,22 +145,22 @@ func (c *Checker) learn(id raft.ServerID, index raft.Index, record wire.Raw, pre
 		if e.term != term {
 			continue
 		}
-		if e.hash != hash && c.alone() && index > c.Committed() {
+		if e.hash != hash && e.first == s.id && s.alone() && index > c.Committed() {
 			e.hash, e.record = hash, bytes.Clone(record)
 			c.nameOp(e)
 			return e
 		}
 		if e.hash != hash {
 			c.fail("C4", "server %d has entry %d of term %d with hash %x, another had it with hash %x",
-				id, index, term, hash, e.hash)
+				s.id, index, term, hash, e.hash)
 		}
 		return e
 	}
 	if record.Index() != index || !record.Follows(previous, c.options.Group) {
 		c.fail("C4", "entry %d of term %d at server %d does not follow from the entry before it: its record says index %d, hash %x, previous %x",
-			index, term, id, record.Index(), hash, previous)
+			index, term, s.id, record.Index(), hash, previous)
 	}
-	e := &entry{mark: mark{term, hash}, record: bytes.Clone(record)}
+	e := &entry{mark: mark{term, hash}, record: bytes.Clone(record), first: s.id}
 	c.entries[index-1] = append(at, e)
 	c.nameOp(e)
 	return e

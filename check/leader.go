@@ -11,7 +11,7 @@ import (
 func (s *Server) elected() {
 	c := s.checker
 	term := s.view.Term
-	if other, ok := c.leaders[term]; ok && !c.alone() {
+	if other, ok := c.leaders[term]; ok && !(other.id == s.id && s.alone()) {
 		c.fail("C1", "server %d is elected in term %d, in which %d was elected before", s.id, term, other.id)
 		return
 	}

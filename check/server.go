@@ -149,7 +149,7 @@ func (s *Server) wrote(w *replica.Write, before, now View) {
 		return
 	}
 	for _, b := range w.Records {
-		e := c.learn(s.id, s.memory.last()+1, wire.Raw(b), s.lastHash())
+		e := s.learn(s.memory.last()+1, wire.Raw(b), s.lastHash())
 		s.memory.log = append(s.memory.log, e.mark)
 	}
 }
