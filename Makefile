@@ -10,11 +10,15 @@ FUZZTIME    ?= 10s
 ARGS        ?=
 
 # How much a night is (make nightly): simulated worlds, states of each deep exploration, leaders killed,
-# requests that etcd is asked as well.
+# operations under everything at once, requests that etcd is asked as well.
 WORLDS      ?= 20000
 STATES      ?= 2000000
 KILLS       ?= 200
+OPERATIONS  ?= 20000
 REQUESTS    ?= 100000
+
+# For how long make soak keeps healthy servers busy; with a slow disk, half as long.
+SOAK        ?= 20m
 
 # Tools, by exact version: they are built on first use and are no dependencies of the product.
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.1
@@ -27,7 +31,7 @@ RACE_LEAVES_OUT := /(raft|wire|sim|check|check/spec|scenario|internal/tidy)$$
 RACE_PACKAGES    = $$($(GO) list ./... | grep -vE '$(RACE_LEAVES_OUT)')
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test check fix race bench differ sim lab planted fuzz process nightly vuln clean go gcc
+.PHONY: help up build test check fix race bench differ sim lab planted fuzz process soak nightly vuln clean go gcc
 
 help: ## print this list
 	@echo 'Quorate: what make can do'
@@ -87,10 +91,14 @@ fuzz: go ## every fuzzer for FUZZTIME=10s; inputs that break something are kept 
 		done; done
 
 process: build ## real servers as processes: kill -9, pauses, cut links, full and failing disks
-	$(GO) test -count=1 -timeout 15m -run '^TestProcess' ./cmd/quorate $(ARGS)
+	$(GO) test -count=1 -timeout 20m -run '^TestProcess' ./cmd/quorate $(ARGS)
+
+soak: build ## healthy servers, busy for SOAK=20m, and half as long with a slow disk: no election without a cause (LEDGER=FILE)
+	$(GO) test -count=1 -v -timeout 24h -run '^TestProcessHealthyServers' ./cmd/quorate -process.soak $(SOAK) -process.complete \
+		$(if $(LEDGER),-process.ledger $(abspath $(LEDGER)))
 
 # What was finished stays if it is interrupted; the next run goes on behind it.
-nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 STATES=2000000 KILLS=200 REQUESTS=100000 bound it)
+nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 STATES=2000000 KILLS=200 OPERATIONS=20000 REQUESTS=100000 bound it)
 	bin/quorate sim --ledger docs/results/simulation.jsonl --seeds $(WORLDS) --commit "$$(git rev-parse --short=12 HEAD)"
 	bin/quorate sim --twice --seeds 1000
 	$(GO) test -count=1 -v -timeout 30m -run '^TestNoCrash' ./wal -crash.deep -crash.ledger $(CURDIR)/docs/results/crash.jsonl
@@ -101,6 +109,8 @@ nightly: build ## the long nets, into ledgers under docs/results (WORLDS=20000 S
 	$(GO) test -count=1 -v -timeout 1h -run '^TestPlantedBugsAreCaughtByProcesses' ./cmd/quorate -process.planted
 	$(GO) test -count=1 -v -timeout 3h -run '^TestProcessKilledLeaders' ./cmd/quorate \
 		-process.kills $(KILLS) -process.ledger $(CURDIR)/docs/results/process.jsonl
+	$(GO) test -count=1 -v -timeout 3h -run '^TestProcessHistoriesHold' ./cmd/quorate \
+		-process.operations $(OPERATIONS) -process.ledger $(CURDIR)/docs/results/process.jsonl
 	$(GO) -C bench run ./differ -quorate ../bin/quorate -n $(REQUESTS) \
 		-ledger $(CURDIR)/docs/results/differ.jsonl -commit "$$(git rev-parse --short=12 HEAD)"
 

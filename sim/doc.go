@@ -51,7 +51,7 @@
 //	                     │  inputs          └─ network ├── other servers
 //	                     └────────────────────────────┘
 //	queue of events ─► world ─► happen ─► check            dice: every choice, by name
-//	faults: crash, pause, cut, clog, slow disk, disk error, drifting clock
+//	faults: crash, pause, cut, clog, slow disk, disk error, clocks that drift, leap or stand still
 //	ending: heal some, drain, (load), serve, agree, rest
 //
 // Choices are asked for by name and entity ("net.drop 2>3"), so that a world in which one kind of fault
