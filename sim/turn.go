@@ -25,11 +25,7 @@ func (s *server) turn() {
 	s.gotReply = false
 	s.witnessTurn(inputs, &work)
 	s.checkVotes(inputs, &work)
-	elections := w.counts.Elections
 	s.note(&work)
-	if !isTold(inputs) {
-		w.timeouts += w.counts.Elections - elections
-	}
 	clear(inputs)
 	if work.Fatal != nil {
 		s.fail(work.Fatal)
@@ -104,6 +100,7 @@ func (s *server) note(work *replica.Work) {
 		case raft.ConfigurationChanged:
 			w.counts.Configurations++
 			s.seen.reconfigured = role == raft.Leader
+			s.checkFarewell()
 		case raft.Transferring:
 			s.checkHandover(e.To)
 		case replica.Diverged:
