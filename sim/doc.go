@@ -90,8 +90,8 @@
 //	V2  a core has healed, and does not
 //	V3  some links remain over which somebody reaches a majority, and it does not
 //	V4  one server stays gray, and it does not, or the others become much slower
-//	V5  everything has healed, and no preferred server leads in the end; or it takes an election to get there, or to
-//	    remove a leader; or leadership is handed over for no reason
+//	V5  everything has healed, and no preferred server leads in the end; or a leader that is removed does
+//	    not hand over first; or leadership is handed over for no reason
 //	W1  terms grow though a majority is well and has had the time to elect a leader
 //	W2  messages go round though nothing is asked for, decided or written
 //	W3  a server gives its vote, or says that it would, though it has just heard its leader

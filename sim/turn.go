@@ -33,11 +33,7 @@ func (s *server) turn() {
 	s.gotReply = false
 	s.witnessTurn(inputs, &work)
 	s.checkVotes(inputs, &work)
-	elections := w.counts.Elections
 	s.note(&work)
-	if !isTold(inputs) {
-		w.timeouts += w.counts.Elections - elections
-	}
 	if s.readsByLease() > reads {
 		w.counts.LeaseReads++
 	}
@@ -116,6 +112,7 @@ func (s *server) note(work *replica.Work) {
 		case raft.ConfigurationChanged:
 			w.counts.Configurations++
 			s.seen.reconfigured = role == raft.Leader
+			s.checkFarewell()
 		case raft.Transferring:
 			s.checkHandover(e.To)
 		case replica.Diverged:

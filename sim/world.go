@@ -53,14 +53,11 @@ type world struct {
 	deposed   []deposed
 	abandoned map[uint64]struct{} // looked up, never walked
 	dark      raft.Index
-	// timeouts counts the elections that no leader has asked for.
-	timeouts int
-
-	ending   bool
-	end      ending
-	over     bool
-	wedges   wedges
-	operator operator
+	ending    bool
+	end       ending
+	over      bool
+	wedges    wedges
+	operator  operator
 
 	watching watching
 	leasing  leasing
