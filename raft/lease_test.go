@@ -2,6 +2,7 @@ package raft_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/quorate/quorate/raft"
@@ -158,13 +159,13 @@ func TestLeaseIsOfTheConfigurationInForce(t *testing.T) {
 func TestNoLeaseBeforeAnEntryOfTheTermIsCommitted(t *testing.T) {
 	c := newGroup(leases, rafttest.Voters(3))
 	c.Pass(11)
-	c.only(1)
 	c.campaign(c.Server(1), false)
 	c.PersistAll(c.Server(1))
-	c.only(1, 2, 3)
-	c.Server(2).Core.LoseTheLeader()
-	c.Network = append(c.Network, rafttest.Letter{Envelope: raft.Envelope{From: 2, To: 1, Term: 1, Message: &raft.RequestVoteReply{Granted: true}}})
-	c.Deliver(c.Take(0))
+	for _, to := range []raft.ServerID{2, 1} { // the request to server 2, and its vote
+		i := slices.IndexFunc(c.Network, func(l rafttest.Letter) bool { return l.To == to })
+		c.Deliver(c.Take(i))
+		c.PersistAll(c.Server(to))
+	}
 	leader := c.Server(1)
 	if leader.Core.Role() != raft.Leader {
 		t.Fatalf("server 1 is %v", leader.Core.Role())
