@@ -211,7 +211,7 @@ func (w *world) changed(s *server, a *replica.Answer) {
 	switch a.Outcome {
 	case replica.Done:
 		w.counts.ChangesDone++
-		if w.check.Committed() < a.Index {
+		if w.check.Committed() < a.Index { // who has told it may be down
 			w.check.Fail("S2", "server %d says that change %d is done, at %d, which is not committed", s.id, o.changes, a.Index)
 		}
 	case replica.Unknown:
