@@ -28,6 +28,10 @@
 // of its own, which changes all the time, by chance or by what the replica measures (pace.go); and servers are
 // told of links that break, sometimes falsely.
 //
+// In six worlds of ten voters make promises, and in three quarters of these leaders answer reads by leases that rest on
+// them (promise.go): by clocks that go on through pauses, differ in rate by as much as is allowed, and start anywhere. In half of
+// these much goes wrong that a lease must not outlive.
+//
 // Half of the worlds are watched: clients that ask for keys, from now on or from revisions of the past
 // or the future, over streams that break, and are opened again at any server; that read slowly, are told
 // of progress, and are canceled by compactions. They only look on: the rest of the world is the same
@@ -81,6 +85,7 @@
 //	I1  an invariant of the code under test is broken
 //	I2  it panics
 //	K3  stores with the same log do not hold the same
+//	L2  a leader would answer a read by its lease, and there is a leader of a later term
 //	N1  a message to nobody
 //	N2  a message that cannot be read, or that was damaged and was read
 //	T1  what a test of the simulator itself looks for has come up
@@ -95,6 +100,7 @@
 //	W1  terms grow though a majority is well and has had the time to elect a leader
 //	W2  messages go round though nothing is asked for, decided or written
 //	W3  a server gives its vote, or says that it would, though it has just heard its leader
+//	W4  a server gives its vote, also to itself, though it has promised that to nobody
 //
 // # Concurrency
 //

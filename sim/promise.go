@@ -117,42 +117,46 @@ type promise struct {
 	started bool
 	at      uint64 // when it took its first turn
 	heard   uint64 // when it took in the latest word of its leader; 0: never
+	maybe   uint64 // when it took in the latest word of anybody who may have been its leader; 0: never
 }
 
-// isBound reports whether the server certainly votes for nobody now.
+// isBound reports whether the server certainly votes for nobody, and mayBeBound whether it may have a reason to.
 func (s *server) isBound(now uint64) bool {
-	ticks := uint64(s.world.plan.replica.Raft.PromiseTicks)
 	p := &s.promise
-	return ticks > 0 && s.world.plan.servers > 1 && (!p.started || now-p.at <= ticks || p.heard > 0 && now-p.heard <= ticks)
+	return s.world.plan.servers > 1 && (s.isWithin(now, p.at) || p.heard > 0 && s.isWithin(now, p.heard))
+}
+
+func (s *server) mayBeBound(now uint64) bool {
+	p := &s.promise
+	return s.isWithin(now, p.at) || p.maybe > 0 && s.isWithin(now, p.maybe)
+}
+
+// isWithin reports whether a promise that began then has not ended yet.
+func (s *server) isWithin(now, began uint64) bool {
+	ticks := uint64(s.world.plan.replica.Raft.PromiseTicks)
+	return ticks > 0 && now-began <= ticks
+}
+
+// beginTurn notes when the server took its first turn, and what the inputs of this one may bind it to in the midst
+// of it.
+func (p *promise) beginTurn(now uint64, inputs []replica.Input) {
+	if !p.started {
+		*p = promise{started: true, at: now}
+	}
+	if wasAsked(inputs, func(in *replica.Receive) bool { _, ok := in.Message.Body.(*raft.AppendEntries); return ok }) {
+		p.maybe = now
+	}
 }
 
 // notePromise notes what a turn at that time has bound the server to.
 func (s *server) notePromise(now uint64, inputs []replica.Input) {
 	r, core := &s.world.plan.replica.Raft, s.replica.Core()
-	if !s.promise.started {
-		s.promise = promise{started: true, at: now}
+	if r.PromiseTicks <= r.WindowTicks && wasAsked(inputs, func(in *replica.Receive) bool {
+		_, ok := in.Message.Body.(*raft.AppendEntries)
+		return ok && in.From == core.Leader() && in.Message.Term == core.CurrentTerm()
+	}) {
+		s.promise.heard = now
 	}
-	for _, input := range inputs {
-		in, ok := input.(replica.Receive)
-		if !ok || r.PromiseTicks > r.WindowTicks {
-			continue
-		}
-		if _, ok := in.Message.Body.(*raft.AppendEntries); ok && in.From == core.Leader() && in.Message.Term == core.CurrentTerm() {
-			s.promise.heard = now
-		}
-	}
-}
-
-// mayBind reports whether something in a turn may bind the server in the midst of it.
-func mayBind(inputs []replica.Input) bool {
-	for _, input := range inputs {
-		if in, ok := input.(replica.Receive); ok {
-			if _, ok := in.Message.Body.(*raft.AppendEntries); ok {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // checkPromise looks at the votes of a turn of a server that was bound before it, its own included. Only a leader

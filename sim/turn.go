@@ -16,11 +16,12 @@ func (s *server) turn() {
 	s.inbox, s.spare = s.spare[:0], inputs
 	s.hasTick = false
 	now, reads := s.ticksNow(), s.readsByLease()
+	s.promise.beginTurn(now, inputs)
 	bound := s.isBound(now)
 	work := s.replica.Step(s.clockNow(), inputs) // decide: memory only
 	core := s.replica.Core()
 	view := check.ViewOf(core)
-	view.Bound = bound || mayBind(inputs)
+	view.Bound = s.mayBeBound(now)
 	s.checks.Stepped(inputs, work.Writes, view)
 	if bound {
 		s.checkPromise(inputs, &work)
