@@ -148,6 +148,13 @@ func TestLeaseIsOfTheConfigurationInForce(t *testing.T) {
 	if got := c.reads(t, leader, 4); got != "it waits" {
 		t.Errorf("with those of the old majority alone: %s", got)
 	}
+	c.Pass(9)
+	c.only(1, 4)
+	c.Step(leader, raft.Tick{})
+	c.Settle()
+	if got := c.reads(t, leader, 6); got != "it waits" {
+		t.Errorf("with those of the new majority alone: %s", got)
+	}
 	c.only(1, 2, 3, 4)
 	c.Step(leader, raft.Tick{})
 	c.Settle()

@@ -91,6 +91,7 @@ type walk struct {
 	cut     [][2]raft.ServerID // links that are down, by from and to
 	asked   uint64             // proposals and reads so far
 	churn   bool               // servers come and go
+	leased  bool               // voters make promises, and leaders answer reads by leases
 	tuned   bool               // each server has a campaign delay of its own, which changes
 	delays  []int              // those, by id; none where it is that of the options
 	events  int
@@ -138,6 +139,10 @@ func newWalk(seed uint64) *walk {
 	if w.tuned = w.random.IntN(3) == 0; w.tuned {
 		options.ElectionTicks *= 2
 		options.WindowTicks = options.HeartbeatTicks + 1 + w.random.IntN(options.ElectionTicks-options.HeartbeatTicks)
+	}
+	if w.leased = w.random.IntN(4) == 0; w.leased {
+		options.LeaseReads = true
+		options.PromiseTicks = 1 + w.random.IntN(options.ElectionTicks)
 	}
 	var spare []raft.ServerID
 	if w.churn = w.random.IntN(3) == 0; w.churn {
@@ -266,6 +271,10 @@ func (w *walk) note(format string, args ...any) {
 }
 
 func (w *walk) tick(s *rafttest.Server) {
+	if w.leased && w.random.IntN(len(w.Servers)) == 0 {
+		w.note("the clocks go on")
+		w.Pass(1)
+	}
 	w.note("%d ticks", s.ID)
 	w.stepTwice(s, w.nextTick(s.ID))
 }

@@ -19,6 +19,7 @@ const (
 	voteRefusedLogBehind
 	voteRefusedGiven
 	preVoteRefusedLeaderAlive
+	voteRefusedPromised
 	electionWithoutWinner
 	candidateFindsLeader
 	voteAfterVictory
@@ -111,6 +112,7 @@ var markTable = [marks]aMark{
 	voteRefusedLogBehind:      {"vote refused, because the candidate's log is behind", "witnessEvent", 100},
 	voteRefusedGiven:          {"vote refused, because it was given to another", "witnessEvent", 400},
 	preVoteRefusedLeaderAlive: {"pre-vote refused, because the leader is alive", "witnessEvent", 4000},
+	voteRefusedPromised:       {"vote refused, because it is promised to nobody", "witnessEvent", 60},
 	electionWithoutWinner:     {"candidate begins again, because nobody has won", "witnessRole", 100},
 	candidateFindsLeader:      {"candidate hears from the leader of its own term", "witnessRole", 30},
 	voteAfterVictory:          {"vote arrives after the election is won", "witnessMessage", 800},

@@ -88,6 +88,8 @@ func wantEverythingSometimes(t *testing.T, c *sim.Counts) {
 		{"starts on the disk of another", c.Mistakes, 500},
 		{"disk errors", c.DiskErrors, 500},
 		{"pauses", c.Pauses, 1_000},
+		{"worlds whose leaders hold leases", c.ReadLeased, 300},
+		{"turns with reads by a lease", c.LeaseReads, 20_000},
 		{"partitions", c.Partitions, 2_000},
 		{"partitions in one direction", c.OneWay, 1_000},
 		{"torn tails", c.TornTails, 100},

@@ -128,6 +128,8 @@ func (s *server) witnessEvent(event any, role raft.Role, all []fmt.Stringer) raf
 		switch {
 		case e.Pre && e.Why == "the leader is alive":
 			w.mark(preVoteRefusedLeaderAlive)
+		case !e.Pre && e.Why == "the vote is promised to nobody":
+			w.mark(voteRefusedPromised)
 		case !e.Pre && strings.HasPrefix(e.Why, "its log ends"):
 			w.mark(voteRefusedLogBehind)
 		case !e.Pre && strings.HasPrefix(e.Why, "the vote went to"):
