@@ -21,12 +21,11 @@ type preferPlan struct {
 // leadership, or was handed to in vain.
 const preferPatience = 2 << 6
 
-// preferring is how many of a million worlds do, of those in which servers come and go: the others mostly end with
-// something that stays broken, and then nobody can say who should lead.
-const preferring = 400_000
+// preferring is how many of a million worlds do.
+const preferring = 200_000
 
 func (p *plan) drawPreference(d dice) {
-	if p.churn.spares == 0 || !d.chance("plan.prefers", preferring) {
+	if p.servers < 2 || !d.chance("plan.prefers", preferring) {
 		return
 	}
 	p.prefer.preferred = make([]bool, p.servers)
