@@ -236,6 +236,9 @@ func (s *server) drawRate() {
 	if w.plan.drift > 0 {
 		rate += int64(w.dice.between(s.labels.rate, -w.plan.drift, w.plan.drift))
 	}
+	if w.plan.afterLeases && w.plan.drift > 0 { // as wrong as may be, in one way or the other
+		rate = million + int64(w.plan.drift*(2*w.dice.below(s.labels.rate, 2)-1))
+	}
 	s.setRate(rate)
 }
 

@@ -51,6 +51,9 @@ func (p *plan) drawReadLeases(d dice) {
 	}
 	if p.drift = 0; d.chance("plan.leases.drift", 700_000) {
 		p.drift = d.between("plan.leases.drift.most", leaseDrift/2, leaseDrift)
+		if p.afterLeases {
+			p.drift = leaseDrift
+		}
 		p.driftEvery = nowAndThen(d, "leases.drift", time.Second, 20*time.Second)
 	}
 	if !p.afterLeases {
