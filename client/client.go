@@ -21,7 +21,7 @@ type Options struct {
 	SessionTTL time.Duration
 	// Patience is how long one server may be silent before a request is sent to the next one as well. It grows by
 	// half with each server that is, up to eight times. Default: it follows how long answers
-	// have taken of late, from 150 ms for writes and 300 ms for reads to 1 s; it grows to 8 s.
+	// have taken of late, from 100 ms for writes and 300 ms for reads to 1 s; it grows to 8 s.
 	Patience time.Duration
 }
 

@@ -7,7 +7,7 @@ import (
 
 // Patience that is measured is within these bounds.
 const (
-	leastForWrites = 150 * time.Millisecond
+	leastForWrites = 100 * time.Millisecond
 	leastForReads  = 300 * time.Millisecond
 	mostPatience   = time.Second
 	slowestFor     = 15 * time.Second

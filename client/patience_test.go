@@ -42,7 +42,7 @@ func TestPatienceWithWritesIsTheMeanAndFourDeviations(t *testing.T) {
 			t.Errorf("%s: %v, want %v", when, got, want)
 		}
 	}
-	is(150*ms, "at first")
+	is(100*ms, "at first")
 	p.wrote(100 * ms) // deviation 50 ms
 	is(300*ms, "after the first")
 	p.wrote(180 * ms) // mean 110, deviation 57.5
@@ -52,7 +52,7 @@ func TestPatienceWithWritesIsTheMeanAndFourDeviations(t *testing.T) {
 	for range 100 {
 		p.wrote(2 * ms)
 	}
-	is(150*ms, "when nothing is slow")
+	is(100*ms, "when nothing is slow")
 	p.wrote(time.Minute)
 	is(time.Second, "after a very slow one")
 }
@@ -67,8 +67,8 @@ func TestPatienceGrowsWithEachServerThatIsSilent(t *testing.T) {
 		all         bool
 		write, read time.Duration
 	}{
-		{&measured, 0, false, 150 * ms, 300 * ms},
-		{&measured, 1, false, 225 * ms, 450 * ms},
+		{&measured, 0, false, 100 * ms, 300 * ms},
+		{&measured, 1, false, 150 * ms, 450 * ms},
 		{&measured, 1, true, 1500 * ms, 1500 * ms},
 		{&measured, 1000, true, longestSilence, longestSilence},
 		{&fixed, 0, true, 2 * time.Second, 2 * time.Second},
