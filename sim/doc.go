@@ -86,6 +86,7 @@
 //	I2  it panics
 //	K3  stores with the same log do not hold the same
 //	L2  a leader would answer a read by its lease, and there is a leader of a later term
+//	L3  a leader would answer a read by its lease, and a quorum without it is free to vote
 //	N1  a message to nobody
 //	N2  a message that cannot be read, or that was damaged and was read
 //	T1  what a test of the simulator itself looks for has come up

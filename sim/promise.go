@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/raft"
@@ -13,7 +14,7 @@ import (
 // in rate by less than a tenth, as is assumed. A part of these go after leases: many reads, whose clients stay
 // where they are, at leaders that are paused, cut off and asked to hand over.
 //
-// What the promise says is checked vote by vote (W4), and what the lease says leader by leader (L2), whether or not
+// What the promise says is checked vote by vote (W4), and what the lease says leader by leader (L2, L3), whether or not
 // there is anybody to read.
 
 // leaseDrift is by how much a clock may be wrong, per million, where there are leases: the fastest is then
@@ -98,21 +99,32 @@ func (s *server) setRate(rate int64) {
 // ticksNow reads a server's clock as its core does.
 func (s *server) ticksNow() uint64 { return s.clockNow() / uint64(s.world.plan.tick) }
 
-// checkLeases looks for a leader with a lease where another was elected in a later term: one that is paused might
-// answer a read at this very moment.
+// checkLeases looks for a leader with a lease where another was elected in a later term, or where enough voters for
+// that are free to vote: one that is paused might answer a read at this very moment.
 func (w *world) checkLeases() {
 	if !w.plan.replica.Raft.LeaseReads {
 		return
 	}
 	for _, s := range w.servers {
-		if !s.up || s.seen.role != raft.Leader || s.seen.term >= w.highestTerm {
+		if !s.up || s.seen.role != raft.Leader || !s.replica.Core().LeaseHeld(s.ticksNow()) {
 			continue
 		}
-		if s.replica.Core().LeaseHeld(s.ticksNow()) {
+		if s.seen.term < w.highestTerm {
 			w.check.Fail("L2", "server %d, the leader of term %d, would answer reads by its lease, and there is a leader of term %d",
 				s.id, s.seen.term, w.highestTerm)
 		}
+		if s.replica.Core().Configuration().Configuration.HasQuorum(func(id raft.ServerID) bool { return id != s.id && w.isFree(id) }) {
+			w.check.Fail("L3", "server %d, the leader of term %d, would answer reads by its lease, and a quorum without it is free to vote",
+				s.id, s.seen.term)
+		}
 	}
+}
+
+// isFree reports whether a server would vote now, for all that it has promised.
+func (w *world) isFree(id raft.ServerID) bool {
+	i := slices.IndexFunc(w.servers, func(s *server) bool { return s.id == id })
+	s := w.servers[i]
+	return s.up && s.promise.started && !s.mayBeBound(s.ticksNow())
 }
 
 // promise is what a server has to keep, as far as the world can tell.
