@@ -203,7 +203,7 @@ func (c *cluster) newClient(o Options) *Client {
 		config.Endpoints = append(config.Endpoints, name(n))
 	}
 	if o.Patience == 0 {
-		o.Patience = 50 * time.Millisecond
+		o.Patience = 200 * time.Millisecond
 	}
 	client, err := New(config, o)
 	if err != nil {
