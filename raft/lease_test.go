@@ -102,23 +102,25 @@ func TestLeaseBeginsWhenTheRoundWasMade(t *testing.T) {
 	}
 }
 
+// afterARound sends a round to whom it reaches, and says what becomes of a read then.
+func (c *group) afterARound(t *testing.T, leader *rafttest.Server, id uint64, want, when string) {
+	t.Helper()
+	c.Step(leader, raft.Tick{})
+	c.Settle()
+	if got := c.reads(t, leader, id); got != want {
+		t.Errorf("%s: %s", when, got)
+	}
+}
+
 // One of four promises is none of a majority.
 func TestLeaseNeedsAMajority(t *testing.T) {
 	c := leased(t, 4)
 	leader := c.Server(1)
 	c.Pass(9)
 	c.only(1, 2)
-	c.Step(leader, raft.Tick{})
-	c.Settle()
-	if got := c.reads(t, leader, 1); got != "it waits" {
-		t.Errorf("with the promise of one of three others: %s", got)
-	}
+	c.afterARound(t, leader, 1, "it waits", "with the promise of one of three others")
 	c.only(1, 2, 3)
-	c.Step(leader, raft.Tick{})
-	c.Settle()
-	if got := c.reads(t, leader, 2); got != "by lease at 1" {
-		t.Errorf("with the promises of two: %s", got)
-	}
+	c.afterARound(t, leader, 2, "by lease at 1", "with the promises of two")
 }
 
 // While the configuration is joint, both majorities count, and a learner never does.
@@ -130,17 +132,9 @@ func TestLeaseIsOfTheConfigurationInForce(t *testing.T) {
 	leader := c.elect(t, 1)
 	c.Pass(9)
 	c.only(1, 4)
-	c.Step(leader, raft.Tick{})
-	c.Settle()
-	if got := c.reads(t, leader, 1); got != "it waits" {
-		t.Errorf("with the promise of a learner: %s", got)
-	}
+	c.afterARound(t, leader, 1, "it waits", "with the promise of a learner")
 	c.only(1, 2, 3)
-	c.Step(leader, raft.Tick{})
-	c.Settle()
-	if got := c.reads(t, leader, 2); got != "by lease at 1" {
-		t.Errorf("with the promises of all other voters: %s", got)
-	}
+	c.afterARound(t, leader, 2, "by lease at 1", "with the promises of all other voters")
 	c.Pass(9)
 	joint := &raft.Configuration{Voters: []raft.ServerID{1, 4}, OldVoters: []raft.ServerID{1, 2, 3}}
 	c.Step(leader, raft.ProposeConfiguration{ID: 3, Entry: rafttest.ConfigurationEntry(joint)})
@@ -150,11 +144,7 @@ func TestLeaseIsOfTheConfigurationInForce(t *testing.T) {
 	}
 	c.Pass(9)
 	c.only(1, 4)
-	c.Step(leader, raft.Tick{})
-	c.Settle()
-	if got := c.reads(t, leader, 6); got != "it waits" {
-		t.Errorf("with those of the new majority alone: %s", got)
-	}
+	c.afterARound(t, leader, 6, "it waits", "with those of the new majority alone")
 	c.only(1, 2, 3, 4)
 	c.Step(leader, raft.Tick{})
 	c.Settle()

@@ -199,9 +199,15 @@ func (l *load) answeredBy(servers ...*serverProcess) (count int64) {
 // waitProgress waits until more operations have been answered, by some servers or by any.
 func (l *load) waitProgress(t *testing.T, more int64, by ...*serverProcess) {
 	t.Helper()
-	goal := l.answeredBy(by...) + more
-	eventually(t, fmt.Sprintf("%d more operations are answered", more), func() error {
-		if now := l.answeredBy(by...); now < goal {
+	waitMore(t, more, "operations are answered", func() int64 { return l.answeredBy(by...) })
+}
+
+// waitMore waits until a count is higher by so many.
+func waitMore(t *testing.T, more int64, what string, count func() int64) {
+	t.Helper()
+	goal := count() + more
+	eventually(t, fmt.Sprintf("%d more %s", more, what), func() error {
+		if now := count(); now < goal {
 			return fmt.Errorf("%d are missing", goal-now)
 		}
 		return nil
@@ -212,14 +218,20 @@ func (l *load) waitProgress(t *testing.T, more int64, by ...*serverProcess) {
 func (l *load) finish(t *testing.T) []porcupine.Operation {
 	t.Helper()
 	l.stop()
-	for i, failure := range l.failures {
+	reportFailures(t, l.failures)
+	return l.history
+}
+
+// reportFailures reports the first ones, and how many there are.
+func reportFailures(t *testing.T, failures []string) {
+	t.Helper()
+	for i, failure := range failures {
 		if i == 10 {
-			t.Errorf("and %d more", len(l.failures)-i)
+			t.Errorf("and %d more", len(failures)-i)
 			break
 		}
 		t.Error(failure)
 	}
-	return l.history
 }
 
 func modelKey(key int) []byte { return []byte("key" + strconv.Itoa(key)) }

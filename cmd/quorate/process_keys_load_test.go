@@ -168,26 +168,14 @@ func performOnKey(ctx context.Context, kv pb.KVClient, in keyInput) (out keyOutp
 
 func (l *keysLoad) waitProgress(t *testing.T, more int64) {
 	t.Helper()
-	goal := l.done.Load() + more
-	eventually(t, fmt.Sprintf("%d more operations are answered", more), func() error {
-		if now := l.done.Load(); now < goal {
-			return fmt.Errorf("%d are missing", goal-now)
-		}
-		return nil
-	})
+	waitMore(t, more, "operations are answered", l.done.Load)
 }
 
 // expectExactlyOnce stops the clients, has every key read at each server, and judges the history.
 func (l *keysLoad) expectExactlyOnce(t *testing.T, servers []*serverProcess) {
 	t.Helper()
 	l.stop()
-	for i, failure := range l.failures {
-		if i == 10 {
-			t.Errorf("and %d more", len(l.failures)-i)
-			break
-		}
-		t.Error(failure)
-	}
+	reportFailures(t, l.failures)
 	for _, s := range servers {
 		conn, _, _ := s.present()
 		for _, key := range allKeys() {

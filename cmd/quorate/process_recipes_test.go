@@ -71,13 +71,7 @@ func (r *recipe) work(do func() bool) {
 // waitSteps waits until the workers have taken more steps.
 func (r *recipe) waitSteps(t *testing.T, more int64) {
 	t.Helper()
-	goal := r.steps.Load() + more
-	eventually(t, fmt.Sprintf("%d more steps are taken", more), func() error {
-		if now := r.steps.Load(); now < goal {
-			return fmt.Errorf("%d are missing", goal-now)
-		}
-		return nil
-	})
+	waitMore(t, more, "steps are taken", r.steps.Load)
 }
 
 // killLeaders kills leaders, with some steps of the workers before and after each death, and then waits

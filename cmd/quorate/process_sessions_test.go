@@ -96,13 +96,7 @@ func (l *sessionLoad) once(id int, c *client.Client, random *rand.Rand) {
 
 func (l *sessionLoad) waitProgress(t *testing.T, more int64) {
 	t.Helper()
-	goal := l.done.Load() + more
-	eventually(t, fmt.Sprintf("%d more operations are answered", more), func() error {
-		if now := l.done.Load(); now < goal {
-			return fmt.Errorf("%d are missing", goal-now)
-		}
-		return nil
-	})
+	waitMore(t, more, "operations are answered", l.done.Load)
 }
 
 // expectExactlyOnce stops the clients, and judges the history: the model has revisions and versions, so
@@ -110,13 +104,7 @@ func (l *sessionLoad) waitProgress(t *testing.T, more int64) {
 func (l *sessionLoad) expectExactlyOnce(t *testing.T, servers []*serverProcess) {
 	t.Helper()
 	l.stop()
-	for i, failure := range l.failures {
-		if i == 10 {
-			t.Errorf("and %d more", len(l.failures)-i)
-			break
-		}
-		t.Error(failure)
-	}
+	reportFailures(t, l.failures)
 	last := sameEverywhere(t, servers)
 	began := time.Now()
 	if err := checkLinearizable(l.history, last); err != nil {
@@ -272,13 +260,7 @@ func TestProcessRollingRestartFailsNoRequest(t *testing.T) {
 	t.Cleanup(stopAll)
 	more := func(count int64) {
 		t.Helper()
-		goal := done.Load() + count
-		eventually(t, "the clients go on", func() error {
-			if now := done.Load(); now < goal {
-				return fmt.Errorf("%d are missing", goal-now)
-			}
-			return nil
-		})
+		waitMore(t, count, "requests are answered", done.Load)
 	}
 	more(1000)
 	for range rounds {
