@@ -69,6 +69,12 @@ func TestNobodyHasALeaseUnlessTheOptionsSaySo(t *testing.T) {
 			t.Errorf("%+v: %s", o, got)
 		}
 	}
+	// Whoever is alone needs nobody's promise, and still does what the options say.
+	alone := newGroup(raft.Options{ElectionTicks: 20, PromiseTicks: 10}, rafttest.Voters(1))
+	alone.Pass(11)
+	if got := alone.reads(t, alone.elect(t, 1), 1); got != "by round at 1" {
+		t.Errorf("alone: %s", got)
+	}
 }
 
 // Answers come late; what they promise began when they were given at the latest, and the round before that.
