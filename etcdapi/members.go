@@ -51,7 +51,7 @@ func (s *Server) memberAdd(ctx context.Context, request *pb.MemberAddRequest) (*
 		add.Member.Roles |= wire.RoleJoining
 	}
 	members, err := s.change(ctx, &memberChange{
-		edit: func(now *wire.Configuration) (replica.Edit, error) {
+		edits: one(func(now *wire.Configuration) (replica.Edit, error) {
 			if haveAddress(now.Members, 0, urls) {
 				return add, errPeerURLExists
 			}
@@ -59,7 +59,7 @@ func (s *Server) memberAdd(ctx context.Context, request *pb.MemberAddRequest) (*
 				return add, errMemberExists
 			}
 			return add, nil
-		},
+		}),
 		notReady: errUnhealthy, notAllowed: errTooManyMembers,
 	})
 	if err != nil {
@@ -73,12 +73,12 @@ func (s *Server) memberAdd(ctx context.Context, request *pb.MemberAddRequest) (*
 func (s *Server) memberRemove(ctx context.Context, request *pb.MemberRemoveRequest) (*pb.MemberRemoveResponse, error) {
 	remove := replica.Edit{Member: wire.Member{ID: raft.ServerID(request.ID)}, Remove: true, Existing: true}
 	members, err := s.change(ctx, &memberChange{
-		edit: func(now *wire.Configuration) (replica.Edit, error) {
+		edits: one(func(now *wire.Configuration) (replica.Edit, error) {
 			if now.Member(remove.Member.ID) == nil {
 				return remove, errMemberNotFound
 			}
 			return remove, nil
-		},
+		}),
 		// As in etcd: without those who are started there would be no majority, or without those who answer.
 		// Whoever votes here has been started, so the former is the last voter's removal.
 		notAllowed: errNotEnoughStarted, notReady: errUnhealthy,
@@ -97,7 +97,7 @@ func (s *Server) memberUpdate(ctx context.Context, request *pb.MemberUpdateReque
 	}
 	update := replica.Edit{Member: wire.Member{ID: raft.ServerID(request.ID), PeerURLs: urls}, Existing: true}
 	members, err := s.change(ctx, &memberChange{
-		edit: func(now *wire.Configuration) (replica.Edit, error) {
+		edits: one(func(now *wire.Configuration) (replica.Edit, error) {
 			switch {
 			case now.Member(update.Member.ID) == nil:
 				return update, errMemberNotFound
@@ -105,7 +105,7 @@ func (s *Server) memberUpdate(ctx context.Context, request *pb.MemberUpdateReque
 				return update, errPeerURLExists
 			}
 			return update, nil
-		},
+		}),
 		notReady: errUnhealthy, notAllowed: errBadMemberURLs,
 	})
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *Server) memberUpdate(ctx context.Context, request *pb.MemberUpdateReque
 func (s *Server) memberPromote(ctx context.Context, request *pb.MemberPromoteRequest) (*pb.MemberPromoteResponse, error) {
 	promote := replica.Edit{Member: wire.Member{ID: raft.ServerID(request.ID), Roles: wire.RoleVoter}, Existing: true}
 	members, err := s.change(ctx, &memberChange{
-		edit: func(now *wire.Configuration) (replica.Edit, error) {
+		edits: one(func(now *wire.Configuration) (replica.Edit, error) {
 			m := now.Member(promote.Member.ID)
 			switch {
 			case m == nil:
@@ -127,7 +127,7 @@ func (s *Server) memberPromote(ctx context.Context, request *pb.MemberPromoteReq
 				return promote, errNotLearner
 			}
 			return promote, nil
-		},
+		}),
 		notReady: errLearnerNotReady, notAllowed: errTooManyMembers,
 	})
 	if err != nil {
@@ -136,14 +136,20 @@ func (s *Server) memberPromote(ctx context.Context, request *pb.MemberPromoteReq
 	return &pb.MemberPromoteResponse{Header: s.clusterHeader(), Members: members}, nil
 }
 
-// memberChange is a change of one member, or of several in one way.
+// memberChange is a change of members.
 type memberChange struct {
-	// edit says what is to be changed in a configuration, or what is wrong with that.
-	edit func(now *wire.Configuration) (replica.Edit, error)
-	// edits says so of several; nil unless edit is.
+	// edits says what is to be changed in a configuration, or what is wrong with that.
 	edits func(now *wire.Configuration) ([]replica.Edit, error)
 	// notReady and notAllowed are what the group's errors of these names mean for this change.
 	notReady, notAllowed error
+}
+
+// one is a change of one member.
+func one(edit func(now *wire.Configuration) (replica.Edit, error)) func(*wire.Configuration) ([]replica.Edit, error) {
+	return func(now *wire.Configuration) ([]replica.Edit, error) {
+		e, err := edit(now)
+		return []replica.Edit{e}, err
+	}
 }
 
 // change makes a change and returns the members after it.
@@ -196,11 +202,7 @@ func (s *Server) decide(ctx, bounded context.Context, c *memberChange) ([]replic
 		s.failedReads.Add(1)
 		return nil, waitError(ctx, err)
 	}
-	if c.edits != nil {
-		return c.edits(s.configuration())
-	}
-	edit, err := c.edit(s.configuration())
-	return []replica.Edit{edit}, err
+	return c.edits(s.configuration())
 }
 
 // configuration is who belongs to the group, as this server knows it. It is not to be written to.
