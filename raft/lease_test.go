@@ -109,11 +109,11 @@ func TestLeaseBeginsWhenTheRoundWasMade(t *testing.T) {
 }
 
 // afterARound sends a round to whom it reaches, and says what becomes of a read then.
-func (c *group) afterARound(t *testing.T, leader *rafttest.Server, id uint64, want, when string) {
+func (g *group) afterARound(t *testing.T, leader *rafttest.Server, id uint64, want, when string) {
 	t.Helper()
-	c.Step(leader, raft.Tick{})
-	c.Settle()
-	if got := c.reads(t, leader, id); got != want {
+	g.Step(leader, raft.Tick{})
+	g.Settle()
+	if got := g.reads(t, leader, id); got != want {
 		t.Errorf("%s: %s", when, got)
 	}
 }
