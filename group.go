@@ -18,6 +18,10 @@ type Group struct {
 	host    *Host
 	worker  *worker
 	machine StateMachine
+	// snapshots is the machine, if it implements Snapshots.
+	snapshots Snapshots
+	// positions are where states are that were served lately; the snapshotter's.
+	positions []*wire.Position
 
 	// replica belongs to the worker.
 	replica *replica.Replica
@@ -42,7 +46,8 @@ func (h *Host) Start(id GroupID, machine StateMachine) (*Group, error) {
 	if h.groups[id] != nil {
 		return nil, fmt.Errorf("start group %d: %w", id, ErrGroupRunning)
 	}
-	state, err := h.stateOf(id, machine.DurableIndex())
+	snapshots, _ := machine.(Snapshots)
+	state, err := h.stateOf(id, machine.DurableIndex(), snapshots)
 	if err != nil {
 		return nil, fmt.Errorf("start group %d: %w", id, err)
 	}
@@ -50,7 +55,7 @@ func (h *Host) Start(id GroupID, machine StateMachine) (*Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start group %d: %w", id, err)
 	}
-	g := &Group{id: id, host: h, machine: machine, replica: r, worker: h.workers[uint64(id)%uint64(len(h.workers))]}
+	g := &Group{id: id, host: h, machine: machine, snapshots: snapshots, replica: r, worker: h.workers[uint64(id)%uint64(len(h.workers))]}
 	g.inbox.maxRequests = h.options.MaxPending
 	g.requests.waiting = map[uint64]*request{}
 	g.noteStatus()
@@ -64,7 +69,7 @@ func (h *Host) Start(id GroupID, machine StateMachine) (*Group, error) {
 }
 
 // stateOf returns what the log has of the group, after beginning its log if this is a new server.
-func (h *Host) stateOf(id GroupID, applied Index) (*replica.State, error) {
+func (h *Host) stateOf(id GroupID, applied Index, snapshots Snapshots) (*replica.State, error) {
 	found := h.recovered[id]
 	h.directoryMu.Lock()
 	defer h.directoryMu.Unlock()
@@ -87,7 +92,20 @@ func (h *Host) stateOf(id GroupID, applied Index) (*replica.State, error) {
 		return nil, err
 	}
 	delete(h.recovered, id)
+	if snapshots != nil {
+		var err error
+		if found, err = h.takeUp(id, found, snapshots); err != nil {
+			return nil, err
+		}
+	}
+	if applied < found.Base.Index && snapshots == nil {
+		return nil, fmt.Errorf("its state ends at entry %d, and the log begins after %d: restore the directory, or join this server to its cluster anew",
+			applied, found.Base.Index)
+	}
 	state, err := replica.Restart(h.log, *found, applied)
+	if snapshots != nil {
+		state.LogTime = max(state.LogTime, snapshots.LogTime())
+	}
 	return &state, err
 }
 

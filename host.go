@@ -41,6 +41,8 @@ type Host struct {
 	reader    *logReader
 	appliers  *appliers
 
+	snapshotter *snapshotter
+
 	mu     sync.Mutex // guards groups and closed
 	groups map[GroupID]*Group
 	closed bool
@@ -198,6 +200,7 @@ func (h *Host) start() {
 	h.writer = newLogWriter(h)
 	h.reader = newLogReader(h)
 	h.appliers = newAppliers(h)
+	h.snapshotter = newSnapshotter(h)
 	for range runtime.GOMAXPROCS(0) {
 		w := newWorker(h)
 		h.workers = append(h.workers, w)
@@ -206,6 +209,7 @@ func (h *Host) start() {
 	h.running.Go(h.writer.run)
 	h.running.Go(h.writer.prepare)
 	h.running.Go(h.reader.run)
+	h.running.Go(h.snapshotter.run)
 	h.appliers.start(&h.running)
 	h.running.Go(h.tickAll)
 }

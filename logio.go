@@ -1,6 +1,7 @@
 package quorate
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -80,10 +81,7 @@ func (l *logWriter) writeAll() error {
 	var writes []wal.Write
 	for _, b := range batch {
 		for i := range b.writes {
-			w := &b.writes[i]
-			writes = append(writes, wal.Write{
-				Group: b.group.id, HardState: w.HardState, TruncateFrom: w.TruncateFrom, First: w.First, Records: w.Records,
-			})
+			writes = append(writes, forLog(b.group.id, &b.writes[i]))
 		}
 	}
 	if err := l.write(writes); err != nil {
@@ -93,6 +91,17 @@ func (l *logWriter) writeAll() error {
 		b.group.put(replica.Persisted{Ticket: lastTicket(b.writes)})
 	}
 	return nil
+}
+
+// forLog puts a replica's write as the log takes it.
+func forLog(id GroupID, w *replica.Write) wal.Write {
+	write := wal.Write{
+		Group: id, CompactTo: w.CompactTo, HardState: w.HardState, TruncateFrom: w.TruncateFrom, First: w.First, Records: w.Records,
+	}
+	if p := w.Base; p != nil {
+		write.Base = &wal.Base{EntryID: p.EntryID, Hash: p.Hash, Configuration: p.Configuration}
+	}
+	return write
 }
 
 func lastTicket(writes []replica.Write) raft.Ticket { return writes[len(writes)-1].Ticket }
@@ -129,6 +138,10 @@ func (l *logWriter) prepare() {
 	for {
 		if err := l.host.log.Prepare(); err != nil {
 			l.host.fatal(fmt.Errorf("prepare the log's next segment: %w", err))
+			return
+		}
+		if err := l.host.log.Release(); err != nil {
+			l.host.fatal(fmt.Errorf("give back a segment of the log: %w", err))
 			return
 		}
 		select {
@@ -181,7 +194,7 @@ func (l *logReader) run() {
 		l.mu.Unlock()
 		for _, w := range work {
 			records, err := l.host.log.Read(w.group.id, w.fetch.First, w.fetch.Last, w.fetch.LimitBytes)
-			w.group.put(replica.Fetched{ID: w.fetch.ID, Records: records, Err: err})
+			w.group.put(replica.Fetched{ID: w.fetch.ID, Records: records, Err: err, Compacted: errors.Is(err, wal.ErrCompacted)})
 		}
 	}
 }

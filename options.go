@@ -60,6 +60,11 @@ type Options struct {
 	LeaseReads bool
 	// SegmentBytes is the size of the log's files. Default 16 MiB.
 	SegmentBytes int64
+	// KeepLogBytes is how much of the log's end is kept beyond what a restart needs, so that servers that lag a little
+	// get entries and not a state. MaxLogBytes is how much is kept for servers that answer and lag more than that.
+	// Both count bytes of the log's files, and matter only for state machines that implement Snapshots: the log of
+	// others is kept whole. Defaults 64 MiB and 512 MiB.
+	KeepLogBytes, MaxLogBytes int64
 	// MaxPending bounds the requests that wait in each group on this server. Default 65536. At the
 	// bound, ErrBusy.
 	MaxPending int
@@ -94,6 +99,8 @@ func (o Options) withDefaults() Options {
 		orElse(&o.HeartbeatInterval, max(o.ElectionTimeout/10, tick))
 	}
 	orElse(&o.SegmentBytes, 16<<20)
+	orElse(&o.KeepLogBytes, 64<<20)
+	orElse(&o.MaxLogBytes, max(512<<20, o.KeepLogBytes))
 	orElse(&o.MaxPending, 1<<16)
 	orElse(&o.MaxRequestBytes, 3<<19)
 	if o.Logger == nil {
@@ -129,6 +136,8 @@ func (o Options) Validate() error {
 	need(!d.LeaseReads || canHoldLeases(), "LeaseReads needs a clock that goes on while the machine sleeps, which Quorate knows on Linux only")
 	need(d.MaxRequestBytes > 0 && d.MaxRequestBytes <= wire.MaxPayloadBytes-4096,
 		"MaxRequestBytes is %d, must be from 1 to %d", d.MaxRequestBytes, wire.MaxPayloadBytes-4096)
+	need(d.KeepLogBytes >= 0 && d.MaxLogBytes >= d.KeepLogBytes, "KeepLogBytes is %d and MaxLogBytes %d, must be from 0 and not less than that",
+		d.KeepLogBytes, d.MaxLogBytes)
 	need(d.MaxPending > 0, "MaxPending is %d, must be positive", d.MaxPending)
 	names := map[string]bool{}
 	addresses := map[string]string{}

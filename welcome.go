@@ -71,9 +71,8 @@ func (g *Group) welcome(ctx context.Context, q *transport.Question, urls []strin
 			"on one machine: add it first, or let it join with a token", g.host.cluster, q.Key, urls)
 	}
 	log, ok := g.host.log.State(g.id)
-	if !ok || log.Base.Index != 0 {
-		return joinedGroup{}, 0, fmt.Errorf("the log of group %d begins with entry %d: a server can only join from the first on, so far",
-			g.id, log.Base.Index+1)
+	if !ok {
+		return joinedGroup{}, 0, fmt.Errorf("the log of group %d is gone", g.id)
 	}
 	return joinedGroup{
 		Group: uint64(g.id), Index: uint64(at),

@@ -70,6 +70,12 @@ func (w *worker) turn(g *Group) {
 	if work.Apply != nil {
 		h.appliers.put(g, work.Apply) // an applier answers Applied
 	}
+	if work.Snapshot != nil {
+		h.snapshotter.put(snapshotWork{group: g, step: work.Snapshot}) // it answers SnapshotWorked
+	}
+	for i := range work.Serve {
+		h.snapshotter.put(snapshotWork{group: g, serve: &work.Serve[i]}) // it answers Served
+	}
 	if len(work.Fetch) > 0 {
 		h.reader.put(g, work.Fetch) // the log reader answers Fetched
 	}
@@ -92,11 +98,11 @@ func (w *worker) tell(g *Group, events []fmt.Stringer) {
 			if !w.asksAgain(g.id, &e) {
 				level = slog.LevelInfo
 			}
-		case raft.ConfigurationChanged, raft.Truncated:
+		case raft.ConfigurationChanged, raft.Truncated, raft.Installed:
 			level = slog.LevelInfo
 		case replica.Diverged:
 			level = slog.LevelError
-		case raft.Stranded, replica.Hurried, replica.Stalled:
+		case raft.Stranded, replica.SnapshotUnfit, replica.Hurried, replica.Stalled:
 			level = slog.LevelWarn
 		}
 		w.host.logger.Log(w.host.context, level, e.String(), "group", uint64(g.id), "term", uint64(g.replica.Core().CurrentTerm()))

@@ -225,6 +225,10 @@ func (c *Core) Step(batch []Input) Output {
 			c.transferLeadership(&in)
 		case ReadIndex:
 			c.readIndex(in.ID)
+		case Compact:
+			c.compact(in.Index)
+		case Install:
+			c.install(&in)
 		case Unlinked:
 			c.unlinked(in.Peer)
 		case Campaign:
@@ -362,7 +366,7 @@ func (c *Core) tell(e Event) { c.out.Events = append(c.out.Events, e) }
 // has ended.
 func (c *Core) takeOutput() Output {
 	p := &c.out.Persist
-	if c.hardStateDirty || p.TruncateFrom != 0 || len(p.Entries) > 0 {
+	if c.hardStateDirty || p.TruncateFrom != 0 || len(p.Entries) > 0 || p.CompactTo != 0 || p.Install != nil {
 		p.Ticket = c.nextTicket
 		p.HardState = &HardState{CurrentTerm: c.currentTerm, VotedFor: c.votedFor, Commit: min(c.commitIndex, c.log.last)}
 		c.log.wrote(p.Ticket)

@@ -62,6 +62,13 @@ type Stranded struct {
 	Next Index
 }
 
+// Installed: the log begins after the state that another server has sent. Kept: it had that entry, and keeps
+// what follows.
+type Installed struct {
+	Base EntryID
+	Kept bool
+}
+
 // ConfigurationChanged: another configuration is in force, from the entry at Index.
 type ConfigurationChanged struct {
 	Index Index
@@ -81,6 +88,7 @@ func (Truncated) isEvent()            {}
 func (Reconciled) isEvent()           {}
 func (Committed) isEvent()            {}
 func (Stranded) isEvent()             {}
+func (Installed) isEvent()            {}
 func (ConfigurationChanged) isEvent() {}
 
 func (e RoleChanged) String() string {
@@ -115,6 +123,14 @@ func (e Committed) String() string { return fmt.Sprintf("committed up to %d", e.
 
 func (e Stranded) String() string {
 	return fmt.Sprintf("peer %x needs entry %d, which the log no longer has", e.Peer, e.Next)
+}
+
+func (e Installed) String() string {
+	kept := "nothing of it is kept"
+	if e.Kept {
+		kept = "what follows is kept"
+	}
+	return fmt.Sprintf("the log begins after %d/%d, where the state is that another server sent; %s", e.Base.Index, e.Base.Term, kept)
 }
 
 func (e ConfigurationChanged) String() string {

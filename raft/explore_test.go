@@ -55,6 +55,9 @@ type bounds struct {
 	learner raft.ServerID
 	// transfers are how often a leader may be asked to hand over, to anybody.
 	transfers int
+	// compactions are how often a server's state becomes durable, and its log is compacted as far as that goes; installs,
+	// how often a server is given the state of another that is ahead.
+	compactions, installs int
 	// halfWay: server 1 was to become the group of 1, 2 and 3. The joint configuration is committed, as 1 knows,
 	// and what completes the change has reached 3 alone.
 	halfWay bool
@@ -106,6 +109,11 @@ var stories = []story{
 	{"any of three is replaced", b2(bounds{led: true, campaigns: 1, inFlight: 4})},
 	{"any of three is replaced, a proposal", b2(bounds{campaigns: 1, proposals: 1, inFlight: 4})},
 	{"a learner is promoted", b3(bounds{led: true, campaigns: 1, inFlight: 4})},
+	{"a log is compacted", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, compactions: 2, inFlight: 4}},
+	{"a log is compacted, a crash", bounds{led: true, servers: 3, campaigns: 1, compactions: 2, crashes: 1, slowWrites: 1, inFlight: 3}},
+	{"states instead of entries", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, compactions: 2, installs: 1, inFlight: 3}},
+	{"a state, and a crash", bounds{led: true, servers: 3, campaigns: 1, compactions: 1, installs: 1, crashes: 1, slowWrites: 1, inFlight: 3}},
+	{"a state over other entries", bounds{servers: 3, logs: [][]raft.Term{{1, 1, 1}, {1, 2}, {1, 2}}, campaigns: 2, compactions: 1, installs: 1, slowWrites: 1, inFlight: 3}},
 	{"two of three are replaced", bounds{led: true, servers: 3, spares: 1, campaigns: 1, changes: 1, inFlight: 3, aims: [][]raft.ServerID{{2, 3}}}},
 }
 
@@ -140,6 +148,10 @@ var deepStories = []story{
 	{"a lease of the winner of three candidates", bounds{servers: 3, campaigns: 3, heartbeats: 1, reads: 1, ticks: 3, promise: 2, inFlight: 4}},
 	{"B4", bounds{led: true, servers: 3, campaigns: 2, proposals: 1, reads: 2, crashes: 1, transfers: 1, duplicates: 1, ticks: 4, promise: 2, inFlight: 3}},
 	{"B4, longer leases", bounds{led: true, servers: 3, campaigns: 1, proposals: 1, reads: 1, crashes: 1, ticks: 5, promise: 3, inFlight: 3}},
+	{"B6", bounds{servers: 3, campaigns: 3, proposals: 2, compactions: 2, installs: 2, slowWrites: 1, crashes: 1, inFlight: 4}},
+	{"B6, two terms", bounds{led: true, servers: 3, campaigns: 1, proposals: 2, compactions: 2, installs: 1, slowWrites: 1, crashes: 1, losses: 1, inFlight: 4}},
+	{"B6, a third joins", bounds{led: true, servers: 3, spares: 1, campaigns: 1, changes: 1, proposals: 1, compactions: 1, installs: 1, inFlight: 3,
+		aims: [][]raft.ServerID{{1, 2, 3}}}},
 	{"B5, every link", b5()},
 	{"B5, a star", b5(2, 3, 2, 4, 2, 5, 3, 4, 3, 5, 4, 5)},
 	{"B5, a chain", b5(1, 3, 1, 4, 1, 5, 2, 4, 2, 5, 3, 5)},

@@ -174,8 +174,9 @@ func (e *eye) ofServer(c *rafttest.Cluster, s *rafttest.Server) []uint64 {
 	b := s.Core.AppendNamelessState(e.buffer[:0], e.ahead)
 	b = binary.AppendUvarint(b, uint64(s.Disk.Hard.CurrentTerm))
 	b = appendEntries(b, s.Disk.Log)
-	b = binary.AppendUvarint(b, uint64(len(s.Writes)))
+	b = appendNumbers(b, uint64(s.Disk.Base), uint64(s.Disk.State), uint64(len(s.Writes)))
 	for i := range s.Writes {
+		b = appendBase(b, &s.Writes[i])
 		b = binary.AppendUvarint(b, uint64(s.Writes[i].HardState.CurrentTerm))
 		b = binary.AppendUvarint(b, uint64(s.Writes[i].TruncateFrom))
 		b = appendEntries(b, s.Writes[i].Entries)
@@ -527,6 +528,15 @@ func appendEntries(b []byte, entries []raft.Entry) []byte {
 	return b
 }
 
+// appendBase appends where a write lets the log begin.
+func appendBase(b []byte, p *raft.Persist) []byte {
+	b = binary.AppendUvarint(b, uint64(p.CompactTo))
+	if p.Install == nil {
+		return append(b, 0)
+	}
+	return appendNumbers(append(b, 1), uint64(p.Install.Base.Index), uint64(p.Install.Base.Term))
+}
+
 // countIf returns 1 or 0.
 func countIf(yes bool) int {
 	if yes {
@@ -550,8 +560,9 @@ func (e *eye) plainPrint(c *rafttest.Cluster, left *bounds) uint64 {
 		b = appendNumbers(b, uint64(s.Core.Leader()))
 		hard(&s.Disk.Hard)
 		b = appendEntries(b, s.Disk.Log)
-		b = appendNumbers(b, uint64(len(s.Writes)))
+		b = appendNumbers(b, uint64(s.Disk.Base), uint64(s.Disk.State), uint64(len(s.Writes)))
 		for i := range s.Writes {
+			b = appendBase(b, &s.Writes[i])
 			hard(s.Writes[i].HardState)
 			b = appendNumbers(b, uint64(s.Writes[i].TruncateFrom))
 			b = appendEntries(b, s.Writes[i].Entries)

@@ -24,7 +24,8 @@ func (c *Core) handleAppendEntries(from ServerID, m *AppendEntries) {
 
 	// What this request has verified, and not the end of the log: behind it there may be entries of
 	// an older term that the leader does not have.
-	verified := prev.Index + Index(len(m.Entries))
+	// What this log no longer has is committed, so any leader of a later term has it: Leader Completeness.
+	verified := max(prev.Index+Index(len(m.Entries)), c.log.base.Index)
 
 	// Figure 2, AppendEntries 5.
 	if commit := min(m.LeaderCommit, verified); commit > c.commitIndex {

@@ -37,10 +37,12 @@ const (
 	persists
 	crashes
 	passes
+	compacts
+	installs
 )
 
 func (h happening) String() string {
-	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "changes", "takes a learner", "completes the change", "hands over", "persists", "crashes", "and all clocks go on"}[h]
+	return [...]string{"arrives", "overtakes", "arrives and stays", "arrive together", "is lost", "campaigns", "heartbeats", "proposes", "reads", "changes", "takes a learner", "completes the change", "hands over", "persists", "crashes", "and all clocks go on", "compacts its log", "is given a state"}[h]
 }
 
 // choices lists what can happen, the undisturbed course first, apart from slow disks and messages that
@@ -82,6 +84,14 @@ func (w *worker) choices(c *rafttest.Cluster, b *bounds) []choice {
 		}
 		if b.crashes > 0 {
 			add(choice{what: crashes, server: s.ID})
+		}
+		if b.compactions > 0 && s.Applied > s.Core.Base().Index {
+			add(choice{what: compacts, server: s.ID})
+		}
+		for _, other := range c.Servers {
+			if b.installs > 0 && other.Applied > s.Applied {
+				add(choice{what: installs, server: s.ID, target: other.ID})
+			}
 		}
 		if s.Core.Role() != raft.Leader {
 			continue
@@ -243,6 +253,12 @@ func (next choice) begin(c *rafttest.Cluster, b bounds) (*rafttest.Cluster, boun
 	case passes:
 		b.ticks--
 		d.Pass(1)
+	case compacts:
+		b.compactions--
+		d.Compact(s)
+	case installs:
+		b.installs--
+		d.InstallState(s, d.Server(next.target))
 	case persists:
 		d.Persist(s, s.Writes[0].Ticket)
 	case crashes:

@@ -162,12 +162,16 @@ func (c *Core) QuorumSilence() int {
 // that the peer is known to have, so that the answer need not wait for a write.
 func (c *Core) broadcastHeartbeat() {
 	for _, p := range c.leadState.peers {
-		at := p.matchIndex
-		if at < c.log.base.Index {
-			at = 0
-		}
-		c.sendAppend(p, at, at)
+		c.sendHeartbeat(p)
 	}
+}
+
+func (c *Core) sendHeartbeat(p *peer) {
+	at := p.matchIndex
+	if at < c.log.base.Index {
+		at = 0
+	}
+	c.sendAppend(p, at, at)
 }
 
 // propose appends the client's commands to the log.
@@ -270,7 +274,7 @@ func (c *Core) replicateTo(p *peer) {
 	}
 	if p.sentCommit < c.commitIndex && len(p.inflight) == 0 {
 		// Nothing else is under way that would tell the peer's clients that they may be answered.
-		c.sendAppend(p, p.matchIndex, p.matchIndex)
+		c.sendHeartbeat(p)
 	}
 }
 
@@ -304,9 +308,11 @@ func (p *peer) becomeProbing() {
 	p.inflight, p.inflightBytes = nil, 0
 }
 
-// strand notes that the peer needs entries that the log no longer has. It waits for a snapshot.
+// strand notes that the peer needs entries that the log no longer has. Until it has got a state from somewhere, it is
+// sent heartbeats only.
 func (c *Core) strand(p *peer) {
 	if !p.stranded {
+		p.becomeProbing()
 		p.stranded = true
 		c.tell(Stranded{Peer: p.id, Next: p.nextIndex})
 	}

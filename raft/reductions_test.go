@@ -36,6 +36,8 @@ func TestReductionsLoseNoState(t *testing.T) {
 		{"two of three", bounds{led: true, servers: 3, changes: 1, aims: [][]raft.ServerID{{2, 3}}}},
 		{"a lease", bounds{led: true, servers: 2, campaigns: 1, proposals: 1, reads: 1, crashes: 1, ticks: 3, promise: 2}},
 		{"a lease as leadership is handed over", bounds{led: true, servers: 3, campaigns: 1, reads: 1, transfers: 1, ticks: 3, promise: 2, inFlight: 2}},
+		{"a state", bounds{led: true, servers: 3, proposals: 1, compactions: 1, installs: 1}},
+		{"a state of two, a crash", bounds{led: true, servers: 2, campaigns: 1, proposals: 1, compactions: 2, installs: 1, crashes: 1, slowWrites: 1}},
 		{"few in flight", bounds{servers: 3, campaigns: 2, slowWrites: 1, inFlight: 2}},
 		{"few in flight, a crash", bounds{servers: 3, campaigns: 2, crashes: 1, slowWrites: 1, inFlight: 2}},
 	} {
@@ -79,7 +81,7 @@ func TestReductionsLoseNoState(t *testing.T) {
 }
 
 // counted returns what is left of each bound.
-func (b bounds) counted() (all [13]int) {
+func (b bounds) counted() (all [15]int) {
 	for k, n := range b.counts() {
 		all[k] = *n
 	}

@@ -76,6 +76,9 @@ func (c *Core) AppendPeers(peers []PeerStatus) []PeerStatus {
 // Options returns how the core is tuned, defaults included.
 func (c *Core) Options() Options { return c.options }
 
+// Base returns the entry after which the log begins; {0, 0} for a whole log.
+func (c *Core) Base() EntryID { return c.log.base }
+
 // CurrentTerm returns the latest term seen.
 func (c *Core) CurrentTerm() Term { return c.currentTerm }
 

@@ -61,6 +61,18 @@ type TransferLeadership struct {
 // Unlinked says that the link from a peer to this server has broken. It is a hint, and may be wrong.
 type Unlinked struct{ Peer ServerID }
 
+// Compact says that the log need not keep entries up to Index any more: the state machine has what they did, durably.
+// The log drops them as far as they are applied and durable in it. A peer that lacks one of them needs a state then.
+type Compact struct{ Index Index }
+
+// Install says that the state machine holds, durably, the state at Base, which another server has sent; nothing
+// was handed to it since. It comes alone in a batch. (Figure 13, rules 5 to 8.)
+type Install struct {
+	Base EntryID
+	// Configuration is the one in force at Base.
+	Configuration *Configuration
+}
+
 // Campaign starts an election at once, as if the election timeout had passed.
 type Campaign struct{}
 
@@ -74,6 +86,8 @@ func (ProposeConfiguration) isInput() {}
 func (ReadIndex) isInput()            {}
 func (TransferLeadership) isInput()   {}
 func (Unlinked) isInput()             {}
+func (Compact) isInput()              {}
+func (Install) isInput()              {}
 func (Campaign) isInput()             {}
 
 // Output is what must now be done, in the order in which to act. Its slices are the caller's.
@@ -87,11 +101,16 @@ type Output struct {
 	Events   []Event
 }
 
-// Persist is one write: hard state, truncation, then entries. Writes become durable in the order
+// Persist is one write: base, hard state, truncation, then entries. Writes become durable in the order
 // of their tickets.
 type Persist struct {
 	// Ticket is 0 if there is nothing to write.
 	Ticket Ticket
+	// CompactTo is the entry after which the log is to begin, which it has; 0: as before.
+	CompactTo Index
+	// Install is the entry after which the log is to begin, whether it has that or not; nil: as before. Where it
+	// does not have it, all that it has is to go.
+	Install *Install
 	// HardState is to be written if it is not nil.
 	HardState *HardState
 	// TruncateFrom is the index of the first entry to drop, before Entries are appended; 0 if none.

@@ -51,8 +51,8 @@ func newVisited(b bounds) *visited {
 }
 
 // counts are the bounds that something is taken off.
-func (b *bounds) counts() [13]*int {
-	return [...]*int{&b.campaigns, &b.heartbeats, &b.proposals, &b.reads, &b.crashes, &b.duplicates, &b.slowWrites, &b.merges, &b.losses, &b.overtakes, &b.changes, &b.transfers, &b.ticks}
+func (b *bounds) counts() [15]*int {
+	return [...]*int{&b.campaigns, &b.heartbeats, &b.proposals, &b.reads, &b.crashes, &b.duplicates, &b.slowWrites, &b.merges, &b.losses, &b.overtakes, &b.changes, &b.transfers, &b.ticks, &b.compactions, &b.installs}
 }
 
 // code numbers what is left of the bounds.

@@ -38,20 +38,21 @@ func TestRandomWalk(t *testing.T) {
 			runs /= 10
 		}
 	}
-	events, changes := 0, 0
+	events, changes, fed := 0, 0, 0
 	for seed := *walkFrom; seed < *walkFrom+uint64(runs); seed++ {
 		w := newWalk(seed)
 		w.run()
 		events += w.events
 		changes += w.changes()
+		fed += w.fed
 		if w.Broken != "" {
 			t.Fatalf("%s\nafter\n%s\nto see all of it: go test ./raft -run TestRandomWalk -v -walk.seed=%d",
 				w.Broken, lastLines(seed, 40), seed)
 		}
 	}
-	t.Logf("%d walks, %d events, %d changes of voters", runs, events, changes)
-	if changes < runs/10 {
-		t.Errorf("only %d changes of voters in %d walks", changes, runs)
+	t.Logf("%d walks, %d events, %d changes of voters, %d states given", runs, events, changes, fed)
+	if changes < runs/10 || fed < runs/10 {
+		t.Errorf("only %d changes of voters and %d states given in %d walks", changes, fed, runs)
 	}
 }
 
@@ -95,6 +96,7 @@ type walk struct {
 	tuned   bool               // each server has a campaign delay of its own, which changes
 	delays  []int              // those, by id; none where it is that of the options
 	events  int
+	fed     int // how often a server was given another's state
 }
 
 // What may happen.
@@ -118,6 +120,8 @@ const (
 	cutLinks
 	mendLinks
 	campaignSomewhere
+	compactOne
+	installOne
 	happenings
 )
 
@@ -158,8 +162,9 @@ func newWalk(seed uint64) *walk {
 		tickOne: 20, tickAll: 6, deliverOldest: 60, deliverAny: 30, deliverTwice: 5, dropAny: 8,
 		proposeSomewhere: 2, proposeToLeader: 10, readSomewhere: 1, readFromLeader: 5, configureLeader: 1, transferFromLeader: 2,
 		persistOne: 20, persistEverything: 20, crashOne: 3, restartOne: 6, cutLinks: 2, mendLinks: 2, campaignSomewhere: 2,
+		compactOne: 6, installOne: 2,
 	}
-	for _, what := range []int{deliverAny, deliverTwice, dropAny, persistEverything, crashOne, cutLinks, campaignSomewhere, tickAll, readFromLeader} {
+	for _, what := range []int{deliverAny, deliverTwice, dropAny, persistEverything, crashOne, cutLinks, campaignSomewhere, tickAll, readFromLeader, compactOne, installOne} {
 		switch w.random.IntN(4) {
 		case 0:
 			w.weights[what] = 0
@@ -255,11 +260,29 @@ func (w *walk) happen(what int) {
 		}
 	case cutLinks, mendLinks:
 		w.changeLinks(what)
+	case compactOne:
+		w.note("%d compacts its log at %d", s.ID, s.Applied)
+		w.Compact(s)
+	case installOne:
+		w.feed(s)
 	case campaignSomewhere:
 		w.note("%d is told to campaign", s.ID)
 		w.stepTwice(s, raft.Campaign{})
 		if w.tuned {
 			w.unlink(w.anyone())
+		}
+	}
+}
+
+// feed gives a server the state of another that is ahead, if there is one.
+func (w *walk) feed(s *rafttest.Server) {
+	first := w.random.IntN(len(w.Servers))
+	for i := range w.Servers {
+		if from := w.Servers[(first+i)%len(w.Servers)]; from.Core != nil && from.Applied > s.Applied {
+			w.note("%d is given the state of %d, at %d", s.ID, from.ID, from.Applied)
+			w.InstallState(s, from)
+			w.fed++
+			return
 		}
 	}
 }
@@ -342,7 +365,7 @@ func (w *walk) deliverSome(what int) {
 	}
 	if len(s.Writes) > 0 && w.random.IntN(4) == 0 { // the disk's word arrives in the same batch
 		ticket := s.Writes[0].Ticket
-		s.Sync(ticket)
+		w.Sync(s, ticket)
 		batch = slices.Insert(batch, w.random.IntN(len(batch)+1), raft.Input(raft.Persisted{ticket}))
 	}
 	if w.random.IntN(8) == 0 {
@@ -590,6 +613,14 @@ func (w *walk) tickAndSettle() {
 	for _, s := range w.Servers {
 		if s.Core != nil {
 			w.tick(s)
+		}
+	}
+	w.Settle()
+	if leader := w.anyLeader(); leader != nil {
+		for _, p := range leader.Core.AppendPeers(nil) {
+			if s := w.Server(p.ID); p.Stranded && s.Core != nil && w.Connected(leader.ID, p.ID) {
+				w.feed(s)
+			}
 		}
 	}
 	w.Settle()

@@ -27,7 +27,7 @@ type applying struct {
 // startApply hands over the next run, unless one is under way.
 func (r *Replica) startApply() {
 	a := &r.apply
-	if len(a.underWay) > 0 || a.fetching || a.next > a.end {
+	if len(a.underWay) > 0 || a.fetching || a.next > a.end || r.snapshot.blocks() {
 		return
 	}
 	records := a.fetchedRecords

@@ -174,6 +174,20 @@ func (c *commands) termApplied(term raft.Term) {
 	}
 }
 
+// skipped answers the commands that a leader may have when this server's state comes from another: if they are among
+// the entries that are in the state, nobody here knows what became of them.
+func (c *commands) skipped(r *Replica) {
+	for _, p := range slices.Clone(c.list) {
+		if p == nil || !p.sent {
+			continue
+		}
+		if !p.abandoned {
+			r.answer(Answer{Handle: p.handle, Outcome: Unknown})
+		}
+		c.forget(p)
+	}
+}
+
 // cancel answers a command whose caller waits no longer; false if there is none with that handle.
 func (c *commands) cancel(r *Replica, handle uint64) bool {
 	p := c.byHandle[handle]

@@ -191,7 +191,7 @@ func (q *queuedAppend) fill(r *Replica, records [][]byte) bool {
 // fetched takes records that were read from the log.
 func (r *Replica) fetched(in *Fetched) {
 	switch {
-	case in.Err != nil:
+	case in.Err != nil && !in.Compacted:
 		r.work.Fatal = in.Err
 	case in.ID&1 == 1:
 		r.outbox.fetched(r, in)

@@ -85,6 +85,10 @@ type State struct {
 	Before wire.Hash
 	// LogTime is the time of the last entry that has one.
 	LogTime uint64
+	// NeedsState: the state machine has less than what the log begins after, so another server's state is needed.
+	// Raft.Applied is Raft.Base.Index then, and Reached is what the state machine has.
+	NeedsState bool
+	Reached    raft.Index
 }
 
 // Replica is one server's copy of one group. It belongs to one goroutine.
@@ -108,6 +112,7 @@ type Replica struct {
 
 	persisted      raft.Ticket
 	writesInFlight int
+	installing     *wire.Position // where the state is that the core is told of in this very step
 
 	outbox     outbox
 	catchUp    catchUp
@@ -118,6 +123,8 @@ type Replica struct {
 	claims     claims
 	membership membership
 	asking     asking
+	snapshot   snapshot
+	serving    serving
 	handover   handover
 	preference preference
 	promptness promptness
@@ -150,6 +157,10 @@ func New(options Options, state State) (*Replica, error) {
 	if err := r.adoptConfiguration(); err != nil {
 		return nil, fmt.Errorf("group %d: %w", options.Group, err)
 	}
+	if state.NeedsState {
+		r.apply.applied = state.Reached
+		r.snapshot.wanted, r.snapshot.mustHave, r.snapshot.needed = true, true, state.Raft.Base.Index
+	}
 	r.work = Work{Configuration: r.configuration}
 	r.pace.found = r.pace.find(&r.options) // what is in force before the first tick
 	return r, nil
@@ -172,6 +183,7 @@ func (r *Replica) Step(now uint64, inputs []Input) Work {
 	for r.offer() {
 		r.stepCore()
 	}
+	r.snapshot.advance(r)
 	r.startApply()
 	r.tail.forget(min(r.core.Durable(), r.core.CommitIndex()))
 	work := r.work
@@ -197,6 +209,12 @@ func (r *Replica) take(input Input) {
 		r.cancel(in.Handle)
 	case Fetched:
 		r.fetched(&in)
+	case Flushed:
+		r.flushed(&in)
+	case SnapshotWorked:
+		r.snapshot.worked(r, &in)
+	case Served:
+		r.serving.served(r, &in)
 	case KeyKnown:
 		r.claims.keyKnown(in.ID, in.Key)
 	case Reconfigure:
@@ -216,6 +234,8 @@ func (r *Replica) tick(in Tick) {
 	r.batch = append(r.batch, raft.Tick{Random: in.Random, Delay: r.pace.tick(r, &in, cmp.Or(in.Passed, elapsed))})
 	r.catchUp.tick(&r.options)
 	r.outbox.flush(r)
+	r.serving.tick(r)
+	r.snapshot.tick(r)
 	r.commands.tick(r)
 	r.reads.tick(r)
 	r.claims.tick(r)
@@ -240,6 +260,12 @@ func (r *Replica) receive(from raft.ServerID, m *wire.Message) {
 		r.reads.requested(r, from, body)
 	case *wire.ReadReply:
 		r.reads.replied(r, body)
+	case *wire.SnapshotOffer:
+		r.snapshot.offered(r, from, m.Term, body)
+	case *wire.SnapshotRequest:
+		r.serving.requested(r, from, body)
+	case *wire.SnapshotChunk:
+		r.snapshot.answered(r, from, body)
 	case *wire.Claim:
 		r.claims.claimed(from, &body.Member)
 	case *wire.Change:
@@ -334,7 +360,11 @@ func (r *Replica) write(p *raft.Persist) {
 	if p.TruncateFrom != 0 {
 		r.tail.truncate(p.TruncateFrom)
 	}
-	w := Write{Ticket: p.Ticket, HardState: p.HardState, TruncateFrom: p.TruncateFrom, First: p.First}
+	w := Write{Ticket: p.Ticket, CompactTo: p.CompactTo, HardState: p.HardState, TruncateFrom: p.TruncateFrom, First: p.First}
+	if p.Install != nil {
+		w.Base = r.installing
+		r.tail.install(r.installing, r.core.LastIndex())
+	}
 	previous, _ := r.tail.hashAt(r.tail.last())
 	for i := range p.Entries {
 		record := r.seal(&p.Entries[i], p.First+raft.Index(i), previous)

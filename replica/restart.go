@@ -15,8 +15,8 @@ const readAtATime = 1 << 20
 // state machine is, durably. It reads the end of the log.
 func Restart(log *wal.Log, g wal.Group, applied raft.Index) (State, error) {
 	s := State{Raft: raft.State{
-		HardState: g.HardState, Base: g.Base, Last: g.Last, Runs: g.Runs, Applied: applied,
-	}}
+		HardState: g.HardState, Base: g.Base, Last: g.Last, Runs: g.Runs, Applied: max(applied, g.Base.Index),
+	}, NeedsState: applied < g.Base.Index, Reached: applied}
 	for _, at := range g.Configurations {
 		c, err := wire.DecodeConfiguration(at.Bytes)
 		if err != nil {

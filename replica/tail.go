@@ -56,6 +56,14 @@ func (t *tail) truncate(from raft.Index) {
 	t.records = t.records[:min(keep, len(t.records))]
 }
 
+// install lets the log begin after a state, and end at last: if that is not where the state is, the log had that
+// entry, and keeps what follows.
+func (t *tail) install(at *wire.Position, last raft.Index) {
+	if last == at.Index {
+		*t = tail{first: at.Index + 1, before: at.Hash, limit: t.limit}
+	}
+}
+
 // forget drops old entries from memory while there are too many bytes of them, but none after safe:
 // those can still be truncated, or are not on disk yet.
 func (t *tail) forget(safe raft.Index) {

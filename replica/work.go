@@ -63,8 +63,10 @@ type Cancel struct{ Handle uint64 }
 type Fetched struct {
 	ID      uint64
 	Records [][]byte
-	// Err says that the log cannot be read: this server must not go on.
-	Err error
+	// Err says that the log cannot be read: this server must not go on, unless Compacted says that the log does not
+	// have those entries any more.
+	Err       error
+	Compacted bool
 }
 
 // KeyKnown says that a server has proved to this one that it is ID, and has Key.
@@ -124,6 +126,9 @@ type Work struct {
 	Apply   *Apply
 	Fetch   []Fetch
 	Answers []Answer
+	// Snapshot and Serve are for the state machine: what it lacks, and what others lack of it.
+	Snapshot *SnapshotWork
+	Serve    []Serve
 	// Configuration is set when another one is in force, committed or not; and again some ticks after it is
 	// committed, if it leaves somebody out. Leaving are those of the one before who are left out, until then: one of
 	// them may lead, and must hear the others to complete the change; or wait to hear that it is complete.
@@ -137,6 +142,10 @@ type Work struct {
 // Write is one write to the log.
 type Write struct {
 	Ticket raft.Ticket
+	// Base is where the log is to begin anew, after a state of another server; nil: as before.
+	Base *wire.Position
+	// CompactTo is an entry of the log after which it is to begin; 0: as before.
+	CompactTo raft.Index
 	// HardState is to be written if it is not nil.
 	HardState *raft.HardState
 	// TruncateFrom is the first entry to drop, before Records are appended; 0 if none.

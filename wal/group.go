@@ -139,6 +139,15 @@ func (g *group) rebase(b Base) {
 	g.base, g.baseHash = b.EntryID, b.Hash
 }
 
+// configurationAt returns the configuration in force at i, which is not below the base.
+func (g *group) configurationAt(i raft.Index) []byte {
+	k := len(g.configurations) - 1
+	for k > 0 && g.configurations[k].Index > i {
+		k--
+	}
+	return g.configurations[k].Bytes
+}
+
 // dropUpTo forgets the entries up to i, which is below the last.
 func (g *group) dropUpTo(i raft.Index) {
 	rest := g.positions[i+1-g.first:]

@@ -87,6 +87,8 @@ type Write struct {
 	// Base creates the group, or lets the log of an existing one begin after it: entries up to Base
 	// are dropped, and those after it too if the log has another entry there, or ends before.
 	Base *Base
+	// CompactTo lets the log begin after that entry, which it has; 0: as before.
+	CompactTo raft.Index
 	// HardState replaces the one in the log if it is not nil.
 	HardState *raft.HardState
 	// TruncateFrom is the first entry to drop; 0 if none. One beyond the end drops nothing.

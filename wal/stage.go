@@ -69,6 +69,11 @@ func (l *Log) stageWrite(w *Write) error {
 			return err
 		}
 	}
+	if w.CompactTo != 0 {
+		if err := l.stageCompaction(g, w.CompactTo); err != nil {
+			return err
+		}
+	}
 	if w.HardState != nil {
 		if err := l.stageHardState(g, *w.HardState); err != nil {
 			return err
@@ -156,6 +161,19 @@ func (l *Log) stageBase(g *group, b *Base) error {
 		s.last, s.lastTerm, s.cut = base.Index, base.Term, min(s.cut, base.Index+1)
 	}
 	return nil
+}
+
+// stageCompaction lets the log begin after an entry that is on the disk, by a base made of what the log knows.
+func (l *Log) stageCompaction(g *group, to raft.Index) error {
+	if to >= g.staged.cut || to > g.last() || to <= g.base.Index {
+		return fmt.Errorf("compact up to %d, the log has %d to %d", to, g.base.Index+1, min(g.staged.cut-1, g.last()))
+	}
+	term, _ := g.term(to)
+	hash, err := l.hashAt(g, to)
+	if err != nil {
+		return err
+	}
+	return l.stageBase(g, &Base{EntryID: raft.EntryID{Index: to, Term: term}, Hash: hash, Configuration: g.configurationAt(to)})
 }
 
 // stagedAgrees reports whether the entry that base names is the one in the log. Equal terms and

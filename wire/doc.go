@@ -85,6 +85,9 @@
 //	 6  AppendEntriesReply    round, verified index, flag promise?               -
 //	 7  AppendEntriesRefusal  round, commit, last log index                      runs: term, first index
 //	 8  TimeoutNow            -                                                  -
+//	 9  SnapshotOffer         base                                               -
+//	10  SnapshotRequest       boot, number                                       what the state machine asks for
+//	11  SnapshotChunk         boot, number, outcome                              varint length, position; a piece of a state
 //	16  Forward               boot, batch                                        each: varint length, command
 //	17  ForwardReply          boot, batch                                        -
 //	18  ReadRequest           boot, number                                       -
@@ -93,8 +96,7 @@
 //	21  Change                boot, number                                       each: flags leaves 1, must belong 2, traits 4 (1), a member's entry
 //	22  ChangeReply           boot, number, outcome, index                       -
 //
-// Kept are, for the algorithm, 9 to 11 (snapshots), 12 and 13 (entries fetched by
-// index, term and hash), 14 and 15; for the replica, 23 to 31; for the host, 32 to 255. 0 is never
+// Kept are, for the algorithm, 12 and 13 (entries fetched by index, term and hash), 14 and 15; for the replica, 23 to 31; for the host, 32 to 255. 0 is never
 // sent. A flag is bit 0 of its field. A field with a question mark was added: it may be missing, and then a
 // flag is not set.
 //
@@ -117,6 +119,15 @@
 //	varint    number of members
 //	          members' entries, ascending by id
 //	          what later versions add, to the end: at most 64 KiB
+//
+// A position in a group's log, here and beside a state that was received:
+//
+//	offset size
+//	 0      1   layout: 1
+//	 1      8   index
+//	 9      8   term
+//	17     16   hash of the entry
+//	33          configuration in force there, to the end
 //
 // and a member's entry, here, in a Claim and in a Change:
 //

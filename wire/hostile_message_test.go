@@ -157,6 +157,48 @@ func TestChangeThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
+func TestChunkThatIsNoneIsRefused(t *testing.T) {
+	position := wire.AppendPosition(nil, &wire.Position{
+		EntryID: raft.EntryID{Index: 5, Term: 2}, Configuration: wire.AppendConfiguration(nil, sampleConfiguration()),
+	})
+	with := func(position []byte) []byte {
+		return append(binary.AppendUvarint(nil, uint64(len(position))), position...)
+	}
+	at := func(offset int, b byte) []byte {
+		changed := slices.Clone(position)
+		changed[offset] = b
+		return with(changed)
+	}
+	const served, unavailable = 1, 2
+	for _, c := range []struct {
+		name     string
+		outcome  uint64
+		variable []byte
+		want     error
+	}{
+		{"a position and nothing else", served, with(position), nil},
+		{"nothing", served, nil, wire.ErrMalformed},
+		{"no position", served, with(nil), wire.ErrMalformed},
+		{"a position where there is no piece", unavailable, with(position), wire.ErrMalformed},
+		{"no piece", unavailable, with(nil), nil},
+		{"longer than there is", served, with(position)[:20], wire.ErrMalformed},
+		{"short", served, with(position[:20]), wire.ErrPosition},
+		{"of a later layout", served, at(0, 2), wire.ErrTooNew},
+		{"of no layout", served, at(0, 0), wire.ErrPosition},
+		{"of no entry", served, at(1, 0), wire.ErrPosition},
+		{"of no term", served, at(9, 0), wire.ErrPosition},
+		{"without a configuration", served, with(position[:33]), wire.ErrConfiguration},
+	} {
+		b := messageWith(&wire.SnapshotChunk{Outcome: wire.SnapshotUnavailable}, nil)
+		b = append(b[:wire.MessageHeaderBytes+24], c.variable...)
+		binary.LittleEndian.PutUint64(b[wire.MessageHeaderBytes+16:], c.outcome)
+		resealMessage(b)
+		if got, err := wire.DecodeMessage(b); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %+v, %v, want %v", c.name, got, err, c.want)
+		}
+	}
+}
+
 // The smallest things that a message may be full of take the most memory for their size.
 func TestFullMessageAllocatesASmallMultiple(t *testing.T) {
 	var records []byte

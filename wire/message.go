@@ -11,8 +11,8 @@ import (
 )
 
 // MessageKind tells what a message between servers is. The numbers are on the wire for ever; those
-// missing below 16 are kept for the algorithm (9 to 11 snapshots, 12 to 13 entries
-// fetched by index, term and hash), those from 32 on for the host.
+// missing below 16 are kept for the algorithm (12 to 13 entries fetched by index, term and hash), those from
+// 32 on for the host.
 type MessageKind uint8
 
 // The kinds of messages, as doc.go draws them.
@@ -25,6 +25,9 @@ const (
 	KindAppendEntriesReply   MessageKind = 6
 	KindAppendEntriesRefusal MessageKind = 7
 	KindTimeoutNow           MessageKind = 8
+	KindSnapshotOffer        MessageKind = 9
+	KindSnapshotRequest      MessageKind = 10
+	KindSnapshotChunk        MessageKind = 11
 
 	KindForward      MessageKind = 16
 	KindForwardReply MessageKind = 17
@@ -132,6 +135,41 @@ const (
 	ChangeHandedBack ChangeOutcome = 5
 )
 
+// SnapshotOffer tells a server that the leader's log no longer has what it needs: it needs a state at Base or above,
+// which it may ask any server for.
+type SnapshotOffer struct {
+	// Base is the last entry that the leader's log does not have any more.
+	Base raft.Index
+}
+
+// SnapshotRequest asks for a piece of a state. What it says is the state machines' business.
+type SnapshotRequest struct {
+	// Boot is the sender's boot counter, and Number grows with each request.
+	Boot, Number uint64
+	Request      []byte
+}
+
+// SnapshotChunk answers the SnapshotRequest with the same boot and number.
+type SnapshotChunk struct {
+	Boot, Number uint64
+	Outcome      SnapshotOutcome
+	// Position is where in the log the state is that the chunk is a piece of. None but with SnapshotServed.
+	Position *Position
+	// Chunk is the state machines' business.
+	Chunk []byte
+}
+
+// SnapshotOutcome is what became of a request for a piece of a state. The numbers are on the wire for ever; who does
+// not know one knows only that there is no piece.
+type SnapshotOutcome uint64
+
+// What can become of a request for a piece of a state.
+const (
+	SnapshotServed SnapshotOutcome = 1
+	// SnapshotUnavailable: the sender has no state to give, or not now. Another server may.
+	SnapshotUnavailable SnapshotOutcome = 2
+)
+
 var (
 	// ErrChecksum: the message was damaged on its way.
 	ErrChecksum = errors.New("message checksum is wrong")
@@ -168,9 +206,15 @@ func roomFor(body any, records [][]byte) int {
 	for _, r := range records {
 		room += len(r)
 	}
-	if m, ok := body.(*Forward); ok {
+	switch m := body.(type) {
+	case *Forward:
 		for _, c := range m.Commands {
 			room += binary.MaxVarintLen32 + len(c)
+		}
+	case *SnapshotChunk:
+		room += len(m.Chunk)
+		if m.Position != nil {
+			room += len(m.Position.Configuration)
 		}
 	}
 	return room
@@ -223,6 +267,12 @@ func appendFixed(b []byte, body any) (MessageKind, []byte) {
 		return KindChange, put(m.Boot, m.Number)
 	case *ChangeReply:
 		return KindChangeReply, put(m.Boot, m.Number, uint64(m.Outcome), uint64(m.Index))
+	case *SnapshotOffer:
+		return KindSnapshotOffer, put(uint64(m.Base))
+	case *SnapshotRequest:
+		return KindSnapshotRequest, put(m.Boot, m.Number)
+	case *SnapshotChunk:
+		return KindSnapshotChunk, put(m.Boot, m.Number, uint64(m.Outcome))
 	}
 	panic(fmt.Sprintf("no message kind for %T", body))
 }
@@ -246,6 +296,15 @@ func appendVariable(b []byte, body any) []byte {
 			b = append(b, byte(flag(m.Edits[i].Remove)|flag(m.Edits[i].Existing)<<1|flag(m.Edits[i].SetTraits)<<2))
 			b = appendMember(b, &m.Edits[i].Member)
 		}
+	case *SnapshotRequest:
+		b = append(b, m.Request...)
+	case *SnapshotChunk:
+		var position []byte
+		if m.Position != nil {
+			position = AppendPosition(nil, m.Position)
+		}
+		b = binary.AppendUvarint(b, uint64(len(position)))
+		b = append(append(b, position...), m.Chunk...)
 	}
 	return b
 }
@@ -326,6 +385,13 @@ func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any
 		return m, decodeRuns(m, variable)
 	case KindTimeoutNow:
 		return &raft.TimeoutNow{}, nil
+	case KindSnapshotOffer:
+		return &SnapshotOffer{Base: f.index()}, nil
+	case KindSnapshotRequest:
+		return &SnapshotRequest{Boot: f.u64(), Number: f.u64(), Request: variable}, nil
+	case KindSnapshotChunk:
+		m := &SnapshotChunk{Boot: f.u64(), Number: f.u64(), Outcome: SnapshotOutcome(f.u64())}
+		return m, decodeChunk(m, variable)
 	case KindForward:
 		m := &Forward{Boot: f.u64(), Batch: f.u64()}
 		return m, decodeCommands(m, variable)
@@ -430,6 +496,21 @@ func decodeEdits(m *Change, b []byte) error {
 		return ErrMalformed
 	}
 	return nil
+}
+
+// decodeChunk takes a chunk apart. A piece of a state without its place in the log is none.
+func decodeChunk(m *SnapshotChunk, b []byte) error {
+	size, n := uvarint(b)
+	if n <= 0 || size > uint64(len(b)-n) || (size == 0) != (m.Outcome != SnapshotServed) {
+		return ErrMalformed
+	}
+	m.Chunk = b[n+int(size):]
+	if size == 0 {
+		return nil
+	}
+	position, err := DecodePosition(b[n : n+int(size)])
+	m.Position = &position
+	return err
 }
 
 func flag(b bool) uint64 {

@@ -138,6 +138,15 @@ func (s source) messages() []*wire.Message {
 		&raft.AppendEntriesReply{Round: raft.Round(s.number()), Verified: raft.Index(s.number()), Promise: s.IntN(2) == 0},
 		refusal,
 		&raft.TimeoutNow{},
+		&wire.SnapshotOffer{Base: raft.Index(s.number())},
+		&wire.SnapshotRequest{Boot: s.number(), Number: s.number(), Request: s.bytes(1000)},
+		&wire.SnapshotChunk{Boot: s.number(), Number: s.number(), Outcome: wire.SnapshotUnavailable, Chunk: s.bytes(1000)},
+		&wire.SnapshotChunk{
+			Boot: s.number(), Number: s.number(), Outcome: wire.SnapshotServed, Chunk: s.bytes(1000), Position: &wire.Position{
+				EntryID:       raft.EntryID{Index: raft.Index(s.number() | 1), Term: raft.Term(s.number() | 1)},
+				Configuration: wire.AppendConfiguration(nil, sampleConfiguration()),
+			},
+		},
 		forward,
 		&wire.ForwardReply{Boot: s.number(), Batch: s.number()},
 		&wire.ReadRequest{Boot: s.number(), Number: s.number()},

@@ -176,6 +176,18 @@ func sampleMessages() []namedMessage {
 			Runs: []raft.TermRun{{Term: sampleTerm - 2, First: sampleIndex - 8}, {Term: sampleTerm - 1, First: sampleIndex - 1}},
 		}},
 		{"timeout-now", &raft.TimeoutNow{}},
+		{"snapshot-offer", &wire.SnapshotOffer{Base: sampleIndex}},
+		{"snapshot-request", &wire.SnapshotRequest{Boot: sampleBoot, Number: sampleNumber, Request: []byte("what I have")}},
+		{"snapshot-chunk", &wire.SnapshotChunk{
+			Boot: sampleBoot, Number: sampleNumber, Outcome: wire.SnapshotServed, Chunk: []byte("what you lack"),
+			Position: &wire.Position{
+				EntryID: raft.EntryID{Index: sampleIndex, Term: sampleTerm}, Hash: wire.GenesisHash(1, 2),
+				Configuration: wire.AppendConfiguration(nil, sampleConfiguration()),
+			},
+		}},
+		{"snapshot-chunk-none", &wire.SnapshotChunk{
+			Boot: sampleBoot, Number: sampleNumber, Outcome: wire.SnapshotUnavailable, Chunk: []byte{},
+		}},
 		{"forward", &wire.Forward{Boot: sampleBoot, Batch: sampleNumber, Commands: [][]byte{
 			wire.AppendCommand(nil, sampleCommand()), wire.AppendCommand(nil, &wire.Command{}),
 		}}},

@@ -132,15 +132,20 @@ func (c *Cluster) checkView(s *Server) {
 		return
 	}
 	configuration := raft.Index(0)
+	base := s.Core.Base().Index
 	for i := range s.View {
-		if term, ok := s.Core.TermAt(raft.Index(i + 1)); !ok || term != s.View[i].Term {
+		if term, ok := s.Core.TermAt(raft.Index(i + 1)); i+1 >= int(base) && (!ok || term != s.View[i].Term) {
 			c.Fail("server %d: core has term %d at %d, its writes have %d", s.ID, term, i+1, s.View[i].Term)
 		}
 		if s.View[i].Kind == raft.KindConfiguration {
 			configuration = raft.Index(i + 1)
 		}
 	}
-	if in := s.Core.Configuration().Index; in != configuration {
+	if base > s.Disk.State {
+		c.Fail("server %d: its log begins after %d, and its state is at %d", s.ID, base, s.Disk.State)
+	}
+	// Of a configuration before the base it is not known where it was, after a restart.
+	if in := s.Core.Configuration().Index; in != configuration && (in > base || configuration > base) {
 		c.Fail("server %d: configuration of %d in force, the log's latest is at %d", s.ID, in, configuration)
 	}
 }
@@ -157,12 +162,14 @@ func (c *Cluster) checkWrite(s *Server, before moment, p raft.Persist) {
 		c.Fail("server %d: term %d after term %d", s.ID, p.HardState.CurrentTerm, s.hard.CurrentTerm)
 	case p.HardState.CurrentTerm == s.hard.CurrentTerm && s.hard.VotedFor != 0 && p.HardState.VotedFor != s.hard.VotedFor:
 		c.Fail("one vote per term: server %d votes for %d and for %d in term %d", s.ID, s.hard.VotedFor, p.HardState.VotedFor, s.hard.CurrentTerm)
+	case p.Install != nil && p.Install.Base.Index > s.Disk.State || p.CompactTo > s.Disk.State:
+		c.Fail("server %d: its log is to begin after %d or %v, and its state is at %d", s.ID, p.CompactTo, p.Install, s.Disk.State)
 	case p.TruncateFrom > raft.Index(len(s.View)):
 		c.Fail("server %d: truncates from %d, log ends at %d", s.ID, p.TruncateFrom, len(s.View))
 	case before.role == raft.Leader && p.HardState.CurrentTerm == before.term && p.TruncateFrom != 0:
 		c.Fail("leader append-only: leader %d of term %d truncates from %d", s.ID, before.term, p.TruncateFrom)
 	}
-	end := raft.Index(len(s.View))
+	end := raft.Index(len(onto(s.View, &raft.Persist{Install: p.Install}, c.History.Committed)))
 	if p.TruncateFrom != 0 {
 		end = p.TruncateFrom - 1
 	}
@@ -275,7 +282,7 @@ func (c *Cluster) checkApply(s *Server, a raft.Apply) {
 func (c *Cluster) checkOrder(s *Server, a raft.Apply) {
 	core := s.Core
 	handedOut := max(s.Applied, a.Last)
-	if handedOut > core.CommitIndex() || handedOut > core.Durable() || core.Durable() > core.LastIndex() {
+	if handedOut > core.CommitIndex() || handedOut > max(core.Durable(), s.Disk.State) || core.Durable() > core.LastIndex() {
 		c.Fail("server %d: handed out %d, commit %d, durable %d, last %d", s.ID, handedOut, core.CommitIndex(), core.Durable(), core.LastIndex())
 	}
 	if !SamePrefix(s.Disk.Log, s.View, core.Durable()) {
@@ -381,7 +388,7 @@ func (c *Cluster) checkAnswers(s *Server, before moment, out raft.Output) {
 		if r.Index < q.Least {
 			c.Fail("stale read: server %d serves read %d at %d, and %d was committed when it came in", s.ID, r.ID, r.Index, q.Least)
 		}
-		if term, _ := s.Core.TermAt(r.Index); !leads || term != s.Core.CurrentTerm() {
+		if !leads || r.Index == 0 || s.View[r.Index-1].Term != s.Core.CurrentTerm() {
 			c.Fail("server %d: serves read %d at %d as %s, before an entry of term %d is committed", s.ID, r.ID, r.Index, s.Core.Role(), s.Core.CurrentTerm())
 		}
 	}

@@ -53,7 +53,7 @@ type Server struct {
 	Asked, durable raft.Ticket
 	// Held are the messages that wait for a write.
 	Held []raft.Envelope
-	// Applied is how far the state machine is; it loses everything with a crash.
+	// Applied is how far the state machine is; with a crash it goes back to what its disk has.
 	Applied raft.Index
 
 	Prints []uint64 // fingerprints, for whoever explores; a fork of the server has none
@@ -62,7 +62,10 @@ type Server struct {
 // Disk is what a crash leaves.
 type Disk struct {
 	Hard raft.HardState
-	Log  []raft.Entry
+	// Log has the entries from the first on, also those up to Base, which the state has in their place.
+	Log []raft.Entry
+	// Base is where the log begins, and State how far the state of the state machine is.
+	Base, State raft.Index
 	// First is the configuration that every server of the group begins with.
 	First *raft.Configuration
 }
@@ -183,7 +186,7 @@ func (c *Cluster) Step(s *Server, batch ...raft.Input) raft.Output {
 // takeWrite queues a write, and shows in view what it will make of the log.
 func (c *Cluster) takeWrite(s *Server, before moment, p raft.Persist) {
 	if p.Ticket == 0 {
-		if p.HardState != nil || p.TruncateFrom != 0 || len(p.Entries) > 0 {
+		if p.HardState != nil || p.TruncateFrom != 0 || len(p.Entries) > 0 || p.CompactTo != 0 || p.Install != nil {
 			c.Fail("server %d: a write without a ticket", s.ID)
 		}
 		return
@@ -191,11 +194,17 @@ func (c *Cluster) takeWrite(s *Server, before moment, p raft.Persist) {
 	c.checkWrite(s, before, p)
 	s.Asked, s.hard = p.Ticket, *p.HardState
 	s.Writes = append(s.Writes, p)
-	s.View = onto(s.View, &p)
+	s.View = onto(s.View, &p, c.History.Committed)
 }
 
-// onto returns what a write makes of a log. That itself stays what it is, for forks share it.
-func onto(log []raft.Entry, p *raft.Persist) []raft.Entry {
+// onto returns what a write makes of a log. That itself stays what it is, for forks share it. A state is what
+// was committed up to where it is.
+func onto(log []raft.Entry, p *raft.Persist, committed []raft.Entry) []raft.Entry {
+	if p.Install != nil {
+		if at := int(p.Install.Base.Index); len(log) < at || log[at-1].Term != p.Install.Base.Term {
+			log = committed[:at]
+		}
+	}
 	if p.TruncateFrom != 0 {
 		log = log[:p.TruncateFrom-1]
 	}
@@ -204,7 +213,7 @@ func onto(log []raft.Entry, p *raft.Persist) []raft.Entry {
 
 // Persist makes the next writes of a server durable, up to the one with ticket, and says so to it.
 func (c *Cluster) Persist(s *Server, ticket raft.Ticket) {
-	s.Sync(ticket)
+	c.Sync(s, ticket)
 	c.Step(s, raft.Persisted{Ticket: ticket})
 }
 
@@ -216,10 +225,14 @@ func (c *Cluster) PersistAll(s *Server) {
 }
 
 // Sync moves writes to the disk.
-func (s *Server) Sync(ticket raft.Ticket) {
+func (c *Cluster) Sync(s *Server, ticket raft.Ticket) {
 	for len(s.Writes) > 0 && s.Writes[0].Ticket <= ticket {
 		s.Disk.Hard = *s.Writes[0].HardState
-		s.Disk.Log = onto(s.Disk.Log, &s.Writes[0])
+		s.Disk.Log = onto(s.Disk.Log, &s.Writes[0], c.History.Committed)
+		s.Disk.Base = max(s.Disk.Base, s.Writes[0].CompactTo)
+		if in := s.Writes[0].Install; in != nil {
+			s.Disk.Base = in.Base.Index
+		}
 		s.durable = s.Writes[0].Ticket
 		s.Writes = slices.Delete(s.Writes, 0, 1)
 	}
@@ -252,6 +265,9 @@ func (c *Cluster) leave(s *Server, e raft.Envelope) {
 		n := int(m.Last - m.PrevLogIndex)
 		if m.Probing && n > 0 && c.Fewer != nil {
 			n = c.Fewer(n)
+		}
+		if n > 0 && m.PrevLogIndex < s.Core.Base().Index {
+			c.Fail("server %d: sends entries after %d, its log begins after %d", s.ID, m.PrevLogIndex, s.Core.Base().Index)
 		}
 		filled.Entries = slices.Clone(s.View[m.PrevLogIndex : int(m.PrevLogIndex)+n])
 		filled.Last, filled.Probing = 0, false // neither is part of the message
@@ -297,7 +313,7 @@ func (c *Cluster) Deliver(messages ...raft.Envelope) {
 // Crash stops a server. The first keep of its writes under way reach the disk, the others are lost.
 func (c *Cluster) Crash(s *Server, keep int) {
 	if keep > 0 {
-		s.Sync(s.Writes[keep-1].Ticket)
+		c.Sync(s, s.Writes[keep-1].Ticket)
 	}
 	s.Core, s.Writes, s.Held = nil, nil, nil
 	s.View = slices.Clone(s.Disk.Log)
@@ -306,13 +322,14 @@ func (c *Cluster) Crash(s *Server, keep int) {
 
 // Restart starts a server from its disk.
 func (c *Cluster) Restart(s *Server) {
+	c.takeUp(s)
 	core, err := raft.New(s.Options, s.Disk.state())
 	if err != nil {
 		c.Fail("server %d does not start: %v", s.ID, err)
 		return
 	}
 	s.Core, s.View, s.hard = core, slices.Clone(s.Disk.Log), s.Disk.Hard
-	s.Asked, s.durable, s.Applied = 0, 0, 0
+	s.Asked, s.durable, s.Applied = 0, 0, s.Disk.State
 	c.checkRestart(s)
 	c.Step(s)
 }
@@ -321,11 +338,14 @@ func (c *Cluster) Restart(s *Server) {
 func (d *Disk) state() raft.State {
 	state := raft.State{
 		HardState:      d.Hard,
+		Base:           d.entryAt(d.Base),
 		Last:           raft.Index(len(d.Log)),
-		Configurations: []raft.ConfigurationAt{{Index: 0, Configuration: d.First}},
+		Configurations: []raft.ConfigurationAt{{Index: d.Base, Configuration: configurationAt(d.First, d.Log, d.Base)}},
+		Applied:        d.State,
 	}
-	for i, e := range d.Log {
-		if i == 0 || d.Log[i-1].Term != e.Term {
+	for i := int(d.Base); i < len(d.Log); i++ {
+		e := &d.Log[i]
+		if i == int(d.Base) || d.Log[i-1].Term != e.Term {
 			state.Runs = append(state.Runs, raft.TermRun{Term: e.Term, First: raft.Index(i + 1)})
 		}
 		if e.Kind == raft.KindConfiguration {

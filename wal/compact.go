@@ -1,0 +1,63 @@
+package wal
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
+)
+
+// Behind returns the lowest index after which the entries of a group take up no more than that many bytes of
+// segments, entries of other groups between them included: at least its base, and at most its last index.
+func (l *Log) Behind(id wire.GroupID, bytes int64) raft.Index {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := l.groups[id]
+	if g == nil {
+		return 0
+	}
+	if len(g.positions) == 0 || len(l.segments) == 0 {
+		return g.last()
+	}
+	ends := make(map[uint32]int64, len(l.segments)) // how far each segment's beginning is from the first one's
+	from := int64(0)
+	for _, s := range l.segments {
+		ends[s.number] = from
+		from += s.bytes
+	}
+	at := func(p position) int64 { return ends[p.segment] + p.offset() }
+	end := at(g.positions[len(g.positions)-1]) + int64(g.positions[len(g.positions)-1].size())
+	// Where copies took the place of entries, places do not ascend: the answer is then somewhere among them.
+	n := sort.Search(len(g.positions), func(i int) bool { return end-at(g.positions[i]) <= bytes })
+	return g.first + raft.Index(n) - 1
+}
+
+// Position returns what another log has to know that is to begin after an entry of this one.
+func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error) {
+	l.mu.Lock()
+	g := l.groups[id]
+	if g == nil {
+		l.mu.Unlock()
+		return nil, ErrNoGroup
+	}
+	p := &wire.Position{EntryID: raft.EntryID{Index: index}, Hash: g.baseHash}
+	var ok bool
+	if p.Term, ok = g.term(index); ok {
+		p.Configuration = g.configurationAt(index)
+	}
+	base := g.base.Index
+	l.mu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("entry %d of group %d: %w: the log begins after %d", index, id, ErrCompacted, base)
+	}
+	if index == base {
+		return p, nil
+	}
+	records, err := l.Read(id, index, index, 1)
+	if err != nil {
+		return nil, err
+	}
+	p.Hash = wire.Raw(records[0]).Hash()
+	return p, nil
+}
