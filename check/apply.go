@@ -94,6 +94,21 @@ func (s *Server) digested(digest [16]byte) {
 	e.digest, e.digested = digest, true
 }
 
+// Installed says that a server's state is another's now, which was at index, durably, and what its digest is.
+func (s *Server) Installed(index raft.Index, digest [16]byte) {
+	c := s.checker
+	switch {
+	case index <= s.applied:
+		c.fail("C15", "server %d takes over a state of entry %d, and has applied %d", s.id, index, s.applied)
+		return
+	case index > c.Committed():
+		c.fail("C15", "server %d takes over a state of entry %d, and committed is %d", s.id, index, c.Committed())
+		return
+	}
+	s.applied, s.flushed, s.installed = index, index, index
+	s.digested(digest)
+}
+
 // Flushed says that the state up to an index is durable.
 func (s *Server) Flushed(index raft.Index) {
 	if index > s.applied {

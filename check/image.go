@@ -36,15 +36,30 @@ func (m *image) truncate(from raft.Index) {
 }
 
 // write applies one write.
-func (m *image) write(w *replica.Write) {
-	for step := range m.steps(w) {
+func (m *image) write(w *replica.Write, c *Checker) {
+	for step := range m.steps(w, c) {
 		step()
 	}
 }
 
+// install lets the log begin after a state at index, which has what was committed up to there. In the image those
+// entries stand as if they were in the log. What follows is kept if the log had that entry.
+func (m *image) install(index raft.Index, c *Checker) {
+	if index > c.Committed() || m.has(index, c.committed[index-1].mark) {
+		return // the first is a violation, and was found
+	}
+	m.log = make([]mark, index)
+	for i, e := range c.committed[:index] {
+		m.log[i] = e.mark
+	}
+}
+
 // steps yields the parts of a write, in the order in which the log applies them.
-func (m *image) steps(w *replica.Write) func(yield func(func()) bool) {
+func (m *image) steps(w *replica.Write, c *Checker) func(yield func(func()) bool) {
 	return func(yield func(func()) bool) {
+		if w.Base != nil && !yield(func() { m.install(w.Base.Index, c) }) {
+			return
+		}
 		if w.HardState != nil && !yield(func() { m.hard = *w.HardState }) {
 			return
 		}
@@ -67,6 +82,9 @@ type Image struct {
 	LastTerm  raft.Term
 	// LastHash is that of the last entry; of an empty log it does not matter.
 	LastHash wire.Hash
+	// TakenUp is the index of a state of another server that was found beside the log, if the log does not begin after
+	// it yet: it does once the server has started.
+	TakenUp raft.Index
 }
 
 // is reports whether the image is the one found. The hash of the last entry covers all before it. The
@@ -87,14 +105,34 @@ func (s *Server) matches(found *Image) (image, bool) {
 		return m, true
 	}
 	for i := range s.pending {
-		for step := range m.steps(&s.pending[i]) {
+		for step := range m.steps(&s.pending[i], s.checker) {
 			step()
 			if m.is(found) {
 				return m, true
 			}
 		}
 	}
+	// A start that did not come to its end may have taken up the state.
+	m = s.durable.clipped()
+	for step := range m.steps(s.checker.takingUp(&m, s.installed), s.checker) {
+		step()
+		if m.is(found) {
+			return m, true
+		}
+	}
 	return image{}, false
+}
+
+// takingUp is the write by which a server takes up the state of another that it has found.
+func (c *Checker) takingUp(m *image, state raft.Index) *replica.Write {
+	if state == 0 || state > c.Committed() {
+		return &replica.Write{}
+	}
+	w := &replica.Write{Base: &wire.Position{EntryID: raft.EntryID{Index: state, Term: c.committed[state-1].term}}}
+	if w.Base.Term > m.hard.CurrentTerm {
+		w.HardState = &raft.HardState{CurrentTerm: w.Base.Term, Commit: m.hard.Commit}
+	}
+	return w
 }
 
 // String shows an image in a violation.

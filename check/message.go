@@ -83,12 +83,17 @@ func (s *Server) Believes(peers []raft.PeerStatus) {
 }
 
 // checkFollowerCommit checks that a follower commits no more than what the messages of this step have
-// verified, and what their senders called committed.
-func (s *Server) checkFollowerCommit(inputs []replica.Input, before, now View) {
+// verified, and what their senders called committed; or as far as the state is that it has taken over.
+func (s *Server) checkFollowerCommit(inputs []replica.Input, writes []replica.Write, before, now View) {
 	if now.Commit <= before.Commit || before.Role == raft.Leader || now.Role == raft.Leader {
 		return
 	}
 	allowed := before.Commit
+	for i := range writes {
+		if at := writes[i].Base; at != nil {
+			allowed = max(allowed, at.Index)
+		}
+	}
 	for _, in := range inputs {
 		if r, ok := in.(replica.Receive); ok {
 			if m, ok := r.Message.Body.(*raft.AppendEntries); ok {

@@ -21,6 +21,8 @@ type Server struct {
 	view   View
 	// applied is how far its state machine is; flushed how far it comes back after a crash at least.
 	applied, flushed raft.Index
+	// installed is where the latest state was that it took from another server.
+	installed raft.Index
 
 	// acknowledged is the highest index that this server has acknowledged in each term.
 	acknowledged map[raft.Term]raft.Index
@@ -67,6 +69,9 @@ func (s *Server) Restored(found Image, view View, applied raft.Index) {
 		c.fail("C2", "server %d found in its log: %s; durable was: %s; %d writes were pending", s.id, &found, &s.durable, len(s.pending))
 		return
 	}
+	if found.TakenUp != 0 {
+		m.write(c.takingUp(&m, found.TakenUp), c)
+	}
 	s.durable, s.memory, s.pending = m.clipped(), m.clipped(), nil
 	s.up, s.view, s.applied = true, View{}, applied
 	s.checkVote()
@@ -99,7 +104,7 @@ func (s *Server) Appended(writes []replica.Write) {
 // Synced says that everything that was appended is durable.
 func (s *Server) Synced() {
 	for i := range s.pending {
-		s.durable.write(&s.pending[i])
+		s.durable.write(&s.pending[i], s.checker)
 	}
 	s.pending = nil
 	s.checkVote()
@@ -129,7 +134,7 @@ func (s *Server) Stepped(inputs []replica.Input, writes []replica.Write, view Vi
 	for i := range writes {
 		s.wrote(&writes[i], before, view)
 	}
-	s.checkFollowerCommit(inputs, before, view)
+	s.checkFollowerCommit(inputs, writes, before, view)
 	s.look(view)
 	s.shadowStepped(inputs, writes, view)
 }
@@ -137,6 +142,12 @@ func (s *Server) Stepped(inputs []replica.Input, writes []replica.Write, view Vi
 // wrote notes what a server has in memory from now on.
 func (s *Server) wrote(w *replica.Write, before, now View) {
 	c := s.checker
+	if w.CompactTo > s.flushed {
+		c.fail("C15", "server %d drops its log up to entry %d; its state is durable up to %d", s.id, w.CompactTo, s.flushed)
+	}
+	if w.Base != nil {
+		s.rebased(w.Base)
+	}
 	if w.TruncateFrom != 0 {
 		if before.Role == raft.Leader && now.Role == raft.Leader && before.Term == now.Term {
 			c.fail("C3", "leader %d of term %d drops its entries from %d on, the last being %d", s.id, now.Term, w.TruncateFrom, s.memory.last())
@@ -154,6 +165,19 @@ func (s *Server) wrote(w *replica.Write, before, now View) {
 		e := c.learn(s.id, s.memory.last()+1, wire.Raw(b), s.lastHash())
 		s.memory.log = append(s.memory.log, e.mark)
 	}
+}
+
+// rebased notes that a server's log begins after a state that it has taken from another.
+func (s *Server) rebased(at *wire.Position) {
+	c := s.checker
+	if at.Index > s.flushed {
+		c.fail("C15", "the log of server %d begins after entry %d; its state is durable up to %d", s.id, at.Index, s.flushed)
+	}
+	if at.Index > c.Committed() || c.committed[at.Index-1].mark != (mark{at.Term, at.Hash}) {
+		c.fail("C15", "the log of server %d begins after entry %d of term %d, which was not committed", s.id, at.Index, at.Term)
+		return
+	}
+	s.memory.install(at.Index, c)
 }
 
 func (s *Server) lastHash() wire.Hash {

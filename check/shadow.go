@@ -41,12 +41,25 @@ func (s *Server) shadowRestarted(found *Image, view View) {
 	if s.shadow == nil {
 		return
 	}
+	var prefix []spec.Entry
+	if found.TakenUp != 0 {
+		prefix = s.checker.prefix(found.TakenUp)
+	}
 	s.checker.explained(s.shadow.Restarted(spec.Found{
 		CurrentTerm: found.HardState.CurrentTerm,
 		VotedFor:    found.HardState.VotedFor,
 		Last:        found.Last,
 		End:         spec.Entry{Term: found.LastTerm, Hash: spec.Hash(found.LastHash)},
-	}, viewOf(view)))
+	}, prefix, viewOf(view)))
+}
+
+// prefix returns the committed entries up to an index, which the model takes as given: that they are, others check.
+func (c *Checker) prefix(index raft.Index) []spec.Entry {
+	entries := make([]spec.Entry, min(index, c.Committed()))
+	for i := range entries {
+		entries[i] = spec.Entry{Term: c.committed[i].term, Hash: spec.Hash(c.committed[i].hash)}
+	}
+	return entries
 }
 
 // shadowStepped hands a step to the model.
@@ -56,8 +69,18 @@ func (s *Server) shadowStepped(inputs []replica.Input, writes []replica.Write, v
 		return
 	}
 	sh.Begin(view.Bound)
+	var prefix []spec.Entry // of the state that is taken over in this step, if there is one
+	for i := range writes {
+		if at := writes[i].Base; at != nil {
+			prefix = s.checker.prefix(at.Index)
+		}
+	}
 	for _, input := range inputs {
 		switch in := input.(type) {
+		case replica.SnapshotWorked:
+			if prefix != nil {
+				sh.Install(prefix)
+			}
 		case replica.Tick:
 			sh.Tick()
 		case replica.Campaign:
@@ -72,7 +95,7 @@ func (s *Server) shadowStepped(inputs []replica.Input, writes []replica.Write, v
 	for i := range writes {
 		w := &writes[i]
 		ticket = w.Ticket
-		sh.write(w)
+		sh.write(w, prefix)
 	}
 	s.checker.explained(sh.End(viewOf(view), ticket))
 }
@@ -105,8 +128,11 @@ func viewOf(v View) spec.View {
 	return spec.View{Role: v.Role, CurrentTerm: v.Term, CommitIndex: v.Commit}
 }
 
-func (sh *shadow) write(w *replica.Write) {
+func (sh *shadow) write(w *replica.Write, prefix []spec.Entry) {
 	written := spec.Write{TruncateFrom: w.TruncateFrom}
+	if w.Base != nil {
+		written.Prefix = prefix
+	}
 	if h := w.HardState; h != nil {
 		written.HardState, written.HardTerm, written.HardVote = true, h.CurrentTerm, h.VotedFor
 	}

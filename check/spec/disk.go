@@ -37,6 +37,15 @@ func (d *Disk) Write(ticket raft.Ticket, p Persistent) {
 	d.writes = append(d.writes, write{ticket: ticket, after: p})
 }
 
+// Install asks for a log that begins after a state; term and vote stay what they are until the rest of the write.
+func (d *Disk) Install(ticket raft.Ticket, log []Entry) {
+	before := d.Durable
+	if n := len(d.writes); n > 0 {
+		before = d.writes[n-1].after
+	}
+	d.Write(ticket, Persistent{before.CurrentTerm, before.VotedFor, log})
+}
+
 // Start says that the writes up to a ticket are on their way.
 func (d *Disk) Start(ticket raft.Ticket) {
 	for i := range d.writes {

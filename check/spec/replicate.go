@@ -63,6 +63,26 @@ func (s *State) Append(prev raft.EntryID, entries []Entry, leaderCommit raft.Ind
 	return ""
 }
 
+// Install puts the prefix of a state in the place of the log: entries that are committed, up to where the state is. If
+// the log has the last of them, it has them all, and keeps what follows.
+//
+// Figure 13, InstallSnapshot 6 to 8. The state comes by a way of its own, and its term like that of a message.
+func (s *State) Install(prefix []Entry) (needs string) {
+	at := raft.EntryID{Index: raft.Index(len(prefix)), Term: prefix[len(prefix)-1].Term}
+	if at.Term > s.CurrentTerm {
+		s.UpdateTerm(at.Term)
+	}
+	if at.Index > s.CommitIndex && !s.Log.has(at) {
+		s.StepDown()
+		s.Role, s.Log = raft.Follower, Log{added: prefix}
+	}
+	if !s.Log.has(at) {
+		return "Install: the committed entries"
+	}
+	s.CommitIndex = max(s.CommitIndex, at.Index)
+	return ""
+}
+
 // TakeMatch notes how much of the leader's log a follower has on its disk.
 //
 // Figure 2, Leaders 3, success: matchIndex goes up.

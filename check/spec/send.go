@@ -96,6 +96,11 @@ func (s *State) mayMatch(e *Envelope, m Match, durable *Persistent, sent *Messag
 	switch {
 	case a == nil || a.to != s.id || !a.taken:
 		return "Match: a message of the leader that has arrived"
+	case m.Verified > a.last && m.Verified <= s.CommitIndex:
+		// Any leader has what is committed (Leader Completeness), whatever its message has shown.
+		if !durable.has(m.Verified, s.Log.At(m.Verified)) {
+			return "Match: the committed entries on disk"
+		}
 	case m.Verified != a.last:
 		return "Match: what this message has shown"
 	case !durable.has(m.Verified, a.end):

@@ -22,6 +22,7 @@ type Shadow struct {
 	next, spare []State // during a step; next are those after the inputs so far
 	wanted      View    // what the server has asked to be written
 	log         Log     // its log by its writes
+	installed   []Entry // the log as a write of this step begins with it, if that takes over a state
 	bound       bool    // it may have promised to vote for nobody
 	needs       string  // why there is no state left
 }
@@ -41,6 +42,8 @@ type Write struct {
 	HardState bool
 	HardTerm  raft.Term
 	HardVote  raft.ServerID
+	// Prefix are the entries up to the state after which the log is to begin, if it is not nil. It comes first.
+	Prefix []Entry
 	// TruncateFrom is the first entry to drop; 0 for none. Then Entries are appended.
 	TruncateFrom raft.Index
 	Entries      []Entry
@@ -51,13 +54,18 @@ func NewShadow(group *Group, id raft.ServerID, messages *Messages) *Shadow {
 	return &Shadow{group: group, id: id, messages: messages, states: []State{{group: group, id: id}}}
 }
 
-// Restarted explains a start, from what was found on the disk.
-func (sh *Shadow) Restarted(found Found, view View) error {
+// Restarted explains a start, from what was found on the disk. prefix are the entries up to a state that was found
+// beside the log, and is taken up; nil if there is none.
+func (sh *Shadow) Restarted(found Found, prefix []Entry, view View) error {
 	if needs := sh.disk.Crash(found); needs != "" {
 		return fmt.Errorf("server %d found term %d, vote %d and a log to %d, after no crash of the model. %s",
 			sh.id, found.CurrentTerm, found.VotedFor, found.Last, needs)
 	}
 	view.VotedFor = found.VotedFor
+	if prefix != nil {
+		sh.takeUp(prefix)
+		view.VotedFor = sh.disk.Durable.VotedFor
+	}
 	s := sh.states[0] // the commit index and the log are the same in all of them
 	if needs := s.Restart(&sh.disk.Durable, view.CommitIndex); needs != "" {
 		return sh.unexplained(sh.states, view, needs)
@@ -70,11 +78,39 @@ func (sh *Shadow) Restarted(found Found, view View) error {
 	return nil
 }
 
+// takeUp lets the log on the disk begin after a state, as Install does.
+func (sh *Shadow) takeUp(prefix []Entry) {
+	d := &sh.disk.Durable
+	last := prefix[len(prefix)-1]
+	if !d.has(raft.Index(len(prefix)), last) {
+		d.log = prefix
+	}
+	if last.Term > d.CurrentTerm {
+		d.CurrentTerm, d.VotedFor = last.Term, 0
+	}
+	s := &sh.states[0]
+	s.Install(prefix)
+}
+
+// Install takes over a state; Write comes with the same prefix.
+func (sh *Shadow) Install(prefix []Entry) {
+	kept := sh.next[:0]
+	for i := range sh.next {
+		s := &sh.next[i]
+		if needs := s.Install(prefix); needs != "" {
+			sh.needs = needs
+			continue
+		}
+		kept = append(kept, *s)
+	}
+	sh.next = kept
+}
+
 // Begin begins a step. Then come the inputs in their order, the writes, and End. bound: the server may have
 // promised its leader, or whoever it had before it started, that it votes for nobody; the model has no clock.
 func (sh *Shadow) Begin(bound bool) {
 	sh.next = append(sh.next[:0], sh.states...)
-	sh.needs, sh.bound = "", bound
+	sh.needs, sh.bound, sh.installed = "", bound, nil
 }
 
 // Tick lets time pass: anybody's patience may have ended.
@@ -210,6 +246,15 @@ func (sh *Shadow) Write(w *Write) {
 	if w.HardState {
 		sh.wanted.CurrentTerm, sh.wanted.VotedFor = w.HardTerm, w.HardVote
 	}
+	if n := len(w.Prefix); n > 0 {
+		if !sh.log.has(raft.EntryID{Index: raft.Index(n), Term: w.Prefix[n-1].Term}) {
+			sh.log = Log{added: w.Prefix}
+		}
+		sh.installed = make([]Entry, sh.log.Last())
+		for i := range sh.installed {
+			sh.installed[i] = sh.log.At(raft.Index(i + 1))
+		}
+	}
 	if w.TruncateFrom != 0 {
 		sh.log.truncate(min(w.TruncateFrom, sh.log.Last()+1))
 	}
@@ -247,6 +292,9 @@ func (sh *Shadow) End(view View, ticket raft.Ticket) error {
 	sh.log = settled
 	sh.before, sh.states, sh.spare = sh.states, explained, sh.before
 	if ticket != 0 {
+		if sh.installed != nil {
+			sh.disk.Install(ticket, sh.installed)
+		}
 		sh.disk.Write(ticket, Persistent{sh.wanted.CurrentTerm, sh.wanted.VotedFor, settled.settled})
 	}
 	return nil

@@ -20,7 +20,7 @@ func newTrio(t *testing.T) *trio {
 	group, messages := NewGroup([]raft.ServerID{1, 2, 3}), NewMessages()
 	for id := raft.ServerID(1); id <= 3; id++ {
 		b.shadows[id] = NewShadow(group, id, messages)
-		b.ok(b.shadows[id].Restarted(Found{}, View{}))
+		b.ok(b.shadows[id].Restarted(Found{}, nil, View{}))
 	}
 	return b
 }
@@ -97,7 +97,7 @@ func TestStepsThatFollowTheRulesAreExplained(t *testing.T) {
 	b.ok(b.step(2, next, nil, same)) // again
 	b.ok(b.step(3, b.send(1, 3, &AppendEntries{Prev: id(1, 1), Round: 3}), &Write{}, func(v *View) { v.CurrentTerm = 1 }))
 	b.send(3, 1, Conflict{Round: 3})
-	b.ok(b.shadows[2].Restarted(Found{1, 1, 2, command}, View{CurrentTerm: 1, CommitIndex: 1}))
+	b.ok(b.shadows[2].Restarted(Found{1, 1, 2, command}, nil, View{CurrentTerm: 1, CommitIndex: 1}))
 	// Time may pass, and nothing happens; or something does.
 	for _, role := range []raft.Role{raft.Follower, raft.PreCandidate, raft.PreCandidate} {
 		b.shadows[2].Begin(false)
@@ -180,16 +180,16 @@ func TestStepsThatNoActionExplainsAreFound(t *testing.T) {
 			return b.shadows[3].Sent(&Envelope{3, 1, 0, Vote{true}})
 		}, "Vote: the vote on disk"},
 		"a start with less than was durable": {func(b *trio) error {
-			return b.shadows[2].Restarted(Found{1, 1, 0, Entry{}}, View{CurrentTerm: 1})
+			return b.shadows[2].Restarted(Found{1, 1, 0, Entry{}}, nil, View{CurrentTerm: 1})
 		}, "Crash: what is durable"},
 		"a start as a leader": {func(b *trio) error {
-			return b.shadows[1].Restarted(Found{1, 1, 1, noOp}, View{Role: raft.Leader, CurrentTerm: 1})
+			return b.shadows[1].Restarted(Found{1, 1, 1, noOp}, nil, View{Role: raft.Leader, CurrentTerm: 1})
 		}, "Restart: a follower"},
 		"a start in another term": {func(b *trio) error {
-			return b.shadows[1].Restarted(Found{1, 1, 1, noOp}, View{CurrentTerm: 2})
+			return b.shadows[1].Restarted(Found{1, 1, 1, noOp}, nil, View{CurrentTerm: 2})
 		}, "Restart: a follower"},
 		"a start with more commits": {func(b *trio) error {
-			return b.shadows[2].Restarted(Found{1, 1, 1, noOp}, View{CurrentTerm: 1, CommitIndex: 1})
+			return b.shadows[2].Restarted(Found{1, 1, 1, noOp}, nil, View{CurrentTerm: 1, CommitIndex: 1})
 		}, "Restart: a commit index"},
 	} {
 		err := c.wrong(elected(t))
