@@ -18,6 +18,20 @@ func (c *Core) compact(index Index) {
 	}
 	c.log.compact(index)
 	c.out.Persist.CompactTo = index
+	c.strandThoseBehind()
+}
+
+// strandThoseBehind notes which peers need what the log has just dropped. Whatever else comes in the same step must not
+// send it.
+func (c *Core) strandThoseBehind() {
+	if c.role != Leader {
+		return
+	}
+	for _, p := range c.leadState.peers {
+		if p.nextIndex <= c.log.base.Index {
+			c.strand(p)
+		}
+	}
 }
 
 // install lets the log begin after the entry at which the state machine now is.
@@ -46,6 +60,7 @@ func (c *Core) install(in *Install) {
 		c.log.restart(in.Base, in.Configuration, c.commitIndex)
 	}
 	p.Install = in
+	c.strandThoseBehind()
 	c.commitIndex = max(c.commitIndex, in.Base.Index)
 	c.lastApplied = in.Base.Index
 	c.handedOut = in.Base.Index

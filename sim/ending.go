@@ -308,6 +308,11 @@ func (w *world) wantingServe() string {
 		case check.Never: // too much was waiting: it is asked again
 			w.end.fresh[i] = &request{Op: check.Op{Request: r.Request}, read: r.read}
 			w.freshAt(w.servers[r.server], w.end.fresh[i])
+		case check.Unknown: // it is in a state that this server has taken over, or never was: it is asked again
+			if s := w.servers[r.server]; s.tookOverAt >= w.end.since {
+				w.end.fresh[i] = &request{Op: check.Op{Request: r.Request}, read: r.read}
+				w.freshAt(s, w.end.fresh[i])
+			}
 		}
 		return fmt.Sprintf("server %d has not done request %d, %+v: %s", r.Server, r.ID, r.Request, w.describeServers())
 	}

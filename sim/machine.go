@@ -5,6 +5,7 @@ import (
 	"github.com/quorate/quorate/kv/treekv"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wire"
 )
 
 // machine is the state machine of a server: the store, on an engine that can crash.
@@ -12,6 +13,9 @@ type machine struct {
 	engine   *treekv.Engine
 	store    *kv.Store
 	underWay *replica.Apply // what it is applying
+	// step is what it does towards another server's state, and positions where those states are that it has served.
+	step      *replica.SnapshotWork
+	positions map[raft.Index]*wire.Position
 }
 
 func (m *machine) start() { m.engine = treekv.New() }
@@ -25,7 +29,7 @@ func (m *machine) open() (err error) {
 // crash ends the engine. keep says how many of the batches since the last flush are left.
 func (m *machine) crash(keep func(batches int) int) {
 	m.engine = m.engine.Crash(keep)
-	m.store, m.underWay = nil, nil
+	m.store, m.underWay, m.step, m.positions = nil, nil, nil, nil
 }
 
 // durable returns the index up to which the state survives a crash now.

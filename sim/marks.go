@@ -58,6 +58,9 @@ const (
 	crashDuringApply
 	aloneAgain
 	diskEndsServer
+	// States of other servers.
+	stateTakenUp
+	stateKeepsLog
 	// Requests.
 	firstReadOfReign
 	readRefusedByDeposed
@@ -151,6 +154,9 @@ var markTable = [marks]aMark{
 	crashDuringApply:            {"crash while the store applies", "witnessCrash", 300},
 	aloneAgain:                  {"server alone leads again after a crash", "witnessElected", 100},
 	diskEndsServer:              {"server ends because its disk fails", "fail", 600},
+
+	stateTakenUp:  {"crash between a state that was taken over and the log that begins after it", "takeUp", 1},
+	stateKeepsLog: {"state is taken over, and the log has that entry and keeps what follows", "note", 1},
 
 	firstReadOfReign:     {"read is the first that a new leader confirms", "witnessAnswer", 1000},
 	readRefusedByDeposed: {"leader steps down while reads wait at it", "witnessDeposed", 200},

@@ -55,12 +55,13 @@ type plan struct {
 	personality                                                                    crashdisk.Personality
 	drift                                                                          int // clocks are wrong by up to that much, per million
 
-	leap    leapPlan
-	watch   watchPlan
-	lease   leasePlan
-	session sessionPlan
-	churn   churnPlan
-	prefer  preferPlan
+	leap     leapPlan
+	watch    watchPlan
+	lease    leasePlan
+	session  sessionPlan
+	churn    churnPlan
+	prefer   preferPlan
+	snapshot snapshotPlan
 	// afterLeases: what goes wrong, and is asked for, goes after leaders with leases.
 	afterLeases bool
 
@@ -99,6 +100,7 @@ func drawPlan(d dice) plan {
 	p.drawWatches(d)
 	p.drawLeases(d)
 	p.drawSessions(d)
+	p.drawSnapshots(d)
 	if !p.calm {
 		p.drawPreference(d)
 	}
@@ -266,6 +268,9 @@ func (p *plan) String() string {
 	}
 	if p.churn.spares > 0 {
 		text += ", " + p.churn.String()
+	}
+	if p.snapshot.compacts {
+		text += ", " + p.snapshot.String()
 	}
 	if p.prefer.preferred != nil {
 		text += ", " + p.prefer.String()

@@ -60,6 +60,9 @@ const (
 	evLease                            // a client that holds leases does something; number: which client
 	evUnlinked                         // a server learns that the links with another have broken; number: with whom
 	evSessions                         // a server looks whether sessions are due
+	evSnapshot                         // the state machine takes a step towards another server's state
+	evServe                            // it gives a piece of its own; data: *replica.Serve
+	evRelease                          // it gives back the views that nobody asks for
 	evSession                          // a client with a session does something; number: which client
 )
 
@@ -70,7 +73,8 @@ var eventNames = [...]string{
 	evFault: "fault", evRelief: "relief", evEnd: "end", evLoad: "load", evOperator: "operator", evStorm: "storm", evLossEnds: "loss ends", evTerms: "terms",
 	evWatchOpen: "watch open", evWatchAct: "watch act", evNews: "news", evRead: "read", evStreamOpens: "stream opens",
 	evStreamAsks: "stream asks", evStreamTold: "stream told", evStreamTick: "stream tick", evStreamEnds: "stream ends",
-	evLessor: "lessor", evLease: "lease", evUnlinked: "unlinked", evSessions: "sessions", evSession: "session",
+	evLessor: "lessor", evLease: "lease", evUnlinked: "unlinked", evSessions: "sessions", evSnapshot: "snapshot", evServe: "serve",
+	evRelease: "release", evSession: "session",
 }
 
 func (k eventKind) String() string { return eventNames[k] }

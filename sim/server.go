@@ -65,12 +65,14 @@ type server struct {
 	window  window
 	promise promise
 	witness witness
+	// tookOverAt is when it took over another's state last.
+	tookOverAt int64
 	// moments counts what has happened after which a crash is worth its while.
 	moments int
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor, delay, delayFor, lie, unlinked, sessions, clock string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor, delay, delayFor, lie, unlinked, sessions, clock, snapshot, serve, release string
 }
 
 func newServer(w *world, index int) *server {
@@ -83,6 +85,7 @@ func newServer(w *world, index int) *server {
 		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), tear: label("tear"), mistaken: label("mistaken"), atOnce: label("atOnce"),
 		delay: label("delay"), delayFor: label("delayFor"), lie: label("lie"), unlinked: label("unlinked"),
 		news: label("news"), feed: label("feed"), lessor: label("lessor"), sessions: label("sessions"), clock: label("clock"),
+		snapshot: label("snapshot"), serve: label("serve"), release: label("release"),
 	}
 	s.clock.showed = 1 + int64(w.dice.below(s.labels.clock, int(1000*second)))
 	s.checks = w.check.Server(s.id)
@@ -147,17 +150,25 @@ func (s *server) open() error {
 	if err := s.machine.open(); err != nil {
 		return err
 	}
+	image := imageOf(&found)
+	if image.TakenUp, err = s.takeUp(&found); err != nil {
+		return err
+	}
+	if image.TakenUp != 0 {
+		found, _ = log.State(group)
+	}
 	state, err := replica.Restart(log, found, s.machine.durable())
 	if err != nil {
 		return err
 	}
+	state.LogTime = max(state.LogTime, s.machine.store.Time())
 	options := w.plan.replica
 	options.Boot = s.boot
 	options.Member = wire.Member{ID: s.id, Roles: wire.RoleVoter, Key: keyOf(s.id), Name: fmt.Sprintf("s%d", s.id)}
 	if s.replica, err = replica.New(options, state); err != nil {
 		return err
 	}
-	s.checks.Restored(imageOf(&found), check.ViewOf(s.replica.Core()), s.machine.durable())
+	s.checks.Restored(image, check.ViewOf(s.replica.Core()), s.machine.durable())
 	s.checks.Reopened(s.machine.digest())
 	s.witnessStart(&found, recovered.TornTail != nil)
 	return nil
@@ -203,6 +214,7 @@ func (s *server) planLife() {
 	s.after(evPrepare, w.dice.spread(s.labels.prepare, w.plan.syncTime))
 	s.after(evFlush, w.dice.spread(s.labels.flush, w.plan.flushEvery))
 	s.after(evRemove, w.dice.spread(s.labels.remove, w.plan.removeEvery))
+	s.planSnapshots()
 	s.after(evSample, w.dice.spread(s.labels.sample, 10*second))
 	for _, other := range w.servers {
 		if other != s {
@@ -249,6 +261,12 @@ func (s *server) handle(e *event) {
 		s.unlinked(e.number)
 	case evSample:
 		s.sample()
+	case evSnapshot:
+		s.stepSnapshot()
+	case evServe:
+		s.serve(e.data.(*replica.Serve))
+	case evRelease:
+		s.release()
 	case evDeadline:
 		s.put(replica.Cancel{Handle: e.number})
 	case evLessor:

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"errors"
+
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
@@ -48,7 +50,10 @@ func forLog(writes []replica.Write) []wal.Write {
 	batch := make([]wal.Write, len(writes))
 	for i := range writes {
 		r := &writes[i]
-		batch[i] = wal.Write{Group: group, HardState: r.HardState, TruncateFrom: r.TruncateFrom, First: r.First, Records: r.Records}
+		batch[i] = wal.Write{Group: group, CompactTo: r.CompactTo, HardState: r.HardState, TruncateFrom: r.TruncateFrom, First: r.First, Records: r.Records}
+		if p := r.Base; p != nil {
+			batch[i].Base = &wal.Base{EntryID: p.EntryID, Hash: p.Hash, Configuration: p.Configuration}
+		}
 	}
 	return batch
 }
@@ -92,6 +97,14 @@ func (s *server) prepare() {
 		s.world.counts.Segments++
 		s.witness.segmentAt = s.replica.Core().LastIndex()
 	}
+	before = s.disk.Operation()
+	if err := s.log.Release(); err != nil {
+		s.fail(err)
+		return
+	}
+	if s.disk.Operation() > before {
+		s.world.counts.SegmentsReleased++
+	}
 }
 
 // fetch reads from the log, a while later.
@@ -107,7 +120,7 @@ func (s *server) fetch(f replica.Fetch) {
 
 func (s *server) fetched(f replica.Fetch) {
 	records, err := s.log.Read(group, f.First, f.Last, f.LimitBytes)
-	s.put(replica.Fetched{ID: f.ID, Records: records, Err: err})
+	s.put(replica.Fetched{ID: f.ID, Records: records, Err: err, Compacted: errors.Is(err, wal.ErrCompacted)})
 }
 
 // apply hands entries to the state machine, which takes a while.
@@ -154,6 +167,7 @@ func (s *server) flush() {
 	}
 	w.counts.Flushes++
 	s.checks.Flushed(index)
+	s.flushedTo(index)
 }
 
 // remove lets the state machine remove some of what is compacted.

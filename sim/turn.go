@@ -57,6 +57,7 @@ func (s *server) turn() {
 	if work.Apply != nil {
 		s.apply(work.Apply)
 	}
+	s.snapshotWork(&work)
 	for _, f := range work.Fetch {
 		s.fetch(f)
 	}
@@ -106,6 +107,13 @@ func (s *server) note(work *replica.Work) {
 			}
 		case raft.Truncated:
 			w.counts.Truncations++
+		case raft.Stranded:
+			w.counts.Stranded++
+		case raft.Installed:
+			w.counts.LogsBegunAnew++
+			if e.Kept {
+				w.mark(stateKeepsLog)
+			}
 		case raft.Reconciled:
 			w.counts.Reconciled++
 		case raft.Committed:

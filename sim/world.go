@@ -178,6 +178,9 @@ func (w *world) begin() {
 	case paceTuned:
 		w.counts.Tuned++
 	}
+	if w.plan.snapshot.compacts {
+		w.counts.Compacting++
+	}
 	if w.plan.replica.Raft.PromiseTicks > 0 {
 		w.counts.Promising++
 	}

@@ -79,8 +79,9 @@ type sentAppend struct {
 	last         raft.Index
 	end          Entry
 	leaderCommit raft.Index
-	taken        bool // it has arrived at least once
-	matched      bool // it was answered by a Match
+	taken        bool       // it has arrived at least once
+	matched      bool       // it was answered by a Match
+	verified     raft.Index // the highest that such an answer said
 }
 
 // maxRoundsAhead bounds how many rounds may be left out: they were for messages that did not leave.
@@ -117,7 +118,8 @@ func (m *Messages) add(e *Envelope, end Entry) (needs string) {
 		}
 		m.appends[key] = sent
 	case Match:
-		m.append(e.To, e.Term, body.Round).matched = true
+		a := m.append(e.To, e.Term, body.Round)
+		a.matched, a.verified = true, max(a.verified, body.Verified)
 	default:
 		m.others[*e] = struct{}{}
 	}
@@ -139,7 +141,7 @@ func (m *Messages) wasSent(e *Envelope) bool {
 		return true
 	case Match:
 		sent := m.append(e.To, e.Term, body.Round)
-		return sent != nil && sent.to == e.From && sent.matched && sent.last == body.Verified
+		return sent != nil && sent.to == e.From && sent.matched && sent.last <= body.Verified && body.Verified <= sent.verified
 	}
 	_, ok := m.others[*e]
 	return ok

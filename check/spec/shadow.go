@@ -127,8 +127,15 @@ func (sh *Shadow) Tick() {
 	}
 }
 
-// Campaign is a timeout that is certain.
+// Campaign is a timeout that is certain, unless the server may have promised its own vote away.
 func (sh *Shadow) Campaign() {
+	if sh.bound {
+		defer func(unmoved []State) {
+			for i := range unmoved {
+				sh.next = withState(sh.next, &unmoved[i])
+			}
+		}(slices.Clone(sh.next))
+	}
 	for i := range sh.next {
 		if s := &sh.next[i]; s.Role != raft.Leader {
 			s.Timeout()
