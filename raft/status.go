@@ -2,13 +2,15 @@ package raft
 
 // Status is a copy of what an operator wants to see.
 type Status struct {
-	ID            ServerID
-	Role          Role
-	CurrentTerm   Term
-	VotedFor      ServerID
-	Leader        ServerID // of CurrentTerm; 0: not known
-	CommitIndex   Index
-	LastApplied   Index
+	ID          ServerID
+	Role        Role
+	CurrentTerm Term
+	VotedFor    ServerID
+	Leader      ServerID // of CurrentTerm; 0: not known
+	CommitIndex Index
+	LastApplied Index
+	// Base is the entry after which the log begins.
+	Base          EntryID
 	LastIndex     Index
 	LastTerm      Term
 	Durable       Index // last index that is on this server's disk
@@ -44,6 +46,7 @@ func (c *Core) Status() Status {
 		Leader:        c.leader,
 		CommitIndex:   c.commitIndex,
 		LastApplied:   c.lastApplied,
+		Base:          c.log.base,
 		LastIndex:     c.log.last,
 		LastTerm:      c.log.lastTerm(),
 		Durable:       c.log.durable,

@@ -35,6 +35,7 @@ func (Served) isInput() {}
 type serving struct {
 	guests []guest // by id of the server, one for each
 	ticks  int
+	sent   uint64 // bytes
 }
 
 // guest is a server that asks.
@@ -110,6 +111,7 @@ func (s *serving) flush(r *Replica) {
 			Boot: g.ready.Boot, Number: g.ready.Number, Outcome: wire.SnapshotServed,
 			Position: g.ready.Position, Chunk: g.ready.Chunk,
 		})
+		s.sent += uint64(len(g.ready.Chunk))
 		g.ready = nil
 	}
 }

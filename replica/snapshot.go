@@ -55,7 +55,17 @@ type snapshot struct {
 	position *wire.Position
 	complete bool
 	now      int
+	counts   snapshotCounts
 }
+
+// snapshotCounts count since the start.
+type snapshotCounts struct {
+	installed int
+	received  uint64 // bytes
+}
+
+// again forgets what is being fetched.
+func (s *snapshot) again() { *s = snapshot{number: s.number, now: s.now, counts: s.counts} }
 
 // snapshotPatience is after how many ticks without an answer somebody else is asked.
 const snapshotPatience = 100
@@ -99,7 +109,7 @@ func (s *snapshot) elsewhere(r *Replica) {
 // advance does what can be done now.
 func (s *snapshot) advance(r *Replica) {
 	if s.wanted && !s.mustHave && r.core.CommitIndex() >= s.needed && !s.working {
-		*s = snapshot{number: s.number, now: s.now} // the log has caught up
+		s.again() // the log has caught up
 	}
 	switch {
 	case !s.wanted || s.working || s.asked:
@@ -132,6 +142,7 @@ func (s *snapshot) answered(r *Replica, from raft.ServerID, m *wire.SnapshotChun
 		return
 	}
 	s.position = m.Position
+	s.counts.received += uint64(len(m.Chunk))
 	s.work(r, &SnapshotWork{Chunk: m.Chunk})
 }
 
@@ -189,7 +200,8 @@ func (s *snapshot) worked(r *Replica, in *SnapshotWorked) {
 func (s *snapshot) installed(r *Replica, in *SnapshotWorked) {
 	r.stepCore()
 	position := s.position
-	*s = snapshot{number: s.number, now: s.now}
+	s.again()
+	s.counts.installed++
 	configuration, err := wire.DecodeConfiguration(position.Configuration)
 	if err != nil {
 		r.work.Fatal = err // it was decoded before

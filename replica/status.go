@@ -15,6 +15,8 @@ type Status struct {
 	Reads ReadCounts
 	// LogTime is the group's time, in nanoseconds.
 	LogTime uint64
+	// Snapshots says what came of other servers' states, and went to them.
+	Snapshots SnapshotStatus
 	// Pace is the campaign delay, and what it follows.
 	Pace Pace
 	// Promptness is, at the leader, how long others take to make entries durable.
@@ -30,6 +32,7 @@ func (r *Replica) Status() Status {
 		PendingReads:    r.reads.count(),
 		Reads:           r.reads.counts,
 		LogTime:         r.logTime,
+		Snapshots:       r.snapshotStatus(),
 		Pace:            r.pace.found,
 		Promptness:      r.promptness.status(),
 	}
@@ -38,6 +41,28 @@ func (r *Replica) Status() Status {
 // Reads counts the reads that this server has confirmed as a leader: the part of Status that is worth asking for
 // often.
 func (r *Replica) Reads() ReadCounts { return r.reads.counts }
+
+// SnapshotStatus is what an operator wants to know of states that are sent and received.
+type SnapshotStatus struct {
+	// Needed: this server lacks what the log cannot give it. Missing: it has no state that may be read, either.
+	Needed, Missing bool
+	// Above is the index that the state needs to have, if it is needed.
+	Above raft.Index
+	// Source is who is asked for it.
+	Source raft.ServerID
+	// Installed counts those that were taken over, since the start.
+	Installed int
+	// ReceivedBytes and SentBytes count what was transferred, since the start.
+	ReceivedBytes, SentBytes uint64
+}
+
+func (r *Replica) snapshotStatus() SnapshotStatus {
+	s := &r.snapshot
+	return SnapshotStatus{
+		Needed: s.wanted, Missing: s.mustHave, Above: s.needed, Source: s.source,
+		Installed: s.counts.installed, ReceivedBytes: s.counts.received, SentBytes: r.serving.sent,
+	}
+}
 
 // Core returns the core, for looking at only: the simulator checks its invariants there.
 func (r *Replica) Core() *raft.Core { return r.core }

@@ -19,6 +19,9 @@ type machine struct {
 	store *kv.Store
 	feed  *etcdapi.Feed // gets what changes
 	fatal func(error)
+	// flushBytes is how much log may be applied without being durable in the state. It bounds what a
+	// restart after a crash applies again.
+	flushBytes int64
 
 	// mu is held by whoever writes to the store: the applier, or one step of compaction. So each waits
 	// for the other, for no longer than a batch or a step takes. It guards what follows.
@@ -43,9 +46,6 @@ type removed struct {
 }
 
 const (
-	// flushBytes is how much log may be applied without being durable in the state. It bounds what a
-	// restart after a crash applies again.
-	flushBytes = 64 << 20
 	// entryBytes is what an entry of the log takes up beside its request, roughly.
 	entryBytes = 128
 
@@ -63,9 +63,9 @@ const (
 	answerRoomBytes = 1 + 10
 )
 
-func newMachine(store *kv.Store, fatal func(error)) *machine {
+func newMachine(store *kv.Store, flushBytes int64, fatal func(error)) *machine {
 	m := &machine{
-		store: store, fatal: fatal, feed: etcdapi.NewFeed(store.Revision(), store.CompactRevision()),
+		store: store, flushBytes: flushBytes, fatal: fatal, feed: etcdapi.NewFeed(store.Revision(), store.CompactRevision()),
 		flushNow: make(chan struct{}, 1), compact: make(chan struct{}, 1),
 		removed: removed{revision: -1, changed: make(chan struct{})},
 	}
@@ -108,7 +108,7 @@ func (m *machine) Apply(entries []quorate.Entry) [][]byte {
 		m.fatal(err)
 		return nil
 	}
-	if m.unflushed > flushBytes {
+	if m.unflushed > m.flushBytes {
 		m.unflushed = 0
 		signal(m.flushNow)
 	}

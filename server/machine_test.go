@@ -28,7 +28,7 @@ func newWorkbench(t *testing.T) *workbench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.machine = newMachine(store, func(err error) { w.fatals = append(w.fatals, err) })
+	w.machine = newMachine(store, defaultKeepLogBytes, func(err error) { w.fatals = append(w.fatals, err) })
 	<-w.compact // that of the start
 	return w
 }

@@ -99,6 +99,11 @@ func (c *collector) collectRaft(gauge, counter emit) {
 	const confirmed = "Linearizable reads that this server, as the leader, has confirmed, those of one moment as one: by a round of messages, or by its lease."
 	counter(float64(now.Reads.ByRound), "quorate_reads_confirmed_total", confirmed, "by", "round")
 	counter(float64(now.Reads.ByLease), "quorate_reads_confirmed_total", confirmed, "by", "lease")
+	gauge(float64(r.Base.Index+1), "quorate_log_first_index", "The first entry that the log still has.")
+	counter(float64(now.Snapshots.Installed), "quorate_snapshots_installed_total", "States of other servers that this one has taken over, as the log could not bring it up to date.")
+	counter(float64(now.Snapshots.ReceivedBytes), "quorate_snapshot_received_bytes_total", "What has come of them.")
+	counter(float64(now.Snapshots.SentBytes), "quorate_snapshot_sent_bytes_total", "What was sent of this server's state to others.")
+	gauge(oneIf(now.Snapshots.Needed), "quorate_snapshot_needed", "Whether this server lacks what only another's state can give it: 1, or 0.")
 	gauge(float64(r.CurrentTerm), "quorate_term", "The current term.")
 }
 

@@ -72,6 +72,11 @@ type Options struct {
 	LeaseReads bool
 	// MaxRequestBytes bounds a request (--max-request-bytes). Default 1.5 MiB, at most 16 MiB.
 	MaxRequestBytes int
+	// KeepLogBytes is how much of the log's end is kept, and of the log that is not in the state yet, before that is
+	// written to the disk (--keep-log-bytes): a restart replays at most that, and a server that lags no more than that
+	// gets entries, and not state. Default 64 MiB. MaxLogBytes is how much is kept for a server that answers and lags
+	// more (--max-log-bytes). Default 512 MiB, or KeepLogBytes if that is more.
+	KeepLogBytes, MaxLogBytes int64
 	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.
 	MaxTxnOps int
 	// QuotaBackendBytes is up to which size the state may grow before puts are refused and an alarm is
@@ -108,6 +113,8 @@ const (
 	defaultElection        = time.Second
 	defaultMaxRequestBytes = 3 << 19
 	defaultMaxTxnOps       = 128
+	defaultKeepLogBytes    = 64 << 20
+	defaultMaxLogBytes     = 512 << 20
 
 	maxElection         = 50 * time.Second
 	electionPerBeat     = 5
@@ -133,6 +140,8 @@ func (o Options) withDefaults() Options {
 	}
 	orElse(&o.MaxRequestBytes, defaultMaxRequestBytes)
 	orElse(&o.MaxTxnOps, defaultMaxTxnOps)
+	orElse(&o.KeepLogBytes, defaultKeepLogBytes)
+	orElse(&o.MaxLogBytes, max(o.KeepLogBytes, defaultMaxLogBytes))
 	if o.WatchProgressNotifyInterval != 0 {
 		o.WatchProgressNotifyInterval = max(o.WatchProgressNotifyInterval, minWatchProgress)
 	}
@@ -188,6 +197,8 @@ func (o Options) Validate() error {
 	w.unless(d.ElectionTimeout <= maxElection, "--election-timeout %v: the most is %v", d.ElectionTimeout, maxElection)
 	w.unless(d.MaxRequestBytes > 0 && d.MaxRequestBytes <= kv.MaxRequestBytes,
 		"--max-request-bytes %d: it must be from 1 to %d", d.MaxRequestBytes, kv.MaxRequestBytes)
+	w.unless(d.KeepLogBytes > 0 && d.MaxLogBytes >= d.KeepLogBytes,
+		"--keep-log-bytes %d, --max-log-bytes %d: the first must be positive, and the second not less", d.KeepLogBytes, d.MaxLogBytes)
 	w.unless(d.MaxTxnOps > 0 && d.MaxTxnOps <= kv.MaxTxnOps,
 		"--max-txn-ops %d: it must be from 1 to %d", d.MaxTxnOps, kv.MaxTxnOps)
 	_, err := parseRetention(d.AutoCompactionMode, d.AutoCompactionRetention)

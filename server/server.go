@@ -116,6 +116,7 @@ func (s *Server) openHost() (err error) {
 		Listen: listen, ClientURLs: s.advertised(), Admit: s.admit,
 		ElectionTimeout: o.ElectionTimeout, HeartbeatInterval: o.HeartbeatInterval,
 		MaxRequestBytes: o.MaxRequestBytes, LeaseReads: o.LeaseReads,
+		KeepLogBytes: o.KeepLogBytes, MaxLogBytes: o.MaxLogBytes,
 		Logger: s.logger, OnFatal: s.fatal,
 	})
 	return explain(err, o)
@@ -170,7 +171,7 @@ func (s *Server) logEngine(level pebblekv.Level, text string) {
 }
 
 func (s *Server) startGroup() (err error) {
-	s.machine = newMachine(s.store, s.fatal)
+	s.machine = newMachine(s.store, s.options.KeepLogBytes, s.fatal)
 	s.running.Go(func() { s.machine.flush(s.context) })
 	s.running.Go(func() { s.machine.remove(s.context) })
 	if s.group, err = s.host.Start(groupID, s.machine); err != nil {
