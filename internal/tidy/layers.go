@@ -64,7 +64,6 @@ var layers = []layer{
 
 	{row: 2, dir: "check/spec", kind: kindProof},
 	{row: 2, dir: "wal", kind: kindProduct},
-	{row: 2, dir: "snapshot", kind: kindPlanned},
 	{row: 2, dir: "transport", kind: kindProduct},
 	{row: 2, dir: "session", kind: kindPure, never: []string{"internal/vfs"}, modules: []string{protobufModule}},
 	{row: 2, dir: "doctor", kind: kindPure, never: []string{"internal/vfs"}},
