@@ -222,3 +222,49 @@ func TestATransferThatIsCutGoesOnWhereItWas(t *testing.T) {
 		})
 	}
 }
+
+// TestADeltaIsNotMadeOutOfWhatIsCompacted: below the compaction revision the sender does not know any more what was
+// deleted.
+func TestADeltaIsNotMadeOutOfWhatIsCompacted(t *testing.T) {
+	for _, behind := range []int64{1, 0} {
+		b := newBulk(t, treekv.New())
+		b.fill(500)
+		to, all := b.follow(treekv.New())
+		b.change(100, 500)
+		b.apply(b.command(kv.KindCompact, &pb.CompactionRequest{Revision: to.Revision() + behind}))
+		for done := false; !done; {
+			var err error
+			if done, err = b.store.CompactStep(100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent := b.feed(to)
+		if isDelta := sent < all/2; isDelta != (behind == 0) {
+			t.Errorf("compacted %d above what the receiver has: %d bytes, all were %d", behind, sent, all)
+		}
+		b.requireSame(to)
+	}
+}
+
+// TestADeltaIsNotMadeOfMoreThanThereIs: many changes are read one after the other.
+func TestADeltaIsNotMadeOfMoreThanThereIs(t *testing.T) {
+	for changes, want := range map[int]bool{90: true, 300: false} {
+		b := newBulk(t, treekv.New())
+		b.fill(200)
+		to, _ := b.follow(treekv.New())
+		for i := range changes {
+			b.apply(b.put(i%10, false))
+		}
+		request, err := to.SnapshotRequest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		chunk, _, err := b.store.ServeSnapshot(request, 1)
+		if err != nil || chunk[5]&1 == 0 {
+			t.Fatal(err)
+		}
+		if got := chunk[5]&2 == 0; got != want {
+			t.Errorf("%d changes: a delta: %v, want %v", changes, got, want)
+		}
+	}
+}
