@@ -174,13 +174,20 @@ func appendAlarmKey(b []byte, a Alarm) []byte {
 // loadAlarms reads the space of alarms.
 func loadAlarms(it Iterator) (on alarms, err error) {
 	for ok := it.SeekGE([]byte{spaceAlarms}); ok && it.Key()[0] == spaceAlarms; ok = it.Next() {
-		k := it.Key()
-		if len(k) != alarmKeyBytes || string(it.Value()) != string([]byte{alarmOn}) || k[9] == 0 || AlarmType(k[9]) > AlarmCorrupt {
-			return nil, fmt.Errorf("alarm %x: %w", k, ErrCorrupt)
+		a, err := parseAlarm(it.Key(), it.Value())
+		if err != nil {
+			return nil, err
 		}
-		on = append(on, Alarm{binary.BigEndian.Uint64(k[1:]), AlarmType(k[9])})
+		on = append(on, a)
 	}
 	return on, it.Error()
+}
+
+func parseAlarm(key, value []byte) (Alarm, error) {
+	if len(key) != alarmKeyBytes || string(value) != string([]byte{alarmOn}) || key[9] == 0 || AlarmType(key[9]) > AlarmCorrupt {
+		return Alarm{}, fmt.Errorf("alarm %x: %w", key, ErrCorrupt)
+	}
+	return Alarm{binary.BigEndian.Uint64(key[1:]), AlarmType(key[9])}, nil
 }
 
 // refuses tells whether alarms forbid a command.

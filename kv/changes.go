@@ -108,15 +108,19 @@ func (s *Store) Changes(q ChangesQuery) (list Changes, through int64, code Code,
 	// The revision is loaded before the views are opened, so they have everything up to it. What is
 	// removed goes from both in one batch: in this order, whatever the newer view of the index still
 	// names is in the older one of the versions.
+	s.swap.RLock()
 	now := s.current.Load().revision
 	versions, err := s.engine.NewIterator([]byte{spaceVersions}, []byte{spaceVersions + 1})
 	if err != nil {
+		s.swap.RUnlock()
 		return Changes{}, 0, CodeOK, fmt.Errorf("changes: %w", err)
 	}
 	r := changesReader{query: q, compact: -1}
 	r.versions.cursor = versions
 	r.through = min(max(q.From, q.To)-1, max(now, q.From-1))
-	if code, err = r.open(s); err == nil && code == CodeOK {
+	code, err = r.open(s)
+	s.swap.RUnlock()
+	if err == nil && code == CodeOK {
 		err = r.read()
 	}
 	if err = joinClose(joinClose(err, r.close), versions.Close); err != nil {

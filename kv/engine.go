@@ -21,6 +21,10 @@ type Engine interface {
 	// Flush makes every batch committed before the call durable, and waits for it.
 	Flush() error
 
+	// OpenStage opens the engine's stage, with what is in it. If there is none, it is created, or (not
+	// create) nil is returned. There is one, and it is opened once.
+	OpenStage(create bool) (Stage, error)
+
 	// Close releases the engine. It does not flush: what was not durable may be gone, which a log
 	// that is replayed from the durable index makes good. All iterators must be closed before.
 	Close() error
@@ -65,6 +69,60 @@ type Iterator interface {
 	Value() []byte
 	// Error returns the error that ended the last movement, if one did.
 	Error() error
+	// Clone opens another iterator on the same view, with bounds of its own. It may be called by one
+	// goroutine at a time.
+	Clone(lo, hi []byte) (Iterator, error)
 	// Close releases the view and returns the iterator's error, if it had one.
 	Close() error
+}
+
+// Stage is a place beside the state of an engine, in which the parts of another state are collected: an
+// ordered map of its own, with the same promises about crashes. In the end what is in it is sealed: made
+// ready to take its place in the state. Installing is then one step, which a crash leaves done or not
+// done, whole.
+//
+// One goroutine uses it. Only Install also needs that nobody else commits to the engine.
+type Stage interface {
+	NewBatch() Batch
+	NewIterator(lo, hi []byte) (Iterator, error)
+	// Flush makes every batch of the stage that was committed before the call durable.
+	Flush() error
+	// Seal writes down what Install shall do. A later call replaces what an earlier one wrote. It does not
+	// survive a restart: only the map does.
+	Seal(r Replacement) error
+	// Install makes what was sealed part of the engine's state, in one step, atomic and durable along with
+	// all batches committed before it, and adds the pairs, which lie within Replacement.Apart. Iterators
+	// opened before go on showing the old state.
+	Install(apart []Pair) error
+	// Close closes the stage. What is durable is there when it is opened again.
+	Close() error
+	// Drop closes the stage and removes it.
+	Drop() error
+}
+
+// Replacement says what becomes of a state.
+type Replacement struct {
+	// Clear are the spans of keys that are emptied first, in order, each behind the one before.
+	Clear []Span
+	// Apart is emptied as well. What goes there is known only to Install.
+	Apart Span
+	// Fill hands over what is then set and deleted, in ascending order of keys, none of them in Apart.
+	Fill func(into Sink) error
+}
+
+// Span is the keys from Lo on up to Hi, which is not in it.
+type Span struct{ Lo, Hi []byte }
+
+// Has tells whether a key is in the span.
+func (s Span) Has(key []byte) bool {
+	return string(s.Lo) <= string(key) && string(key) < string(s.Hi)
+}
+
+// Pair is a key and its value.
+type Pair struct{ Key, Value []byte }
+
+// Sink takes writes, in ascending order of keys. The slices are copied.
+type Sink interface {
+	Set(key, value []byte) error
+	Delete(key []byte) error
 }

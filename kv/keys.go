@@ -20,8 +20,10 @@ const (
 	spaceAlarms        = 0x38
 	spaceSessions      = 0x40
 	spaceAnswers       = 0x41 // (session, sequence) -> the answer, until it is acknowledged
-	spaceConfiguration = 0x48 // who votes, as of the applied index
+	spaceConfiguration = 0x48 // what the host has stored with a state that was installed
 	spaceTokens        = 0x50 // by which servers may join
+
+	spaceEnd = 0xff // is after all spaces
 )
 
 const (
@@ -139,3 +141,4 @@ func splitRevisionKey(k []byte) (revision, error) {
 func formatKey() []byte   { return []byte{spaceMeta, 'f'} }
 func appliedKey() []byte  { return []byte{spaceMeta, 'a'} }
 func progressKey() []byte { return []byte{spaceLocal, 'c'} }
+func positionKey() []byte { return []byte{spaceConfiguration, 'p'} }

@@ -51,6 +51,13 @@ func (q *dueQueue) Pop() any {
 	return l
 }
 
+// replace puts what is in another table in the place of what is in this one. The other is used no more.
+func (t *leases) replace(o *leases) {
+	t.mu.Lock()
+	t.byID, t.due = o.byID, o.due
+	t.mu.Unlock()
+}
+
 func (t *leases) has(id int64) bool {
 	_, found := t.get(id)
 	return found

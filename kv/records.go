@@ -117,6 +117,7 @@ type state struct {
 	time     uint64 // log time of the last command
 	alarms   alarms // in records of their own
 	tokens   tokens // likewise
+	position []byte // what the host has stored with a state that was installed; nil: none was
 }
 
 func initialState() state { return state{revision: 1, compact: -1} }

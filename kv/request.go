@@ -74,6 +74,14 @@ func (r keyRange) isPoint() bool { return len(r.end) == 0 }
 // isFrom: a range_end of one zero byte means every key from key on.
 func (r keyRange) isFrom() bool { return len(r.end) == 1 && r.end[0] == 0 }
 
+// has tells whether a key is in the range.
+func (r keyRange) has(key []byte) bool {
+	if r.isPoint() {
+		return string(key) == string(r.key)
+	}
+	return string(r.key) <= string(key) && (r.isFrom() || string(key) < string(r.end))
+}
+
 // rangeRequest is etcd's RangeRequest.
 type rangeRequest struct {
 	keyRange

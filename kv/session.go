@@ -305,6 +305,13 @@ func (s *sessions) load(it Iterator) error {
 	return it.Error()
 }
 
+// replace puts what is in another table in the place of what is in this one. The other is used no more.
+func (s *sessions) replace(o *sessions) {
+	s.mu.Lock()
+	s.table = o.table
+	s.mu.Unlock()
+}
+
 // Session returns a session; false if there is none with that id.
 func (s *Store) Session(id uint64) (session.Session, bool) {
 	s.sessions.mu.Lock()

@@ -19,6 +19,9 @@ type Store struct {
 	pins     sync.Pool             // of *pinned that are not in use
 	leases   leases                // the writer's; others may look
 	sessions sessions              // the same
+	views    views                 // what peers are served out of
+	plan     atomic.Pointer[plan]  // of what is staged; nil: nothing is
+	swap     sync.RWMutex          // held to open a view and look at current, and to replace both
 
 	// The writer's.
 	write    writer
@@ -26,6 +29,8 @@ type Store struct {
 	cache    *metaCache
 	progress progress
 	failed   error // the first error of an apply; after it nothing more is applied
+
+	staging staging // belongs to whoever stages
 }
 
 // Open opens the store in an engine, which may be empty. The store owns the engine from now on,
@@ -59,7 +64,7 @@ func open(engine Engine, o Options) (*Store, error) {
 	}
 	s.current.Store(&now)
 	s.progress = removed
-	return s, nil
+	return s, s.loadStage()
 }
 
 // loadRecords reads the records of the meta and local spaces; those that are not there are left as
@@ -92,6 +97,9 @@ func (s *Store) loadRecords(it Iterator, now *state, removed *progress) (fresh b
 	}
 	if err = s.sessions.load(it); err != nil {
 		return false, err
+	}
+	if value, ok := find(it, positionKey()); ok {
+		now.position = append([]byte{}, value...)
 	}
 	if value, ok := find(it, progressKey()); ok {
 		if *removed, err = parseProgress(value); err != nil {
@@ -170,7 +178,15 @@ func (s *Store) DurableIndex() (uint64, error) {
 func (s *Store) Flush() error { return s.engine.Flush() }
 
 // Close closes the engine, without a flush: commands after the durable index are applied again.
-func (s *Store) Close() error { return s.engine.Close() }
+func (s *Store) Close() error {
+	s.views.drop(func(int, int, *view) bool { return true })
+	if s.staging.stage == nil {
+		return s.engine.Close()
+	}
+	err := s.staging.stage.Close()
+	s.staging.stage = nil
+	return joinClose(err, s.engine.Close)
+}
 
 // Check is the package's Check with the limits of the store's options: for requests on their way
 // in.
@@ -197,12 +213,14 @@ func (s *Store) pin(keys keyRange) (*pinned, error) {
 	p := s.pins.Get().(*pinned)
 	p.lo, p.hi = appendBounds(p.lo[:0], p.hi[:0], keys)
 	for {
+		s.swap.RLock()
 		before := s.current.Load()
 		it, err := s.engine.NewIterator(p.lo, p.hi)
+		after := s.current.Load()
+		s.swap.RUnlock()
 		if err != nil {
 			return nil, err
 		}
-		after := s.current.Load()
 		if before.revision >= after.compact {
 			p.iterator, p.cursor = it, it
 			p.revision, p.compact = before.revision, after.compact

@@ -91,8 +91,7 @@ func comparer() *pebble.Comparer {
 	return &c
 }
 
-// pebbleOptions translates.
-func (e *Engine) pebbleOptions(o Options) *pebble.Options {
+func (o Options) withDefaults() Options {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
@@ -105,6 +104,11 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = defaultMemTableBytes
 	}
+	return o
+}
+
+// pebbleOptions translates.
+func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          o.FS,
 		DisableWAL:                  true,
@@ -119,6 +123,8 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 			DataCorruption:  dataCorruption(o.Damage), // Pebble's own would end the process
 		},
 	}
+	// Tables that wait in the memory tables' queue for what is in front of them would be lost with it.
+	p.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	for i := range p.Levels {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(filterBits)
 	}

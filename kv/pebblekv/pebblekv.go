@@ -1,6 +1,7 @@
 package pebblekv
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,6 +14,8 @@ import (
 // Engine is a kv.Engine in a directory.
 type Engine struct {
 	db         *pebble.DB
+	dir        string
+	options    Options
 	fatal      func(message string)
 	background func(err error)
 
@@ -25,7 +28,18 @@ var _ kv.Engine = (*Engine)(nil)
 
 // Open opens the engine in a directory, which is created if it is not there.
 func Open(dir string, o Options) (*Engine, error) {
-	e := &Engine{fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
+	e, err := openEngine(dir, o.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	if err := e.removeDropped(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+func openEngine(dir string, o Options) (*Engine, error) {
+	e := &Engine{dir: dir, options: o, fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
 	db, err := pebble.Open(dir, e.pebbleOptions(o))
 	if err != nil {
 		return nil, fmt.Errorf("open pebble in %s: %w", dir, err)
@@ -98,17 +112,29 @@ func (e *Engine) GetDurable(key []byte) (value []byte, ok bool, err error) {
 
 // NewIterator opens an iterator, which pins the tables and memory tables of now.
 func (e *Engine) NewIterator(lo, hi []byte) (kv.Iterator, error) {
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi, UseL6Filters: true})
+	it, err := e.db.NewIter(iterOptions(lo, hi))
 	if err != nil {
 		return nil, fmt.Errorf("open iterator: %w", err)
 	}
 	return &iterator{Iterator: it}, nil
 }
 
+func iterOptions(lo, hi []byte) *pebble.IterOptions {
+	return &pebble.IterOptions{LowerBound: lo, UpperBound: hi, UseL6Filters: true}
+}
+
 // iterator is Pebble's, with the value's error moved to where the other errors are.
 type iterator struct {
 	*pebble.Iterator
 	valueErr error
+}
+
+func (it *iterator) Clone(lo, hi []byte) (kv.Iterator, error) {
+	c, err := it.Iterator.Clone(pebble.CloneOptions{IterOptions: iterOptions(lo, hi)})
+	if err != nil {
+		return nil, fmt.Errorf("clone iterator: %w", err)
+	}
+	return &iterator{Iterator: c}, nil
 }
 
 func (it *iterator) SeekPrefix(key []byte) bool { return it.SeekPrefixGE(key) }

@@ -17,6 +17,7 @@ type Engine struct {
 	mu     sync.Mutex
 	closed bool           // guarded by mu
 	states []ordered.Tree // guarded by mu; [0] as of the last flush, the last one current
+	stage  *stage         // guarded by mu; nil: there is none
 }
 
 var _ kv.Engine = (*Engine)(nil)
@@ -26,14 +27,18 @@ func New() *Engine { return &Engine{states: make([]ordered.Tree, 1)} }
 
 // Crash ends this engine, as by a loss of power, and returns one that holds what was left: keep is
 // told how many batches were committed since the last flush, and says how many of them, the first
-// ones, are left, from 0 to that number.
+// ones, are left, from 0 to that number. If there is a stage, keep is asked once more, for its batches.
 func (e *Engine) Crash(keep func(batches int) int) *Engine {
 	e.mu.Lock()
 	e.closed = true
-	states := e.states
+	states, staged := e.states, e.stage
 	e.mu.Unlock()
 	left := states[keep(len(states)-1)]
-	return &Engine{states: []ordered.Tree{left.Clone()}}
+	after := &Engine{states: []ordered.Tree{left.Clone()}}
+	if staged != nil {
+		after.stage = &stage{Engine: staged.Crash(keep), owner: after}
+	}
+	return after
 }
 
 // Unflushed returns how many batches were committed since the last flush.
@@ -80,14 +85,25 @@ func (e *Engine) NewIterator(lo, hi []byte) (kv.Iterator, error) {
 	if e.closed {
 		return nil, ErrClosed
 	}
-	it := &iterator{}
-	it.Init(&e.states[len(e.states)-1], lo, hi)
-	return it, nil
+	return newIterator(&e.states[len(e.states)-1], lo, hi), nil
 }
 
 // iterator is the tree's own, which needs neither errors nor closing. States are never changed, so
 // it stays as it is.
-type iterator struct{ ordered.Iter }
+type iterator struct {
+	ordered.Iter
+	state *ordered.Tree
+}
+
+func newIterator(state *ordered.Tree, lo, hi []byte) *iterator {
+	it := &iterator{state: state}
+	it.Init(state, lo, hi)
+	return it
+}
+
+func (it *iterator) Clone(lo, hi []byte) (kv.Iterator, error) {
+	return newIterator(it.state, lo, hi), nil
+}
 
 func (it *iterator) SeekPrefix(key []byte) bool { return it.SeekGE(key) }
 func (it *iterator) Error() error               { return nil }
@@ -103,6 +119,14 @@ type batch struct {
 
 // write sets key, or deletes it if value is nil.
 type write struct{ key, value []byte }
+
+func (w *write) apply(t *ordered.Tree) {
+	if w.value == nil {
+		t.Delete(w.key)
+	} else {
+		t.Set(w.key, w.value)
+	}
+}
 
 func (b *batch) Set(key, value []byte) {
 	kept := append(make([]byte, 0, len(key)+len(value)), key...)
@@ -124,11 +148,7 @@ func (b *batch) Commit() error {
 	}
 	next := e.states[len(e.states)-1].Clone()
 	for _, w := range b.writes {
-		if w.value == nil {
-			next.Delete(w.key)
-		} else {
-			next.Set(w.key, w.value)
-		}
+		w.apply(&next)
 	}
 	b.writes = nil
 	e.states = append(e.states, next)
