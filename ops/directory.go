@@ -22,6 +22,7 @@ const (
 	lockFile     = "lock"
 	logDir       = "wal"
 	stateDir     = "state"
+	stageDir     = "stage"  // in the state's: what is being brought from another server
 	etcdDir      = "member" // etcd keeps everything in it
 )
 

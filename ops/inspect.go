@@ -291,6 +291,8 @@ func (d *Directory) compare(r *Report) {
 		switch {
 		case r.State.Applied < g.Base.Index:
 			r.problem(r.State.Directory, fmt.Sprintf("the state is at entry %d, and the log begins after %d: what is between is gone", r.State.Applied, g.Base.Index), doReplace)
+		case r.State.Applied > g.Last && r.State.Installed:
+			r.note("the state is at entry %d, beyond the log's last: it was brought from another server, and the log goes on behind it", r.State.Applied)
 		case r.State.Applied > g.Last:
 			r.problem(r.State.Directory, fmt.Sprintf("the state is at entry %d, and the log ends at %d: the two are not of one moment", r.State.Applied, g.Last), doReplace)
 		}

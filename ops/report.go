@@ -148,6 +148,11 @@ type StatePart struct {
 	Sessions        int      `json:"sessions"`
 	Alarms          []string `json:"alarms,omitempty"`
 
+	// Installed: the state, or one before it, was brought whole from another server.
+	Installed bool `json:"installed,omitempty"`
+	// StagedBytes is how much there is of a state that is being brought from another server.
+	StagedBytes int64 `json:"staged_bytes,omitempty"`
+
 	// Hash is that of everything replicated, KVHash that of the keys as of Revision, and Census counts
 	// what there is. Only if everything was verified.
 	Hash   string      `json:"hash,omitempty"`

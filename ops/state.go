@@ -22,7 +22,8 @@ func (d *Directory) addState(r *Report) error {
 	case err != nil:
 		return err
 	}
-	p := &StatePart{Directory: dir, Bytes: bytesOf(dir)}
+	staged := bytesOf(filepath.Join(dir, stageDir))
+	p := &StatePart{Directory: dir, Bytes: bytesOf(dir) - staged, StagedBytes: staged}
 	damaged := map[string]bool{}
 	engine, err := pebblekv.OpenReadOnly(dir, pebblekv.Options{Damage: func(damage pebblekv.Damage) {
 		if !damaged[damage.Path] && len(damaged) < maxProblems {
@@ -83,6 +84,7 @@ func (d *Directory) fillState(p *StatePart, s *kv.Store) {
 	digest, applied := s.Digest()
 	p.Applied, p.Digest = applied, fmt.Sprintf("%x", digest)
 	p.Revision, p.CompactRevision, p.LogTime = s.Revision(), s.CompactRevision(), s.Time()
+	p.Installed = s.InstalledPosition() != nil
 	p.Leases, p.Sessions = s.LeaseCount(), s.SessionCount()
 	for _, a := range s.Alarms() {
 		p.Alarms = append(p.Alarms, fmt.Sprintf("%s at %x", a.Type, a.Member))

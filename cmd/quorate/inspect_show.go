@@ -160,6 +160,9 @@ func stateRows(s *ops.StatePart) [][]string {
 		compacted = fmt.Sprintf("compacted at %d", s.CompactRevision)
 	}
 	row("state", "%s; entry %d is the last in it", inBytes(s.Bytes), s.Applied)
+	if s.StagedBytes > 0 {
+		row("  staged", "%s of a state that is being brought from another server", inBytes(s.StagedBytes))
+	}
 	row("  revision", "%d, %s", s.Revision, compacted)
 	row("  log time", "%v", time.Duration(s.LogTime))
 	row("  digest", "%s", s.Digest)

@@ -17,11 +17,10 @@ var errReadOnly = errors.New("opened for reading only")
 // and no name in it, and takes no lock: the caller makes sure that nobody has it open otherwise. Batches
 // and flushes are errors. Of the options only FS, CacheBytes, Damage and Log are of account.
 func OpenReadOnly(dir string, o Options) (*Engine, error) {
-	if o.FS == nil {
-		o.FS = vfs.Default
-	}
-	e := &Engine{fatal: o.Fatal, background: func(error) {}, failed: make(chan struct{})}
-	o.FS, o.DiskFull = readOnlyFS{o.FS}, nil
+	o.DiskFull, o.Background = nil, func(error) {}
+	o = o.withDefaults()
+	o.FS = readOnlyFS{o.FS}
+	e := &Engine{dir: dir, options: o, fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
 	p := e.pebbleOptions(o)
 	p.ReadOnly = true
 	db, err := pebble.Open(dir, p)
@@ -30,6 +29,12 @@ func OpenReadOnly(dir string, o Options) (*Engine, error) {
 	}
 	e.db = db
 	return e, nil
+}
+
+// looksOnly tells whether the engine was opened by OpenReadOnly: then it has no stage, whatever is on the disk.
+func (e *Engine) looksOnly() bool {
+	_, only := e.options.FS.(readOnlyFS)
+	return only
 }
 
 // readOnlyFS refuses whatever would change something.
