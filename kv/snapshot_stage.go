@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/session"
 )
@@ -87,18 +88,8 @@ func (s *Store) snapshotRequest() []byte {
 //
 // Errors: ErrSnapshotChunk; any other is the engine's, and final.
 func (s *Store) StageSnapshot(chunk []byte) (next []byte, complete bool, err error) {
-	var c snapshotChunk
-	if err := c.parse(chunk); err != nil {
-		return nil, false, fmt.Errorf("%w: %w", ErrSnapshotChunk, err)
-	}
-	p, err := s.planned(&c)
+	p, err := s.take(chunk)
 	if err != nil {
-		return nil, false, err
-	}
-	if err := c.check(); err != nil {
-		return nil, false, fmt.Errorf("%w: %w", ErrSnapshotChunk, err)
-	}
-	if err := s.stageChunk(p, &c, len(chunk)); err != nil {
 		return nil, false, fmt.Errorf("stage a chunk: %w", err)
 	}
 	if p.at.phase != phaseEnd {
@@ -108,6 +99,22 @@ func (s *Store) StageSnapshot(chunk []byte) (next []byte, complete bool, err err
 		return nil, false, fmt.Errorf("seal the stage: %w", err)
 	}
 	return nil, true, nil
+}
+
+// take takes a chunk into the stage, and returns the plan behind it.
+func (s *Store) take(chunk []byte) (*plan, error) {
+	var c snapshotChunk
+	if err := c.parse(chunk); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshotChunk, err)
+	}
+	p, err := s.planned(&c)
+	if err != nil {
+		return nil, err
+	}
+	if p.at, err = c.check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshotChunk, err)
+	}
+	return p, s.stageChunk(p, &c, len(chunk))
 }
 
 // planned returns what the plan will be where a chunk begins, if it may begin there.
@@ -153,45 +160,62 @@ func begun(c *snapshotChunk, now *state) (*plan, error) {
 	return p, nil
 }
 
-// check checks the records, and that they are in order.
-func (c *snapshotChunk) check() error {
-	at := c.from
+// check checks the records, and that they are in order. It returns where the chunk ends.
+func (c *snapshotChunk) check() (end position, err error) {
+	if len(c.rows) == 0 && !c.done {
+		return end, errOrder
+	}
+	end = c.from
+	end.key = slices.Clone(end.key)
 	var scratch []byte
-	return c.rows.each(func(key, value []byte) error {
-		if c.from.phase == phaseSpaces {
-			if bytes.Compare(key, at.key) <= 0 {
+	err = c.rows.each(func(key, value []byte) error {
+		switch c.from.phase {
+		case phaseKeys, phaseChanges:
+			var err error
+			scratch, err = c.checkVersion(key, value, &end, scratch)
+			return err
+		case phaseSpaces:
+			if bytes.Compare(key, end.key) <= 0 {
 				return errOrder
 			}
-			at.key = append(at.key[:0:0], key...)
+			end.key = append(end.key[:0], key...)
 			return checkSent(key, value)
 		}
-		if len(key) == 0 || key[0] != spaceVersions || c.from.phase == phaseEnd {
-			return errOrder
-		}
-		var v version
-		var err error
-		if v.key, v.at, scratch, err = splitVersionKey(key, scratch); err != nil {
-			return err
-		}
-		if err := v.parse(value); err != nil {
-			return err
-		}
-		if len(v.key) == 0 || v.at.main > c.view.revision || v.at.main < 1 {
-			return errOrder
-		}
-		if c.from.phase == phaseKeys {
-			if bytes.Compare(key, at.key) <= 0 {
-				return errOrder
-			}
-			at.key = append(at.key[:0], key...)
-			return nil
-		}
-		if v.at.before(at.next) {
-			return errOrder
-		}
-		at.next = revision{v.at.main, v.at.sub + 1}
-		return nil
+		return errOrder
 	})
+	if c.done {
+		end = end.phaseDone(&c.view)
+	}
+	return end, err
+}
+
+// checkVersion checks a version, which must be behind end, and moves end behind it.
+func (c *snapshotChunk) checkVersion(key, value []byte, end *position, scratch []byte) (_ []byte, err error) {
+	if len(key) == 0 || key[0] != spaceVersions {
+		return scratch, errOrder
+	}
+	var v version
+	if v.key, v.at, scratch, err = splitVersionKey(key, scratch); err != nil {
+		return scratch, err
+	}
+	if err := v.parse(value); err != nil {
+		return scratch, err
+	}
+	if len(v.key) == 0 || v.at.main < 1 || v.at.main > c.view.revision {
+		return scratch, errOrder
+	}
+	if c.from.phase == phaseKeys {
+		if bytes.Compare(key, end.key) <= 0 {
+			return scratch, errOrder
+		}
+		end.key = append(end.key[:0], key...)
+		return scratch, nil
+	}
+	if v.at.before(end.next) {
+		return scratch, errOrder
+	}
+	end.next = revision{v.at.main, v.at.sub + 1}
+	return scratch, nil
 }
 
 // checkSent checks a record of the spaces that are sent whole.
@@ -222,13 +246,10 @@ func (s *Store) stageChunk(p *plan, c *snapshotChunk, size int) error {
 		}
 	}
 	batch := s.staging.stage.NewBatch()
-	w := stageWriter{plan: p, batch: batch}
+	w := stageWriter{generation: p.generation, phase: c.from.phase, batch: batch}
 	if err := c.rows.each(w.write); err != nil {
 		batch.Discard()
 		return err
-	}
-	if c.done {
-		p.at = p.at.phaseDone(&c.view)
 	}
 	batch.Set(planKey(), p.append(nil))
 	if err := batch.Commit(); err != nil {
@@ -257,20 +278,19 @@ func (s *Store) beginStage(p *plan) (err error) {
 	return err
 }
 
-// stageWriter writes records that were checked, and moves the plan along.
+// stageWriter writes records that were checked.
 type stageWriter struct {
-	plan    *plan
-	batch   Batch
-	scratch []byte
-	key     []byte
-	value   []byte
+	phase      phase
+	generation uint32
+	batch      Batch
+	scratch    []byte
+	key        []byte
+	value      []byte
 }
 
 func (w *stageWriter) write(key, value []byte) error {
-	at := &w.plan.at
-	if at.phase == phaseSpaces {
-		at.key = append(at.key[:0:0], key...)
-		w.key = append(appendGeneration(w.key[:0], w.plan.generation), key...)
+	if w.phase == phaseSpaces {
+		w.key = append(appendGeneration(w.key[:0], w.generation), key...)
 		w.batch.Set(w.key, value)
 		return nil
 	}
@@ -283,11 +303,6 @@ func (w *stageWriter) write(key, value []byte) error {
 	w.key = appendRevisionKey(w.key[:0], r)
 	w.value = appendRevisionEntry(w.value[:0], isTombstone(value), user)
 	w.batch.Set(w.key, w.value)
-	if at.phase == phaseKeys {
-		at.key = append(at.key[:0:0], key...)
-	} else {
-		at.next = revision{r.main, r.sub + 1}
-	}
 	return nil
 }
 

@@ -82,3 +82,55 @@ func TestAnEmptyStoreIsGivenACopyOfEverything(t *testing.T) {
 		})
 	}
 }
+
+func TestSnapshotFileIsRestored(t *testing.T) {
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			from, err := kv.Open(engine.open(t), kv.Options{Cluster: 7})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range uint64(100) {
+				put := &pb.PutRequest{Key: fmt.Appendf(nil, "%d", i%20), Value: fmt.Append(nil, i)}
+				if _, err := from.Apply([]kv.Command{{Index: i + 1, Kind: kv.KindPut, Request: marshal(t, put)}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var file bytes.Buffer
+			wrote, err := from.WriteSnapshot(&file)
+			if err != nil || file.Len()%512 != 32 || int64(file.Len()) != wrote.Size || wrote.Keys != 20 || wrote.Versions != 100 {
+				t.Fatalf("%d bytes: %+v, %v", file.Len(), wrote, err)
+			}
+			read, err := kv.ReadSnapshot(bytes.NewReader(file.Bytes()))
+			if err != nil || read != wrote {
+				t.Fatalf("%+v, %v, want %+v", read, err, wrote)
+			}
+			for i := range file.Len() {
+				b := bytes.Clone(file.Bytes())
+				b[i] ^= 1
+				if _, err := kv.ReadSnapshot(bytes.NewReader(b)); err == nil {
+					t.Errorf("byte %d flipped, and nobody sees it", i)
+				}
+				if _, err := kv.ReadSnapshot(bytes.NewReader(file.Bytes()[:i])); err == nil {
+					t.Errorf("cut off at %d, and nobody sees it", i)
+				}
+			}
+			e := engine.open(t)
+			if _, err := kv.RestoreSnapshot(&file, e, kv.RestoreOptions{Cluster: 8, RaiseRevision: 1000, MarkCompacted: true}); err != nil {
+				t.Fatal(err)
+			}
+			to, err := kv.Open(e, kv.Options{Cluster: 8})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if to.Revision() != 1101 || to.CompactRevision() != 1101 || to.AppliedIndex() != 100 {
+				t.Errorf("revision %d, compacted at %d, index %d", to.Revision(), to.CompactRevision(), to.AppliedIndex())
+			}
+			for _, s := range []*kv.Store{to, from} {
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
