@@ -24,6 +24,7 @@ func (d *Directory) addState(r *Report) error {
 	}
 	staged := bytesOf(filepath.Join(dir, stageDir))
 	p := &StatePart{Directory: dir, Bytes: bytesOf(dir) - staged, StagedBytes: staged}
+	d.checkManifest(r, dir)
 	damaged := map[string]bool{}
 	engine, err := pebblekv.OpenReadOnly(dir, pebblekv.Options{Damage: func(damage pebblekv.Damage) {
 		if !damaged[damage.Path] && len(damaged) < maxProblems {
@@ -46,6 +47,23 @@ func (d *Directory) addState(r *Report) error {
 		err = d.verifyState(r, p, store)
 	}
 	return errors.Join(err, store.Close())
+}
+
+// checkManifest looks whether the engine sees all that its manifest names: it takes damage for the end.
+func (d *Directory) checkManifest(r *Report, dir string) {
+	end, err := pebblekv.CheckManifest(dir, nil)
+	switch {
+	case err != nil:
+		r.problem(dir, fmt.Sprintf("the manifest of the state cannot be read: %v", err), d.doState())
+	case end == nil:
+	case end.MayBeTorn:
+		r.problem(fmt.Sprintf("%s, byte %d", end.Path, end.Offset),
+			fmt.Sprintf("the last record of the state's manifest is not sound (%d bytes): a crash while it was written explains that, or damage; the state is as it was before", end.Bytes),
+			"nothing after a crash: the next start goes on from there; without one suspect the disk, and "+d.doState())
+	default:
+		r.problem(fmt.Sprintf("%s, byte %d", end.Path, end.Offset),
+			fmt.Sprintf("a record of the state's manifest is damaged, and %d bytes from there on are not seen: the state that shows is an older one", end.Bytes), d.doState())
+	}
 }
 
 // noState reports that there is no state, which is made anew from a log that has everything.

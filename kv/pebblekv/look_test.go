@@ -1,6 +1,7 @@
 package pebblekv
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -133,5 +134,66 @@ func TestCompactGivesBackTheRoomOfWhatIsGone(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNoDamageOfTheManifestIsMissed flips each byte of it in turn. Pebble opens many of them, and shows an
+// older state.
+func TestNoDamageOfTheManifestIsMissed(t *testing.T) {
+	dir := t.TempDir()
+	e, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, e)
+	for index := range uint64(5) {
+		put(t, s, index+1, "a")
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if end, err := CheckManifest(dir, nil); end != nil || err != nil {
+		t.Fatalf("sound: %+v, %v", end, err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "MANIFEST-*"))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	b, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, content []byte) *ManifestEnd {
+		t.Helper()
+		if err := os.WriteFile(names[0], content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		end, err := CheckManifest(dir, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return end
+	}
+	torn := 0
+	for at := range b {
+		flipped := bytes.Clone(b)
+		flipped[at] ^= 4
+		end := check("flipped", flipped)
+		if end == nil || end.Path != names[0] || end.Offset > int64(at) {
+			t.Errorf("byte %d of %d: %+v", at, len(b), end)
+		} else if end.MayBeTorn {
+			torn++
+		}
+	}
+	if torn == 0 || torn > len(b)/2 {
+		t.Errorf("%d of %d may be torn: those of the last record are, and few others", torn, len(b))
+	}
+	for cut := range 20 {
+		if end := check("cut", b[:len(b)-1-cut]); end == nil || !end.MayBeTorn {
+			t.Errorf("%d bytes short: %+v", cut+1, end)
+		}
 	}
 }
