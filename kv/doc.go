@@ -22,6 +22,7 @@
 //	                                     └── reader ◄── Iterator ── Engine: pebblekv | treekv
 //	reads ──► Store.Range, ReadOnlyTxn ─── reader ◄── Iterator ──────┘ │
 //	host ───► Flush, DurableIndex, CompactStep ◄────────────────────────┘
+//	peers ──► ServeSnapshot ─ chunks of a pinned view ─► StageSnapshot, InstallSnapshot ── Stage
 //
 // A command of a client's session is executed once, however often it is in the log: a repetition gets
 // the answer that was given. What that takes is part of the state, and is written in the batch in which
@@ -40,6 +41,7 @@
 //	01 'f'                                    format record
 //	01 'a'                                    applied record: in every batch of commands
 //	02 'c'                                    how far removal after compaction is; this server's own
+//	02 'p'                                    in a stage only: its plan
 //	10 escaped key  00 01  ^main(8) ^sub(4)   one version of a key
 //	11 main(8) sub(4)                         what the change of a revision was
 //	20 id(8)                                  a lease
@@ -47,8 +49,10 @@
 //	38 member(8) type(1)                      an alarm that is on
 //	40 id(8)                                  a session
 //	41 id(8) sequence(8)                      what a request of a session was answered
+//	48 'p'                                    the host's position, with a state that was installed; this server's own
 //	50 id(8)                                  a token by which a server may join
-//	30 auth   48 configuration: reserved, not written yet
+//	f0 generation(4) key                      in a stage only: a record of another space
+//	30 auth: reserved, not written yet
 //
 // In an escaped key 00 is written 00 ff. With the end mark 00 01 the order of the bytes is the order
 // of the keys ("a" before "a\x00" before "aa"), and no key's versions are among another's. Main and
@@ -67,19 +71,42 @@
 //	session, and its answers: drawn in package session
 //	token               01  proof(32)  deadline(uvarint)  server(uvarint)  its key(32, or 0 if it is not used)
 //
+// What is sent of a state, and the plan of a stage, begin with their layout. The checksum is the CRC-32C of all that
+// is behind it. Sized is a uvarint, and so many bytes.
+//
+//	position            phase(1): 1 keys, 2 changes, 3 other records, 4 end
+//	                    next main(8)  next sub(4): all changes before are there
+//	                    sized key of the engine: the last that is there, in phases 1 and 3
+//	request             01  checksum(4)  cluster(8)  the requester's applied record(48)
+//	                    sized key  sized range end, as in etcd's RangeRequest; both empty: all keys
+//	                    00 (nothing is staged), or 01  applied index(8)  digest(16) of the view  position
+//	chunk               01  checksum(4)  flags(1): 1 it begins, 2 and is full, 4 its phase is done
+//	                    format number(4)  cluster(8)  the view's applied record(48)
+//	                    sized key  sized range end, as in the request  position: where the chunk begins
+//	                    pairs: shared(uvarint)  rest(uvarint)  size(uvarint)  rest bytes of key  value
+//	                    (shared is how many bytes the key has from the key before)
+//	plan of a stage     01  checksum(4)  flags(1): 1 full  base revision(8)  generation(4)
+//	                    the view's applied record(48)  position
+//	lease's key, there  01 the lease has the key   00 it has not (any more)
+//	file                "qkvsnap\x00"  layout(4): 1  cluster(8)
+//	                    size(4) chunk, again and again   00000000
+//	                    keys(8)  versions(8)  zeros up to a multiple of 512  SHA-256(32) of all before
+//
 // Answers are described at Answer.Append, the digest at Digest; layouts are pinned by
-// testdata/layout.golden.
+// testdata/layout.golden, and testdata/snapshot.golden.
 //
 // # Errors
 //
 // What is wrong with a request is a Code in its Answer, one for each of etcd's errors that a
 // key/value request can meet, and ours. An error means that the engine failed or that this
 // version must not go on: ErrOtherCluster, ErrNewerFormat, ErrCorrupt. After an
-// error of Apply or CompactStep the store applies nothing more; open it again.
+// error of Apply or CompactStep the store applies nothing more; open it again. Errors about what peers
+// send are named ErrSnapshot..., and change nothing.
 //
 // # Concurrency
 //
-// One goroutine, the writer, calls Apply, CompactStep and Close. All other methods may be called
+// One goroutine, the writer, calls Apply, CompactStep, InstallSnapshot and Close. One calls StageSnapshot
+// and DropStaged, and not while the writer installs or closes. All other methods may be called
 // from any goroutine. A read sees exactly the revision that was current when it began, or the older
 // one that it asked for, also while newer ones are written and what is compacted is removed.
 //

@@ -34,9 +34,10 @@ const (
 	// maxDeltaChanges is how many changes a delta may have: each is looked up by itself, which costs more than
 	// to read one after the other.
 	maxDeltaChanges = 1 << 20
-	// stageFlushBytes is after how much the stage is made durable: what has come since is sent again after a
-	// crash.
-	stageFlushBytes = 4 << 20
+	// The stage is made durable when a share of it is not: what has come since is sent again after a crash.
+	stageFlushShare    = 16
+	minStageFlushBytes = 256 << 10
+	maxStageFlushBytes = 8 << 20
 	// maxChunkBytes bounds what a chunk is asked to be.
 	maxChunkBytes = 16 << 20
 )

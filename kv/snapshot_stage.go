@@ -20,7 +20,8 @@ import (
 // It belongs to whoever stages; its plan, which is never changed but replaced, may be looked at by others.
 type staging struct {
 	stage     Stage
-	unflushed int     // bytes
+	bytes     int     // that have come since the stage was opened
+	unflushed int     // and of these, those that are not durable yet
 	sealed    *loaded // what the stage will be when it is installed; nil: it is not complete
 }
 
@@ -256,11 +257,18 @@ func (s *Store) stageChunk(p *plan, c *snapshotChunk, size int) error {
 		return err
 	}
 	s.plan.Store(p)
-	if s.staging.unflushed += size; s.staging.unflushed < stageFlushBytes {
+	return s.staging.grown(size)
+}
+
+// grown makes the stage durable now and then.
+func (s *staging) grown(size int) error {
+	s.bytes += size
+	s.unflushed += size
+	if s.unflushed < min(max(s.bytes/stageFlushShare, minStageFlushBytes), maxStageFlushBytes) {
 		return nil
 	}
-	s.staging.unflushed = 0
-	return s.staging.stage.Flush()
+	s.unflushed = 0
+	return s.stage.Flush()
 }
 
 // beginStage begins an empty stage. What a delta goes on top of must not be lost in a crash that the stage

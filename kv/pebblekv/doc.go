@@ -11,11 +11,17 @@
 //	Engine ── *pebble.DB ── memory tables ──flush──► tables on disk
 //	   │                          │                        │
 //	   │                     NewIterator              GetDurable (OnlyReadGuaranteedDurable)
+//	   ├── stage/: another Pebble ── Seal ──► stage/tables/ ── Install ──► tables on disk
 //	   └── Options: Fatal, Background, DiskFull, Damage, Log: what Pebble has to say while nobody asks
 //
 // The comparer orders keys as bytes and names the part that all versions of a key share
 // (kv.PrefixLen), so that Pebble keeps a filter for it: a put of a key that does not exist yet
 // then reads no blocks.
+//
+// Install links tables into the state with one edit of Pebble's manifest, which is synced before it returns. A
+// state that is replaced as a whole is cut out by the same edit, so that it takes no compaction to be rid of it;
+// otherwise a deletion of each span that is replaced is in the tables. The stage is there only while a state is
+// received: Drop renames it to stage-dropped/ first, and Open removes that.
 //
 // Errors: what Pebble returns is returned, with what we were doing. What goes wrong in its
 // background goes to Options.Background; a damaged table goes to Options.Damage, and whatever reads it
@@ -25,5 +31,6 @@
 // Concurrency: any goroutine may open iterators, flush, and ask what is durable, while one commits.
 // Pebble runs goroutines of its own until Close has returned.
 //
-// Source: Pebble's documentation of DisableWAL and of IterOptions.OnlyReadGuaranteedDurable.
+// Source: Pebble's documentation of DisableWAL, of IterOptions.OnlyReadGuaranteedDurable and of
+// IngestAndExcise.
 package pebblekv

@@ -26,6 +26,16 @@ func TestEngine(t *testing.T) {
 	enginetest.Run(t, func(t *testing.T) kv.Engine { return open(t, Options{FS: vfs.NewMem()}) })
 }
 
+func TestEngineInDirectories(t *testing.T) {
+	enginetest.Run(t, func(t *testing.T) kv.Engine {
+		e, err := Open(t.TempDir(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	})
+}
+
 func TestEngineOnRealFiles(t *testing.T) {
 	dir := t.TempDir()
 	e, err := Open(dir, Options{})

@@ -13,7 +13,8 @@
 //	            └──────── Crash returns to any of these ──────┘
 //
 // Each state is a copy of the tree before it, which shares all nodes that the batch did not change.
-// The states since the last flush are kept: memory grows with what is written between flushes.
+// The states since the last flush are kept: memory grows with what is written between flushes. The stage
+// is an engine within the engine, of which a crash keeps a prefix as well.
 //
 // Errors: ErrClosed, after Close or Crash. Concurrency: any goroutine may open iterators while one
 // commits; an iterator belongs to one goroutine.

@@ -14,10 +14,7 @@ import (
 
 // Run runs the claims, each on an engine of its own.
 func Run(t *testing.T, open func(t *testing.T) kv.Engine) {
-	claims := []struct {
-		name  string
-		claim func(*testing.T, kv.Engine)
-	}{
+	claims := []claim{
 		{"IteratorWalksBothWaysWithinBounds", walksBothWays},
 		{"BatchIsAtomicAndLastWriteWins", lastWriteWins},
 		{"IteratorIsAPinnedView", pinnedView},
@@ -26,15 +23,20 @@ func Run(t *testing.T, open func(t *testing.T) kv.Engine) {
 		{"FlushMakesDurable", flushMakesDurable},
 		{"IteratorsRunBesideCommits", besideCommits},
 	}
-	for _, c := range claims {
+	for _, c := range append(claims, stageClaims...) {
 		t.Run(c.name, func(t *testing.T) {
 			e := open(t)
-			c.claim(t, e)
+			c.holds(t, e)
 			if err := e.Close(); err != nil {
 				t.Fatalf("close: %v", err)
 			}
 		})
 	}
+}
+
+type claim struct {
+	name  string
+	holds func(*testing.T, kv.Engine)
 }
 
 // versionKey is a key as kv writes them, to which SeekPrefix applies: space, name, end, revision.
