@@ -8,7 +8,7 @@
 //	etcdserverpb.KV            Range, RangeStream, Put, DeleteRange, Txn, Compact
 //	etcdserverpb.Watch         Watch
 //	etcdserverpb.Lease         LeaseGrant, LeaseRevoke, LeaseKeepAlive, LeaseTimeToLive, LeaseLeases
-//	etcdserverpb.Maintenance   Status, HashKV, Alarm, MoveLeader
+//	etcdserverpb.Maintenance   Status, HashKV, Hash, Alarm, Defragment, Snapshot, MoveLeader
 //	etcdserverpb.Cluster       MemberList, MemberAdd, MemberRemove, MemberUpdate, MemberPromote
 //	v3lockpb.Lock              Lock, Unlock
 //	v3electionpb.Election      Campaign, Proclaim, Leader, Observe, Resign
@@ -18,8 +18,8 @@
 //	HTTP, GET                  /health /livez /readyz /version /quorate/status /metrics /debug/pprof (if enabled)
 //
 // Everything else of etcd's API is registered nowhere, so that gRPC itself answers Unimplemented and
-// nothing is pretended: the other methods of Maintenance (Defragment, Hash, Snapshot, Downgrade), the
-// service Auth, and the JSON gateway.
+// nothing is pretended: Maintenance's Downgrade, the service Auth, and the JSON gateway. What a snapshot
+// has in it is our own format, not etcd's (kv/doc.go).
 //
 // A request's bytes are not decoded into etcd's types and encoded again: package kv reads them where
 // they are, they go into the log as they came, and what kv says to them goes behind a header as the

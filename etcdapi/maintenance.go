@@ -19,8 +19,12 @@ func (s *Server) maintenanceService() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{ServiceName: name, Methods: []grpc.MethodDesc{
 		decoded(s, name, "Status", s.status),
 		decoded(s, name, "HashKV", s.hashKV),
+		decoded(s, name, "Hash", s.hash),
+		decoded(s, name, "Defragment", s.defragment),
 		s.unary(name, "Alarm", s.alarm),
 		decoded(s, name, "MoveLeader", s.moveLeader),
+	}, Streams: []grpc.StreamDesc{
+		s.streaming(name, "Snapshot", serverStream, s.snapshot),
 	}}
 }
 

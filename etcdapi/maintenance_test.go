@@ -1,6 +1,7 @@
 package etcdapi
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -80,11 +81,12 @@ func TestHealthIsServingUntilClose(t *testing.T) {
 
 // What is not there is answered by gRPC itself, so that clients can find out.
 func TestTheRestIsUnimplemented(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, func(o *Options, _ *fakeGroup) { o.Defragment = func(context.Context) error { return nil } })
 	there := map[string]bool{
 		"/etcdserverpb.KV/Range": true, "/etcdserverpb.KV/Put": true, "/etcdserverpb.KV/DeleteRange": true,
 		"/etcdserverpb.KV/Txn": true, "/etcdserverpb.KV/Compact": true, "/etcdserverpb.KV/RangeStream": true,
 		"/etcdserverpb.Maintenance/Status": true, "/etcdserverpb.Maintenance/HashKV": true, "/etcdserverpb.Maintenance/Alarm": true, "/etcdserverpb.Maintenance/MoveLeader": true,
+		"/etcdserverpb.Maintenance/Hash": true, "/etcdserverpb.Maintenance/Defragment": true, "/etcdserverpb.Maintenance/Snapshot": true,
 		"/etcdserverpb.Cluster/MemberList": true, "/etcdserverpb.Cluster/MemberAdd": true, "/etcdserverpb.Cluster/MemberRemove": true,
 		"/etcdserverpb.Cluster/MemberUpdate": true, "/etcdserverpb.Cluster/MemberPromote": true,
 		"/etcdserverpb.Watch/Watch":      true,

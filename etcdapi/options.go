@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -50,6 +51,9 @@ type Store interface {
 	RangeChunks(request []byte) (*kv.Chunks, error)
 	// HashKV hashes what is retained as of a revision.
 	HashKV(revision int64) (kv.KVHash, kv.Code, error)
+	// HashState hashes everything, and WriteSnapshot writes a copy of it. The error is the engine's, or the writer's.
+	HashState() (kv.StateHash, error)
+	WriteSnapshot(w io.Writer) (kv.SnapshotInfo, error)
 	// Alarms are those that are on.
 	Alarms() []kv.Alarm
 	// Revision is that of the last change applied; CompactRevision that of the last compaction.
@@ -106,6 +110,10 @@ type Options struct {
 	// Compacted waits until what the compaction at a revision has made superfluous is removed on this
 	// server. Nil: a Compact that asks for it does not wait.
 	Compacted func(ctx context.Context, revision int64) error
+
+	// Defragment compacts the files of the state on this server, until that is done or ctx ends. Nil: Defragment is
+	// refused.
+	Defragment func(ctx context.Context) error
 
 	// Report says how this server is, for GET /quorate/status, and for /health while it is not well. It
 	// must not wait. Nil: there is no such page.

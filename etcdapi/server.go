@@ -36,6 +36,8 @@ type Server struct {
 	recipes recipes
 	// changing holds one: who changes members.
 	changing chan struct{}
+	// defragmenting holds one, snapshots maxSnapshots: who is at it.
+	defragmenting, snapshots chan struct{}
 	// chance fills ids of new members.
 	chance func([]byte)
 
@@ -80,6 +82,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		options: o, group: o.Group, store: o.Store, headers: newHeaders(o.ClusterID, o.MemberID),
 		closing: make(chan struct{}), changing: make(chan struct{}, 1),
+		defragmenting: make(chan struct{}, 1), snapshots: make(chan struct{}, maxSnapshots),
 		chance: func(b []byte) { _, _ = rand.Read(b) }, // which does not fail
 	}
 	s.context, s.cancel = context.WithCancel(context.Background())

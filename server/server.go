@@ -33,6 +33,7 @@ type Server struct {
 	logger     *slog.Logger
 	host       *quorate.Host
 	store      *kv.Store
+	engine     *pebblekv.Engine // the store's, which closes it
 	machine    *machine
 	group      *quorate.Group
 	forClients clientGroup // the group, as requests see it
@@ -153,6 +154,7 @@ func (s *Server) openStore() error {
 	if err != nil {
 		return explainState(err, dir)
 	}
+	s.engine = engine
 	s.store, err = kv.Open(engine, kv.Options{
 		Cluster: s.host.ClusterID(),
 		Limits:  kv.Limits{TxnOps: s.options.MaxTxnOps, RequestBytes: s.options.MaxRequestBytes},
@@ -200,9 +202,10 @@ func (s *Server) serve() (err error) {
 		Compacted: func(ctx context.Context, revision int64) error {
 			return s.machine.removed.wait(ctx, revision, s.context.Done())
 		},
-		Report:   s.Report,
-		NewToken: s.newToken,
-		Metrics:  http.HandlerFunc(s.serveMetrics()), Pprof: o.EnablePprof, Version: Version, Logger: s.logger,
+		Defragment: s.engine.Compact,
+		Report:     s.Report,
+		NewToken:   s.newToken,
+		Metrics:    http.HandlerFunc(s.serveMetrics()), Pprof: o.EnablePprof, Version: Version, Logger: s.logger,
 	})
 	if err != nil {
 		return err

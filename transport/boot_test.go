@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"math"
 	"strings"
 	"testing"
@@ -91,6 +92,43 @@ func TestUnreadableBootFileGivesNoNumber(t *testing.T) {
 		boot, err := NextBoot(disk, "data/boots")
 		if boot != 0 || !errors.Is(err, c.want) || !strings.Contains(err.Error(), "data/boots") {
 			t.Errorf("%s: got boot %d, error %v, want %v that names the file", c.name, boot, err, c.want)
+		}
+	}
+}
+
+func TestReadBootReadsEitherCopyAndRaisesNothing(t *testing.T) {
+	for _, damage := range [][]int{nil, {9}, {bootCopyStride + 9}, {9, bootCopyStride + 9}} {
+		disk := newFakeFS()
+		if _, _, err := ReadBoot(disk, "data/boots"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("there is none: %v", err)
+		}
+		for range 3 {
+			if _, err := NextBoot(disk, "data/boots"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := disk.Open("data/boots")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range damage {
+			if _, err := f.WriteAt([]byte{0xff}, int64(at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := bytes.Clone(disk.bytes(t, "data/boots"))
+		boot, damaged, err := ReadBoot(disk, "data/boots")
+		if len(damage) == 2 {
+			if !errors.Is(err, ErrTooNew) && !errors.Is(err, ErrDamaged) {
+				t.Errorf("both copies are damaged: %v", err)
+			}
+			continue
+		}
+		if err != nil || boot != 3 || (damaged != nil) != (len(damage) == 1) {
+			t.Errorf("damage at %v: boot %d, damaged %v, %v", damage, boot, damaged, err)
+		}
+		if !bytes.Equal(before, disk.bytes(t, "data/boots")) {
+			t.Error("the file has changed")
 		}
 	}
 }

@@ -39,6 +39,7 @@ type recovery struct {
 	torn       *TornTail
 	partial    map[*group]*partial
 	unsure     []Write // what the frames behind the mark want to be written
+	inspecting bool    // nothing is going to be written anew: the groups are to be as after the last sound frame
 	// stopped says what is wrong with the bytes at end, if that should turn out to be damage.
 	stopped *DamageError
 }

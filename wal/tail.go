@@ -39,7 +39,9 @@ func (r *recovery) readTail() error {
 	if err := r.findTornTail(&found, mark); err != nil {
 		return err
 	}
-	l.useGroups(groups)
+	if !r.inspecting {
+		l.useGroups(groups)
+	}
 	l.sequence, l.synced, l.chain = mark.sequence, mark.sequence, mark.chain
 	l.suspect = r.suspect || r.torn != nil
 	return nil

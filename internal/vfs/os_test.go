@@ -267,3 +267,48 @@ func TestLockIsRefusedToAnotherProcessAndEndsWithIts(t *testing.T) {
 	}
 	again.Close()
 }
+
+func TestReadOnlyChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	name, other := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	create(t, name, "hello")
+	var files vfs.ReadOnly
+	f, err := files.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 5)
+	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "hello" {
+		t.Errorf("read %q, %v", b, err)
+	}
+	_, writing := f.WriteAt([]byte("x"), 0)
+	_, creating := files.Create(other)
+	for what, err := range map[string]error{
+		"write": writing, "truncate": f.Truncate(1), "create": creating, "make a directory": files.MkdirAll(other),
+		"remove": files.Remove(name), "rename": files.Rename(name, other),
+	} {
+		if !errors.Is(err, vfs.ErrReadOnly) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := files.Lock(other); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("lock what is not there: %v", err)
+	}
+	lock, err := files.Lock(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (vfs.OS{}).Lock(name); !errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("a second lock: %v", err)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := files.List(dir); err != nil || !slices.Equal(names, []string{"a"}) {
+		t.Errorf("names %v, %v", names, err)
+	}
+	if b, err := os.ReadFile(name); err != nil || string(b) != "hello" {
+		t.Errorf("the file has %q, %v", b, err)
+	}
+}

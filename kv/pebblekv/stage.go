@@ -40,6 +40,9 @@ func (e *Engine) path(names ...string) string {
 
 // OpenStage opens the stage.
 func (e *Engine) OpenStage(create bool) (kv.Stage, error) {
+	if e.looksOnly() && !create {
+		return nil, nil
+	}
 	if _, err := e.options.FS.Stat(e.path(stageDir)); errors.Is(err, fs.ErrNotExist) && !create {
 		return nil, nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
