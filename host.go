@@ -51,6 +51,8 @@ type Host struct {
 	// directoryMu guards the directory's server file.
 	directoryMu sync.Mutex
 
+	logSyncs atomic.Uint64 // see LogSyncs
+
 	failed  atomic.Bool // OnFatal has been called
 	context context.Context
 	cancel  context.CancelFunc
@@ -215,6 +217,10 @@ func (h *Host) ID() ServerID { return h.id }
 
 // ClusterID returns the cluster's id, not 0.
 func (h *Host) ClusterID() uint64 { return h.cluster }
+
+// LogSyncs returns how often a write to the log was made durable since the start. One sync serves all groups that
+// wait meanwhile.
+func (h *Host) LogSyncs() uint64 { return h.logSyncs.Load() }
 
 // Boot returns how many times this server has been started.
 func (h *Host) Boot() uint64 { return h.boot }
