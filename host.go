@@ -28,6 +28,7 @@ type Host struct {
 	id        ServerID
 	cluster   uint64
 	boot      uint64
+	starts    []transport.Start // of the directory; the last is this one, of number boot
 	identity  *transport.Identity
 	clock     func() uint64       // in nanoseconds; see clock.go
 	initial   *wire.Configuration // nil: the directory has been used before
@@ -143,8 +144,18 @@ func (h *Host) openIdentity() (err error) {
 			d.name("identity"))
 	}
 	h.identity = identity
-	h.boot, err = transport.NextBoot(d.files, d.name("boot"))
-	return err
+	if err := d.checkCopied(); err != nil {
+		return err
+	}
+	starts, forgotten, err := transport.NextStart(d.files, d.name("boot"), d.name("starts"), nil)
+	if err != nil {
+		return err
+	}
+	if forgotten != nil {
+		h.logger.Warn("the last starts of this server are forgotten: peers cannot tell it from a copy until it has met them again", "err", forgotten)
+	}
+	h.starts, h.boot = starts, starts[len(starts)-1].Boot
+	return nil
 }
 
 func (h *Host) openLog() error {
@@ -183,10 +194,12 @@ func (h *Host) openLinks() (err error) {
 		trust = transport.TrustGiven(given, trust)
 	}
 	h.links, err = transport.New(transport.Options{
-		Identity: h.identity, Cluster: h.cluster, Self: h.id, Boot: h.boot,
+		Identity: h.identity, Cluster: h.cluster, Self: h.id, Boot: h.boot, Starts: h.starts,
 		ListenAddress: h.options.Listen,
 		Trust:         trust,
 		Claim:         h.believe,
+		Meet:          h.meet,
+		OnExpelled:    h.expelled,
 		Answer:        h.answerQuestion,
 		Handler:       h.received,
 		OnLink:        h.linkChanged,
@@ -313,17 +326,18 @@ func (h *Host) peerOf(m *wire.Member) transport.Peer {
 			p.Addresses = append(p.Addresses, address)
 		}
 	}
-	if len(m.Key) == len(p.Key) {
-		copy(p.Key[:], m.Key)
-		return p
-	}
 	h.directoryMu.Lock()
 	defer h.directoryMu.Unlock()
-	for _, k := range h.directory.server.Keys {
-		if k.Server == uint64(m.ID) {
-			p.Key = k.Key
+	if len(m.Key) == len(p.Key) {
+		copy(p.Key[:], m.Key)
+	} else {
+		for _, k := range h.directory.server.Keys {
+			if k.Server == uint64(m.ID) {
+				p.Key = k.Key
+			}
 		}
 	}
+	p.Met = h.directory.met(p.Key)
 	return p
 }
 

@@ -70,26 +70,27 @@ func (b *bed) holds(ctx context.Context, r *report.Run, when string) error {
 	return nil
 }
 
-// readAll reads all keys of a server page by page.
+// readAll reads all keys of a server page by page. Pages are asked for by their ends: with a limit the answer would say
+// each time how many keys there are behind it.
 func (b *bed) readAll(ctx context.Context, url string, keys int) error {
 	connection, err := cluster.Dial(url)
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
-	from, read := keyPrefix, 0
-	for {
+	read := 0
+	for from := 0; from < keys; from += readPage {
+		end := clientv3.GetPrefixRangeEnd(keyPrefix)
+		if from+readPage < keys {
+			end = keyName(from + readPage)
+		}
 		bounded, cancel := context.WithTimeout(ctx, readBackTimeout)
-		got, err := connection.Get(bounded, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(keyPrefix)), clientv3.WithLimit(readPage), clientv3.WithSerializable())
+		got, err := connection.Get(bounded, keyName(from), clientv3.WithRange(end), clientv3.WithSerializable())
 		cancel()
 		if err != nil {
 			return err
 		}
 		read += len(got.Kvs)
-		if !got.More {
-			break
-		}
-		from = string(got.Kvs[len(got.Kvs)-1].Key) + "\x00"
 	}
 	if read != keys {
 		return fmt.Errorf("%d keys are there, %d were stored", read, keys)

@@ -45,7 +45,7 @@ variable, and QUORATE_ beats ETCD_.
 Servers know each other by their keys. On one machine they believe the first key they are shown; on
 several, tell each server the keys of the others with --peer-key, which "quorate key" prints.
 
-Exit status: 0 after SIGTERM, 1 if it could not start, 2 for wrong flags, 70 if its disk failed.`,
+Exit status: 0 after SIGTERM, 1 if it could not start, 2 for wrong flags, 70 if its disk failed or must not be used.`,
 		Example: `  quorate serve
   quorate serve --data-dir /var/lib/quorate --listen-client-urls http://127.0.0.1:4379 --listen-peer-urls http://127.0.0.1:4380
 
