@@ -180,7 +180,7 @@ func (f *serveFlags) complete(w *world) (*slog.Logger, error) {
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
 	}
-	o.Logger = logger
+	o.Logger, o.PaceMemory = logger, true
 	o.OnFatal = func(err error) {
 		logger.Error("this server cannot go on", "err", err)
 		os.Exit(exitFatal)
