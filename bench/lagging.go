@@ -47,6 +47,7 @@ func runLagging(ctx context.Context, b *bed, r *report.Run) error {
 	if err := l.grant(ctx); err != nil {
 		return err
 	}
+	b.target = "leader" // from here on some server is often away
 	whole, err := l.episode(ctx, "", nil)
 	if err != nil {
 		return err

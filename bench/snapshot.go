@@ -19,11 +19,11 @@ import (
 const (
 	// changedPart of a state changes before it is made durable: one in so many keys.
 	changedPart = 100
-	// flushWrites puts of flushValue bytes over few keys are what it takes until a server makes its state durable by
+	// flushWrites puts of flushValue bytes over few keys are made at a time until a server makes its state durable by
 	// itself, if it does so by the size of its log; and flushPuts small ones if it does so by their number.
 	flushKeys   = 16
 	flushValue  = 64 << 10
-	flushWrites = 1200
+	flushWrites = 16
 	flushPuts   = 11_000
 	// quietFor is how long the servers must have written nothing until they count as quiet, and quietTimeout bounds
 	// the wait for it.
@@ -124,19 +124,16 @@ func (s *snapshots) flush(ctx context.Context) (written int64, err error) {
 		return flushPuts * 8, err
 	}
 	for ctx.Err() == nil {
-		n, err := s.put(ctx, flushWrites/8, 8, flushValue)
+		n, err := s.put(ctx, flushWrites, 8, flushValue)
 		if written += n; err != nil {
 			return written, err
 		}
-		for range 4 {
-			page, err := scrape(ctx, leader)
-			if err != nil {
-				return written, err
-			}
-			if page["quorate_durable_index"] >= goal {
-				return written, nil
-			}
-			pauseFor(ctx, checkInterval)
+		page, err := scrape(ctx, leader)
+		if err != nil {
+			return written, err
+		}
+		if page["quorate_durable_index"] >= goal {
+			return written, nil
 		}
 	}
 	return written, fmt.Errorf("wait until the state is durable: %w", context.Cause(ctx))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -302,12 +303,15 @@ func TestStartKnownToTheOwnerCounts(t *testing.T) {
 func TestLinkWaitsUntilItIsDurableWhoWasMet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newFakeNet()
+		var mu sync.Mutex // guards met
 		var met []Start
 		durable := make(chan struct{})
 		a := start(t, n, 1, func(o *Options) {
 			o.HandshakeTimeout = time.Minute
 			o.Meet = func(id raft.ServerID, key PublicKey, start Start) error {
 				<-durable
+				mu.Lock()
+				defer mu.Unlock()
 				met = append(met, start)
 				return nil
 			}
@@ -322,6 +326,8 @@ func TestLinkWaitsUntilItIsDurableWhoWasMet(t *testing.T) {
 		letPass(5 * time.Second)
 		a.wantConnected(2, true)
 		b.wantConnected(1, true)
+		mu.Lock()
+		defer mu.Unlock()
 		if len(met) != 2 || met[0] != process(7, 7) || met[1] != met[0] {
 			t.Errorf("told of %v, want boot 7 for each of two links", met)
 		}
