@@ -21,6 +21,7 @@ import (
 //	server.json   which server of which cluster this is, and the keys of peers that it has believed
 //	identity      its key pair
 //	boot          its boot counter
+//	starts        its last starts, by which it is told from a copy of itself
 //	wal/          the log
 //
 // State machines may keep their own directories beside these.
@@ -50,6 +51,11 @@ type serverFile struct {
 	Groups []uint64 `json:"groups,omitempty"`
 	// Keys are the first keys of peers, believed before the configuration in the log had them.
 	Keys []knownKey `json:"keys,omitempty"`
+	// Met are the last starts of peers that this server has had a link with: an older one, or a copy, is let in no more.
+	Met []metStart `json:"met,omitempty"`
+	// Copied is what a peer has said that shows this directory to be a copy, or an older state, of one that has been used
+	// since. It is never used again.
+	Copied string `json:"copied,omitempty"`
 	// Joined is what a server that has joined the cluster later was told of each group.
 	Joined []joinedGroup `json:"joined,omitempty"`
 }
@@ -69,6 +75,16 @@ type knownKey struct {
 	Server uint64              `json:"server,string"`
 	Key    transport.PublicKey `json:"key"`
 }
+
+// metStart is a start of the server that has a key.
+type metStart struct {
+	Key     transport.PublicKey `json:"key"`
+	Boot    uint64              `json:"boot,string"`
+	Process []byte              `json:"process"`
+}
+
+// maxMet bounds the starts that are remembered: those of servers that left long ago go first.
+const maxMet = transport.MaxPeers
 
 const serverFormat = 1
 

@@ -41,15 +41,19 @@ func sampleServerFile() serverFile {
 }
 
 func TestServerFileIsPinned(t *testing.T) {
-	s := sampleServerFile()
-	got, err := s.seal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := golden(t, "server.json", got)
-	var read serverFile
-	if err := read.unseal(want); err != nil || !reflect.DeepEqual(read, s) {
-		t.Errorf("got %+v, %v, want %+v", read, err, s)
+	later := sampleServerFile() // as of the version that remembers whom it has met
+	later.Met = []metStart{{Key: transport.PublicKey{1, 2, 3}, Boot: 4, Process: []byte("sixteen bytes...")}}
+	later.Copied = "why"
+	for name, s := range map[string]serverFile{"server.json": sampleServerFile(), "server-met.json": later} {
+		got, err := s.seal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := golden(t, name, got)
+		var read serverFile
+		if err := read.unseal(want); err != nil || !reflect.DeepEqual(read, s) {
+			t.Errorf("%s: got %+v, %v, want %+v", name, read, err, s)
+		}
 	}
 }
 

@@ -34,6 +34,10 @@ var (
 	ErrOtherCluster = errors.New("data directory belongs to another cluster")
 	// ErrNewerFormat: the data directory was written by a newer version.
 	ErrNewerFormat = errors.New("data directory was written by a newer version")
+	// ErrCopied: the data directory is a copy, or an older state, of one that has been used since. It must not be used.
+	ErrCopied = errors.New("data directory is a copy of another one")
+	// ErrOtherKey: the others know this server by another key than its directory has.
+	ErrOtherKey = errors.New("the cluster knows this server by another key")
 	// ErrGroupRunning: the group has been started on this host already.
 	ErrGroupRunning = errors.New("group is running already")
 )

@@ -28,6 +28,7 @@ type Host struct {
 	id        ServerID
 	cluster   uint64
 	boot      uint64
+	starts    []transport.Start // of the directory; the last is this one, of number boot
 	identity  *transport.Identity
 	clock     func() uint64       // in nanoseconds; see clock.go
 	initial   *wire.Configuration // nil: the directory has been used before
@@ -52,6 +53,8 @@ type Host struct {
 	members   map[GroupID][]wire.Member
 	// directoryMu guards the directory's server file.
 	directoryMu sync.Mutex
+
+	logSyncs atomic.Uint64 // see LogSyncs
 
 	failed  atomic.Bool // OnFatal has been called
 	context context.Context
@@ -143,8 +146,18 @@ func (h *Host) openIdentity() (err error) {
 			d.name("identity"))
 	}
 	h.identity = identity
-	h.boot, err = transport.NextBoot(d.files, d.name("boot"))
-	return err
+	if err := d.checkCopied(); err != nil {
+		return err
+	}
+	starts, forgotten, err := transport.NextStart(d.files, d.name("boot"), d.name("starts"), nil)
+	if err != nil {
+		return err
+	}
+	if forgotten != nil {
+		h.logger.Warn("the last starts of this server are forgotten: peers cannot tell it from a copy until it has met them again", "err", forgotten)
+	}
+	h.starts, h.boot = starts, starts[len(starts)-1].Boot
+	return nil
 }
 
 func (h *Host) openLog() error {
@@ -183,10 +196,12 @@ func (h *Host) openLinks() (err error) {
 		trust = transport.TrustGiven(given, trust)
 	}
 	h.links, err = transport.New(transport.Options{
-		Identity: h.identity, Cluster: h.cluster, Self: h.id, Boot: h.boot,
+		Identity: h.identity, Cluster: h.cluster, Self: h.id, Boot: h.boot, Starts: h.starts,
 		ListenAddress: h.options.Listen,
 		Trust:         trust,
 		Claim:         h.believe,
+		Meet:          h.meet,
+		OnExpelled:    h.expelled,
 		Answer:        h.answerQuestion,
 		Handler:       h.received,
 		OnLink:        h.linkChanged,
@@ -219,6 +234,10 @@ func (h *Host) ID() ServerID { return h.id }
 
 // ClusterID returns the cluster's id, not 0.
 func (h *Host) ClusterID() uint64 { return h.cluster }
+
+// LogSyncs returns how often a write to the log was made durable since the start. One sync serves all groups that
+// wait meanwhile.
+func (h *Host) LogSyncs() uint64 { return h.logSyncs.Load() }
 
 // Boot returns how many times this server has been started.
 func (h *Host) Boot() uint64 { return h.boot }
@@ -311,17 +330,18 @@ func (h *Host) peerOf(m *wire.Member) transport.Peer {
 			p.Addresses = append(p.Addresses, address)
 		}
 	}
-	if len(m.Key) == len(p.Key) {
-		copy(p.Key[:], m.Key)
-		return p
-	}
 	h.directoryMu.Lock()
 	defer h.directoryMu.Unlock()
-	for _, k := range h.directory.server.Keys {
-		if k.Server == uint64(m.ID) {
-			p.Key = k.Key
+	if len(m.Key) == len(p.Key) {
+		copy(p.Key[:], m.Key)
+	} else {
+		for _, k := range h.directory.server.Keys {
+			if k.Server == uint64(m.ID) {
+				p.Key = k.Key
+			}
 		}
 	}
+	p.Met = h.directory.met(p.Key)
 	return p
 }
 

@@ -115,6 +115,7 @@ func (l *logWriter) write(writes []wal.Write) error {
 	if err := l.host.log.Sync(); err != nil {
 		return err
 	}
+	l.host.logSyncs.Add(1)
 	select {
 	case l.full <- struct{}{}:
 	default:

@@ -108,7 +108,7 @@ func (c *comparison) run(ctx context.Context, subject cluster.Subject, r *report
 		return err
 	}
 	defer c.clean(dir)
-	servers, err := cluster.Start(ctx, subject, dir)
+	servers, err := cluster.Start(ctx, subject, dir, scenario.serverCount())
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,10 @@ func (c *comparison) run(ctx context.Context, subject cluster.Subject, r *report
 		b.profile = profileFile(c.options.profile, r)
 	}
 	b.fill()
-	if err = b.store(ctx); err == nil {
+	if !scenario.bare {
+		err = b.store(ctx)
+	}
+	if err == nil {
 		err = scenario.run(ctx, b, r)
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -159,7 +162,7 @@ func (c *comparison) clean(dir string) {
 // sentences says what every run of o does and what the columns mean.
 func (o *options) sentences() []string {
 	sentences := []string{
-		fmt.Sprintf("every run: three fresh servers on loopback, sync on; %d keys of %d B with %d B of value stored beforehand; "+
+		fmt.Sprintf("every run: three fresh servers on loopback (one where the scenario says alone), sync on; %d keys of %d B with %d B of value stored beforehand; "+
 			"closed loop; one connection per client up to %d; target all: dealt to all servers in turn, the leader first; "+
 			"leader or follower: all of them to that one", o.keys, len(keyName(0)), o.valueBytes, maxConnections),
 		fmt.Sprintf("%v warm-up, %v window, %d rounds, subjects in turn; figures are medians, spread is (max - min) / median of ops/s",

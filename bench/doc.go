@@ -20,6 +20,8 @@
 //	hostile.go   puts with and without a client that should not hurt: unread.go, history.go, burst.go
 //	failover.go, transfer.go, rolling.go: writes while leaders fail, change, and servers are restarted
 //	replace.go   writes while servers are replaced       members.go   who joins, who leaves, who holds what
+//	restart.go, resident.go, snapshot.go, lagging.go, syncs.go: what storage costs; bulk.go: large loads
+//	metrics.go   pages of /metrics              serving.go   from when on a server serves
 //	crowd.go     a closed loop of writers                ours.go      Quorate's own client
 //	steady.go    an open loop and one client           writes.go    what was acknowledged must be there
 //	meter.go     what others used while servers came and went

@@ -26,6 +26,7 @@ const (
 	maxWatchers = 100_000
 	maxLeases   = 100_000
 	maxHistory  = 10_000_000 // revisions
+	maxStateMB  = 100_000
 
 	maxFailures = 10_000
 	maxPasses   = 100
@@ -53,6 +54,9 @@ type options struct {
 	maxOps     int64 // per run
 	keys       int
 	valueBytes int
+
+	idle       time.Duration // how long servers are left alone in memory
+	overwrites int           // in lagging, so that the log moves on
 
 	// For scenarios in which servers fail.
 	rate      float64       // puts per second; 0: half of what the cluster can do
@@ -89,6 +93,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.Int64Var(&o.maxOps, "max-ops", 5_000_000, "most operations of one run; it ends early when they are spent")
 	f.IntVar(&o.keys, "keys", 100_000, "how many keys there are, all stored beforehand")
 	f.IntVar(&o.valueBytes, "value", 256, "size of a value in `bytes`")
+	f.DurationVar(&o.idle, "idle", time.Minute, "how long servers are left alone in the scenario memory")
+	f.IntVar(&o.overwrites, "overwrites", 20_000, "`puts` over a few keys while a server is away in the scenario lagging, so that the log moves on: "+
+		"etcd keeps 5,000 entries behind what it takes every 10,000")
 	f.Float64Var(&o.rate, "rate", 0, "`puts` per second while servers fail (default: half of what the clients came to just before)")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Second, "how long a client waits for one try of a put while servers fail")
 	f.DurationVar(&o.heartbeat, "heartbeat", 0, "--heartbeat-interval of all servers, with -election (default: the servers' own)")
@@ -175,6 +182,8 @@ func (o *options) validate(rest []string) error {
 	check(o.maxOps >= 1, "-max-ops: %d is not above 0", o.maxOps)
 	check(o.keys >= 1 && o.keys <= maxKeys, "-keys: %d is not from 1 to %d", o.keys, maxKeys)
 	check(o.valueBytes >= 1 && o.valueBytes <= maxValue, "-value: %d is not from 1 to %d", o.valueBytes, maxValue)
+	check(o.idle >= 0 && o.idle <= maxPhase, "-idle: %v is not from 0 to %v", o.idle, maxPhase)
+	check(o.overwrites >= 0 && o.overwrites <= maxHistory, "-overwrites: %d is not from 0 to %d", o.overwrites, maxHistory)
 	check(o.rate >= 0 && o.rate <= maxRate, "-rate: %v is not from 0 to %d", o.rate, maxRate) // NaN is refused, too
 	check(o.timeout >= minTimeout && o.timeout <= maxPhase, "-timeout: %v is not from %v to %v", o.timeout, minTimeout, maxPhase)
 	check((o.heartbeat == 0) == (o.election == 0), "-heartbeat and -election: give both or none")

@@ -7,17 +7,20 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/quorate/quorate/bench/internal/cluster"
 	"github.com/quorate/quorate/bench/internal/report"
 )
 
-// scenario is one thing that can be measured. run finds three fresh servers in b, already holding all
-// keys, and fills in the figures of r; r has its case and round already.
+// scenario is one thing that can be measured. run finds fresh servers in b, already holding all keys unless
+// it is bare, and fills in the figures of r; r has its case and round already.
 type scenario struct {
 	name string
 	what string // one operation, or what is measured, for -help
 	// A scenario with a size is asked for as name or name:size; max bounds it. Without one, both are 0.
 	size, max int
 	failing   bool // servers fail or change roles under puts, and the flags for that apply
+	alone     bool // there is one server, and not three
+	bare      bool // the servers are empty: what they are to hold is the scenario's business
 	run       func(ctx context.Context, b *bed, r *report.Run) error
 }
 
@@ -44,7 +47,25 @@ func scenarios() []scenario {
 		{name: "rolling", what: "all servers are restarted so many times around, one after the other: what clients that put see of it", size: 1, max: maxPasses, failing: true, run: runRolling},
 		{name: "rollingonce", what: "the same with Quorate's own client, which sends again what is not answered", size: 1, max: maxPasses, failing: true, run: runRollingOnce},
 		{name: "replace", what: "so many times a new server joins, and the oldest is removed: what Quorate's own client, putting, sees of it", size: 3, max: maxPasses, failing: true, run: runReplace},
+		{name: "restart", what: "kill -9 of one of three servers that hold so many keys: when it serves again; and of all three", size: 1_000_000, max: maxKeys, bare: true, run: runRestart},
+		{name: "restartalone", what: "the same of a server that is alone", size: 1_000_000, max: maxKeys, bare: true, alone: true, run: runRestart},
+		{name: "rewritten", what: "the same as restart after so many writes over all keys (-keys)", size: 2_000_000, max: maxHistory, bare: true, run: runRewritten},
+		{name: "rewrittenalone", what: "the same of a server that is alone", size: 2_000_000, max: maxHistory, bare: true, alone: true, run: runRewritten},
+		{name: "memory", what: "what a server holds in memory with so many keys: after they were stored, after a while (-idle), after all were read", size: 1_000_000, max: maxKeys, bare: true, run: runMemory},
+		{name: "memoryalone", what: "the same of a server that is alone", size: 1_000_000, max: maxKeys, bare: true, alone: true, run: runMemory},
+		{name: "syncs", what: "puts, and how many of them share a sync of the log", run: runSyncs},
+		{name: "syncsalone", what: "the same with a server that is alone", alone: true, run: runSyncs},
+		{name: "snapshot", what: "what making the state durable costs when it has so many MB, of which 1 % has changed; and a copy of it", size: 100, max: maxStateMB, bare: true, run: runSnapshot},
+		{name: "snapshotalone", what: "the same of a server that is alone", size: 100, max: maxStateMB, bare: true, alone: true, run: runSnapshot},
+		{name: "lagging", what: "a server comes back after 1 % of so many keys has changed, and the log has moved on: what it is sent", size: 1_000_000, max: maxKeys, bare: true, run: runLagging},
 	}
+}
+
+func (s *scenario) serverCount() int {
+	if s.alone {
+		return 1
+	}
+	return cluster.Servers
 }
 
 // findScenario returns the scenario that is asked for by name or name:size, with that size.

@@ -137,6 +137,8 @@ func explain(err error, o *Options) error {
 		return fmt.Errorf("--data-dir %s was written by a newer version: start that version again: %w", o.DataDir, err)
 	case errors.Is(err, quorate.ErrOtherCluster), errors.Is(err, wal.ErrOtherCluster), errors.Is(err, wal.ErrOtherServer):
 		return fmt.Errorf("--data-dir %s: %w", o.DataDir, err)
+	case errors.Is(err, quorate.ErrCopied):
+		return err // it says everything
 	case errors.As(err, &damage):
 		return fmt.Errorf("--data-dir %s: the log is damaged: %w", o.DataDir, err)
 	}

@@ -36,7 +36,7 @@
 //
 // Everything exported may be called from any goroutine. Goroutines of its own: the flusher, which
 // makes the state durable from time to time; the remover, which removes what is compacted, a little at a
-// time; and the vigil, which logs while no progress is possible. Close returns when the last one is gone.
+// time; the vigil, which logs while no progress is possible; and the pace of memory. Close returns when the last one is gone.
 //
 // # Source
 //

@@ -95,6 +95,7 @@ func (c *collector) collectRaft(gauge, counter emit) {
 	gauge(1, "etcd_server_version", "The version of etcd that is spoken, as a label.", "server_version", etcdapi.EtcdVersion)
 	gauge(1, "etcd_server_go_version", "The version of Go, as a label.", "server_go_version", runtime.Version())
 	gauge(1, "quorate_version", "This program's version, as a label.", "version", Version)
+	counter(float64(s.host.LogSyncs()), "quorate_log_syncs_total", "How often writes to the log were made durable: one sync serves all that waited meanwhile.")
 	gauge(float64(now.PendingReads), "quorate_reads_pending", "Linearizable reads that wait on this server.")
 	const confirmed = "Linearizable reads that this server, as the leader, has confirmed, those of one moment as one: by a round of messages, or by its lease."
 	counter(float64(now.Reads.ByRound), "quorate_reads_confirmed_total", confirmed, "by", "round")

@@ -89,6 +89,9 @@ type Options struct {
 	// WatchProgressNotifyInterval is how often a watcher that asked for it is told of progress while
 	// nothing happens (--watch-progress-notify-interval). Default 10 min; less than 100 ms is 100 ms.
 	WatchProgressNotifyInterval time.Duration
+	// PaceMemory keeps the process's memory near what is in use, by a limit for Go's heap that follows it (GOMEMLIMIT beats
+	// it). It is for a process that is this server and nothing else. Default: Go's own pace.
+	PaceMemory bool
 	// EnablePprof serves Go's profiles under /debug/pprof (--enable-pprof).
 	EnablePprof bool
 

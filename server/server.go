@@ -52,7 +52,7 @@ type Server struct {
 	done      chan struct{} // closed when nothing is served any more
 	ended     sync.Once     // closes done
 	cancel    context.CancelFunc
-	context   context.Context // ends the flusher, the remover, the compactor, the lessor and the vigil
+	context   context.Context // ends the flusher, the remover, the compactor, the lessor, the vigil and the pace of memory
 	running   sync.WaitGroup
 
 	closing  sync.Once
@@ -182,6 +182,9 @@ func (s *Server) startGroup() (err error) {
 	s.forClients.Group = s.group
 	close(s.started)
 	s.running.Go(func() { s.endDue(s.context) })
+	if s.options.PaceMemory {
+		s.running.Go(func() { s.paceMemory(s.context) })
+	}
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
 	if keep.interval() > 0 {

@@ -1,6 +1,6 @@
 // Package transport carries opaque messages between servers that can prove who they are.
 //
-// What: a server's identity (an Ed25519 key and a boot counter, in two small files), the handshake
+// What: a server's identity (an Ed25519 key, a boot counter and its last starts, in three small files), the handshake
 // by which two servers convince each other, and framed, checksummed links with bounded queues. It
 // knows nothing of Raft's messages, sees no disk but for the key files, and never waits for a slow
 // peer: what does not fit into a queue is dropped and counted, since Raft sends it again. It
@@ -17,7 +17,7 @@
 //	                             ▲                                │
 //	                             └───────── echoes, farewell ─────┘
 //
-//	Identity    the key pair; LoadOrCreateIdentity, NextBoot
+//	Identity    the key pair; LoadOrCreateIdentity, NextStart
 //	Transport   New, SetPeers, Send, Status, Close
 //	Trust       how a member without a known key may prove its first one
 //	Ask         what a server that is no peer yet has to know; Options.Answer answers
@@ -25,7 +25,7 @@
 //
 // Trust: TLS proves that the other side holds a key, and nothing else: there are no names, no CA and
 // no dates. The registry says whose key that is; then a hello in both directions compares clusters,
-// ids, boots and the keys that both sides know. Every refusal is said to the other side.
+// ids, starts and the keys that both sides know. Every refusal is said to the other side.
 //
 // Errors: ErrDamaged and ErrTooNew for the key files. A link that may not be ends with a *Refusal,
 // which Status and OnLink show; its Reason tells the kinds apart.

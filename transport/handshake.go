@@ -105,7 +105,7 @@ func (t *Transport) writeHello(l *link, to raft.ServerID) error {
 		Features: t.options.Features,
 		Cluster:  t.options.Cluster,
 		From:     t.options.Self, To: to,
-		Boot: t.options.Boot, Nonce: t.process,
+		Boot: t.options.Boot, Nonce: t.process, Starts: t.options.Starts,
 	}
 	t.roster.do(func(r *roster) { l.mine.View, l.viewVersion = r.view() })
 	return l.writeNote(noteHello, encodeHello(l.mine))
@@ -191,12 +191,61 @@ func (t *Transport) admit(c Contact, l *link) error {
 	if err := t.claim(c, l); err != nil {
 		return err
 	}
+	if err := t.awaitElder(c, l); err != nil {
+		return err
+	}
+	if err := t.meet(c, l); err != nil {
+		return err
+	}
 	l.admitted = time.Now()
 	var cuts []cut
 	var err error
 	t.roster.do(func(r *roster) { cuts, err = r.admit(c, l) })
 	cutAll(cuts)
 	return err
+}
+
+// awaitElder refuses a newer start of a server while an older one is alive: then one of them runs on a copy. Alive is
+// who answers what was asked after the newer one said hello. Usually the older links are down by now, and there is
+// nothing to wait for; if their machine has died without a word, they are given up after elderProbes probes.
+func (t *Transport) awaitElder(c Contact, l *link) error {
+	began := time.Now()
+	patience := min(elderProbes*t.options.KeepAlive, t.options.HandshakeTimeout/2)
+	poll := time.NewTicker(max(patience/32, time.Millisecond))
+	defer poll.Stop()
+	for time.Since(began) < patience {
+		var elder *link
+		t.roster.do(func(r *roster) { elder = r.elder(c.ID, l.theirs) })
+		if elder == nil {
+			return nil
+		}
+		if elder.answeredSince(began) {
+			return refuse(ReasonTwin, "two processes with the identity of server %x are running, with boots %d and %d",
+				c.ID, elder.theirs.Boot, l.theirs.Boot)
+		}
+		select {
+		case <-poll.C:
+		case <-l.cutting:
+			return l.why.Load()
+		}
+	}
+	return nil
+}
+
+// elderProbes is how many probes an older start of a server has the time to answer.
+const elderProbes = 3
+
+// meet makes it durable which start of a peer this link is with. From then on no other that is not its
+// successor is let in.
+func (t *Transport) meet(c Contact, l *link) (err error) {
+	t.roster.do(func(r *roster) { err = r.meet(c, l.theirs) })
+	if err != nil || t.options.Meet == nil {
+		return err
+	}
+	if err := t.options.Meet(c.ID, c.Key, Start{l.theirs.Boot, l.theirs.Nonce}); err != nil {
+		return refuse(ReasonClaim, "server %x could not note boot %d of server %x: %v", t.options.Self, l.theirs.Boot, c.ID, err)
+	}
+	return nil
 }
 
 // claim has the owner persist a first key, of a contact that has passed vet. Two connections may come

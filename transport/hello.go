@@ -44,7 +44,8 @@ const (
 //	40     16   nonce of the sender's process
 //	56      .   fields, each: type (2), length (4), value; types ascend and occur at most once
 //
-//	field 1     the keys the sender knows, its own among them, by ascending id: id (8), key (32), ...
+//	field 1       the keys the sender knows, its own among them, by ascending id: id (8), key (32), ...
+//	field 0x8001  the last starts of the sender's directory, ascending, this one the last: boot (8), process (16), ...
 //
 // A field whose type is below 0x8000 must be understood, or the hello is refused; one from 0x8000 up
 // is skipped by those who do not know it. TLS protects the bytes, so there is no checksum.
@@ -54,6 +55,7 @@ const (
 	fieldHeaderBytes = 6
 	fieldView        = 1
 	fieldOptional    = 0x8000
+	fieldStarts      = 0x8001
 	viewEntryBytes   = 40
 	// MaxPeers bounds the table of peers, so that a view fits into a hello.
 	MaxPeers = 1024
@@ -76,10 +78,11 @@ type hello struct {
 	Boot            uint64
 	Nonce           nonce
 	View            []KnownKey // ascending by id
+	Starts          []Start    // ascending, the last is (Boot, Nonce); none: the sender is of an earlier version
 }
 
 func encodeHello(h *hello) []byte {
-	b := make([]byte, 0, helloFixedBytes+fieldHeaderBytes+len(h.View)*viewEntryBytes)
+	b := make([]byte, 0, helloFixedBytes+2*fieldHeaderBytes+len(h.View)*viewEntryBytes+len(h.Starts)*startBytes)
 	b = binary.LittleEndian.AppendUint16(b, h.Lowest)
 	b = binary.LittleEndian.AppendUint16(b, h.Highest)
 	b = binary.LittleEndian.AppendUint32(b, h.Features)
@@ -90,7 +93,13 @@ func encodeHello(h *hello) []byte {
 	b = append(b, h.Nonce[:]...)
 	b = binary.LittleEndian.AppendUint16(b, fieldView)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(h.View)*viewEntryBytes))
-	return appendView(b, h.View)
+	b = appendView(b, h.View)
+	if len(h.Starts) == 0 {
+		return b
+	}
+	b = binary.LittleEndian.AppendUint16(b, fieldStarts)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(h.Starts)*startBytes))
+	return appendStarts(b, h.Starts)
 }
 
 // decodeHello understands any hello whose versions overlap ours; of others it reads only the fixed
@@ -144,6 +153,13 @@ func (h *hello) decodeField(kind int, value []byte) (err error) {
 	case kind == fieldView:
 		h.View, err = decodeView(value)
 		return err
+	case kind == fieldStarts:
+		var ok bool
+		h.Starts, ok = splitStarts(value)
+		if n := len(h.Starts); !ok || n == 0 || h.Starts[n-1] != (Start{h.Boot, h.Nonce}) {
+			return refuse(ReasonMalformed, "the hello of server %x, boot %d, has a list of starts that does not end with this one", h.From, h.Boot)
+		}
+		return nil
 	case kind >= fieldOptional:
 		return nil
 	default:

@@ -50,7 +50,7 @@ func TestReadyHasItsLayout(t *testing.T) {
 
 func TestUnknownOptionalFieldOfHelloIsSkipped(t *testing.T) {
 	b := encodeHello(testHello())
-	b = binary.LittleEndian.AppendUint16(b, 0x8001)
+	b = binary.LittleEndian.AppendUint16(b, 0xfff1)
 	b = binary.LittleEndian.AppendUint32(b, 3)
 	b = append(b, "new"...)
 	if got, err := decodeHello(b); err != nil || !reflect.DeepEqual(got, testHello()) {

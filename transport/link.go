@@ -29,6 +29,10 @@ type link struct {
 	reader       frameReader
 	framed       bool // both are ready: frames, no more notes
 
+	// answered is when the probe was sent that the other side has answered last, in Unix nanoseconds; of a link
+	// that we dialled.
+	answered atomic.Int64
+
 	readers   sync.WaitGroup
 	lastHeard error         // of the reading goroutine; valid once deaf is closed
 	deaf      chan struct{} // closed when the reading goroutine has stopped
@@ -69,6 +73,9 @@ func (l *link) startFrames(o *Options) error {
 	l.reader.from = bufio.NewReaderSize(l.conn, 16<<10)
 	return l.stream.bePatient(o.IdleTimeout, o.WriteTimeout)
 }
+
+// answeredSince reports whether the other side has answered a probe that was sent after a moment.
+func (l *link) answeredSince(moment time.Time) bool { return l.answered.Load() > moment.UnixNano() }
 
 func (l *link) writeFrame(frame []byte) error {
 	return l.stream.writeGathered(l.conn, frame)

@@ -22,8 +22,11 @@ type Options struct {
 	Cluster uint64
 	// Self is this server's id, not 0.
 	Self raft.ServerID
-	// Boot is this start's number, from NextBoot.
+	// Boot is this start's number, from NextStart.
 	Boot uint64
+	// Starts are those that this directory has been through, as NextStart returns them: the last is this one, of
+	// number Boot. Without them this server cannot be told from a copy of its directory that has been started as often.
+	Starts []Start
 	// Features is the feature level that the hello announces; Status shows those of the peers.
 	Features uint32
 
@@ -40,6 +43,14 @@ type Options struct {
 	// only after it returned nil; an error refuses the link, and its text is told to the other side.
 	// It may call SetPeers, and it may take longer than HandshakeTimeout: the peer then comes again.
 	Claim func(id raft.ServerID, key PublicKey) error
+
+	// Meet makes durable which start of a peer has been met; Peer.Met is where the owner tells it after a restart of
+	// ours. A link is used only after it returned nil; an error refuses the link, and its text is told to the other side. It is
+	// called for every link, and may be called by several at once. Default: it is remembered for as long as the process lives.
+	Meet func(id raft.ServerID, key PublicKey, start Start) error
+	// OnExpelled is told when a peer, which has proved its key, says of this server that it must not be: that its
+	// key is another, or that its directory is a copy. It must not wait nor call Close. Default: nobody is told.
+	OnExpelled func(by raft.ServerID, why *Refusal)
 
 	// Handler takes messages, one call at a time for each peer, from the goroutine that receives
 	// from that peer: while it waits, that peer waits. The bytes are valid only during the call. boot
@@ -98,6 +109,8 @@ type Peer struct {
 	Key PublicKey
 	// Boot is the highest boot of Key that the owner knows of, or 0. A lower one is refused.
 	Boot uint64
+	// Met is the last start of Key that Options.Meet was told of; zero if none was.
+	Met Start
 }
 
 // maxLinkBytes is how much one link carries before it is made anew. AES-GCM should not protect more

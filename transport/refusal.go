@@ -47,6 +47,8 @@ const (
 	ReasonQuestion Reason = 17
 	// ReasonDenied: a question will not be answered, however often it is asked.
 	ReasonDenied Reason = 18
+	// ReasonCopy: that server's directory has not been through a start of it that was seen.
+	ReasonCopy Reason = 19
 )
 
 var reasonNames = [...]string{
@@ -55,7 +57,7 @@ var reasonNames = [...]string{
 	ReasonUnproven: "unproven", ReasonClaim: "claim", ReasonStaleBoot: "stale-boot",
 	ReasonTwin: "twin", ReasonViews: "views", ReasonRemoved: "removed",
 	ReasonSuperseded: "superseded", ReasonStopping: "stopping", ReasonRenewed: "renewed",
-	ReasonBusy: "busy", ReasonQuestion: "question", ReasonDenied: "denied",
+	ReasonBusy: "busy", ReasonQuestion: "question", ReasonDenied: "denied", ReasonCopy: "copy",
 }
 
 // String returns a stable short name, fit for a log attribute or a metric's label.

@@ -111,6 +111,9 @@ func (r *roster) preloadBoot(p Peer) {
 	if p.Boot > r.boots[p.Key].boot {
 		r.boots[p.Key] = bootMark{boot: p.Boot}
 	}
+	if p.Met.Boot > r.boots[p.Key].boot {
+		r.boots[p.Key] = bootMark{boot: p.Met.Boot, process: p.Met.Process, met: true}
+	}
 }
 
 // farewells cuts every connection of a member that leaves the table.
@@ -236,8 +239,37 @@ func (r *roster) judge(c Contact, h *hello) error {
 	return r.contradiction(c.ID, h.View)
 }
 
+// meet takes note of the start that a hello is of, before that is made durable and the link lives: nobody else
+// with that key is let in any more. It returns an error as judge does.
+func (r *roster) meet(c Contact, h *hello) error {
+	if _, known, err := r.vet(c); err != nil || !known {
+		return err // admit will say it, too
+	}
+	if err := r.checkBoot(c.Key, h); err != nil {
+		return err
+	}
+	r.boots[c.Key] = bootMark{boot: h.Boot, process: h.Nonce, met: true}
+	return nil
+}
+
+// elder returns a link to an older start of a server than that of a hello, or nil. If there are two it is the one that
+// we have dialled, for its other side answers our probes.
+func (r *roster) elder(id raft.ServerID, h *hello) *link {
+	m := r.find(id)
+	if m == nil {
+		return nil
+	}
+	for _, l := range []*link{m.sending, m.receiving} {
+		if l != nil && l.theirs.Boot < h.Boot {
+			return l
+		}
+	}
+	return nil
+}
+
 // checkBoot refuses a server that runs on a copy of the disk. A boot is given to one process ever,
-// so the same one from two processes shows a copy, even if the first process is gone by now.
+// so the same one from two processes shows a copy, even if the first process is gone by now; and so does
+// a higher one whose directory has not been through the start that was seen.
 func (r *roster) checkBoot(key PublicKey, h *hello) error {
 	mark := r.boots[key]
 	if h.Boot < mark.boot {
@@ -247,6 +279,10 @@ func (r *roster) checkBoot(key PublicKey, h *hello) error {
 	if h.Boot == mark.boot && mark.met && h.Nonce != mark.process {
 		return refuse(ReasonTwin, "two processes with the identity of server %x are running, both with boot %d",
 			h.From, h.Boot)
+	}
+	if h.Boot > mark.boot && mark.met && !follows(h.Starts, Start{mark.boot, mark.process}) {
+		return refuse(ReasonCopy, "server %x says boot %d, and its disk knows nothing of its boot %d, which has been seen: a copy of the disk has been running",
+			h.From, h.Boot, mark.boot)
 	}
 	return nil
 }

@@ -54,9 +54,23 @@ func (t *Transport) connect(p *peer, attempt int) (lived time.Duration, err erro
 		err = t.sendWhileUp(p, l)
 		lived = time.Since(l.admitted)
 	}
+	t.hearExpulsion(p, err)
 	err = l.close(err)
 	t.roster.do(func(r *roster) { r.end(l) })
 	return lived, fmt.Errorf("link to %s: %w", address, explain(err))
+}
+
+// hearExpulsion tells the owner if a peer has said that this server must not be. It is asked on links that we have
+// dialled only: there, nothing is read before the other side has proved that it is the peer. Anybody could come and say so.
+func (t *Transport) hearExpulsion(p *peer, err error) {
+	why := asRefusal(err)
+	if why == nil || !why.Remote || t.options.OnExpelled == nil {
+		return
+	}
+	switch why.Reason {
+	case ReasonKey, ReasonStaleBoot, ReasonTwin, ReasonCopy:
+		t.options.OnExpelled(p.id, why)
+	}
 }
 
 func (t *Transport) dial(p *peer, address string) (*link, error) {
@@ -181,7 +195,9 @@ func (t *Transport) listen(p *peer, l *link, began time.Time) error {
 			if len(f.body) != pingBytes {
 				return fmt.Errorf("%w: an echo of %d bytes", errFrame, len(f.body))
 			}
-			p.measured(time.Since(began) - time.Duration(binary.LittleEndian.Uint64(f.body)))
+			sent := time.Duration(binary.LittleEndian.Uint64(f.body))
+			p.measured(time.Since(began) - sent)
+			l.answered.Store(began.Add(sent).UnixNano())
 		case frameFarewell:
 			return farewell(f)
 		default:

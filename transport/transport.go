@@ -52,7 +52,9 @@ func New(options Options) (*Transport, error) {
 	t.roster = newGuardedRoster(t.self)
 	t.peers.Store(&[]*peer{})
 	var err error
-	if t.process, err = newNonce(options.Random); err != nil {
+	if n := len(options.Starts); n > 0 {
+		t.process = options.Starts[n-1].Process
+	} else if t.process, err = newNonce(options.Random); err != nil {
 		return nil, err
 	}
 	if t.tls, err = newTLSConfig(options.Identity); err != nil {

@@ -407,7 +407,8 @@ func TestTwoProcessesWithOneIdentityAreRefused(t *testing.T) {
 	})
 }
 
-// A server that restarted before anybody noticed that its old connections are dead is let in at once.
+// A server that restarted before anybody noticed that its old connections are dead is let in, once it is clear that
+// the old process does not answer.
 func TestHigherBootTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newFakeNet()
@@ -424,7 +425,7 @@ func TestHigherBootTakesOver(t *testing.T) {
 		n.mu.Unlock()
 		next := start(t, n, 2, func(o *Options) { o.Boot = 2 })
 		next.setPeers(peerRow(a))
-		letPass(time.Second) // Less than the time-out for silence.
+		letPass(2 * time.Second) // Less than the time-out for silence.
 		a.wantConnected(2, true)
 		next.wantConnected(1, true)
 		a.Send(2, []byte("to the new one"))

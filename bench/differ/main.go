@@ -121,7 +121,7 @@ func start(ctx context.Context, s cluster.Subject, dir string) (*subject, error)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	c, err := cluster.Start(ctx, s, dir)
+	c, err := cluster.Start(ctx, s, dir, cluster.Servers)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Name, err)
 	}

@@ -77,7 +77,7 @@ Exit status of every command:
   1   failed, and certainly did not happen; or bad news (status, doctor)
   2   the command line or the environment is wrong
   3   the outcome of a write is unknown: it may have happened
-  70  a server stopped because its disk failed`,
+  70  a server stopped because its disk failed, or must not be used`,
 		Example: `  quorate up                                   # three servers on this machine
   quorate put fruit/apple red                  # in another terminal
   quorate get --prefix fruit/

@@ -45,7 +45,7 @@ variable, and QUORATE_ beats ETCD_.
 Servers know each other by their keys. On one machine they believe the first key they are shown; on
 several, tell each server the keys of the others with --peer-key, which "quorate key" prints.
 
-Exit status: 0 after SIGTERM, 1 if it could not start, 2 for wrong flags, 70 if its disk failed.`,
+Exit status: 0 after SIGTERM, 1 if it could not start, 2 for wrong flags, 70 if its disk failed or must not be used.`,
 		Example: `  quorate serve
   quorate serve --data-dir /var/lib/quorate --listen-client-urls http://127.0.0.1:4379 --listen-peer-urls http://127.0.0.1:4380
 
@@ -182,7 +182,7 @@ func (f *serveFlags) complete(w *world) (*slog.Logger, error) {
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
 	}
-	o.Logger = logger
+	o.Logger, o.PaceMemory = logger, true
 	o.OnFatal = func(err error) {
 		logger.Error("this server cannot go on", "err", err)
 		os.Exit(exitFatal)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ const (
 	askInterval = 20 * time.Millisecond
 )
 
-// Cluster is three servers that agree on who leads them; more or fewer while some join and leave.
+// Cluster is three servers, or one, that agree on who leads them; more or fewer while some join and leave.
 type Cluster struct {
 	Servers []*Server
 	Leader  int // number in Servers, as of Start
@@ -33,14 +34,14 @@ type Cluster struct {
 	endedCPU time.Duration // of the processes that others have replaced, or that have left
 }
 
-// Start starts a new cluster whose files are in dir, which must exist and be empty. It returns when
-// all servers name the same leader. The caller must Close it.
-func Start(ctx context.Context, s Subject, dir string) (*Cluster, error) {
-	addresses, err := freeAddresses(Servers)
+// Start starts a new cluster of so many servers, whose files are in dir, which must exist and be empty. It
+// returns when all servers name the same leader. The caller must Close it.
+func Start(ctx context.Context, s Subject, dir string, servers int) (*Cluster, error) {
+	addresses, err := freeAddresses(servers)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{subject: s, dir: dir, joined: Servers}
+	c := &Cluster{subject: s, dir: dir, joined: servers}
 	for i := range addresses {
 		server, err := startServer(s, i, dir, addresses)
 		if err != nil {
@@ -71,6 +72,9 @@ func (c *Cluster) URLs() []string {
 	}
 	return urls
 }
+
+// DataDir is where a server keeps its data.
+func (c *Cluster) DataDir(server int) string { return filepath.Join(c.dir, c.Servers[server].Name) }
 
 // WhileAlive returns a context that ends with ctx and as soon as a server ends by itself, one that is
 // started again included; its cause then says which and how. The caller must call the function returned,

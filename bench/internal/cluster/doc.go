@@ -1,4 +1,4 @@
-// Package cluster runs the servers under comparison: three processes of one subject on loopback.
+// Package cluster runs the servers under comparison: three processes of one subject on loopback, or one.
 //
 // What: it starts fresh servers with fresh directories, waits until they agree on a leader, and ends
 // them. It ends only processes that it started itself, and in the end with SIGKILL: their data are
@@ -10,7 +10,7 @@
 // Shape:
 //
 //	Subject   which binary, and what to say to it       Etcd(binary), Quorate(binary, flags)
-//	Cluster   its three servers and who leads           Start(ctx, subject, dir) ... Close()
+//	Cluster   its three servers and who leads           Start(ctx, subject, dir, servers) ... Close()
 //	          Kill, Pause, Resume, Terminate, Restart   of one server
 //	          Newcomer, Join, Leave                     of servers that come and go
 //	State     what all say: who leads, the term         Look, WaitWhole

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Servers is how many servers a cluster has.
+// Servers is how many servers a cluster has, unless a scenario asks for one alone.
 const Servers = 3
 
 // etcdQuota is the one setting in which our etcd differs from its defaults. The default of 2 GiB can

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,6 +33,13 @@ type Memory struct {
 	File int64 // pages of mapped files and shared memory; the kernel can take most of these back
 }
 
+// IO is what a process has read and written since it started, in bytes.
+type IO struct {
+	Read    int64 // by calls, from wherever: disk, cache, sockets
+	Written int64 // by calls
+	Stored  int64 // sent towards the disk: pages that it made dirty, and direct writes
+}
+
 // Machine is the processor time of all CPUs since boot.
 type Machine struct {
 	Busy  time.Duration // everything but idling and waiting; interrupts too
@@ -46,6 +55,14 @@ func ReadCPU(pid int) (CPU, error) {
 func ReadMemory(pid int) (Memory, error) {
 	return read(fmt.Sprintf("/proc/%d/status", pid), ParseMemory)
 }
+
+// ReadPeak returns the most that the process pid has occupied in RAM so far, mapped files included, in bytes.
+func ReadPeak(pid int) (int64, error) {
+	return read(fmt.Sprintf("/proc/%d/status", pid), ParsePeak)
+}
+
+// ReadIO returns what the process pid has read and written. It must be of the same user.
+func ReadIO(pid int) (IO, error) { return read(fmt.Sprintf("/proc/%d/io", pid), ParseIO) }
 
 // ReadMachine returns the CPU time of the whole machine.
 func ReadMachine() (Machine, error) { return read("/proc/stat", ParseMachine) }
@@ -107,6 +124,39 @@ func ParseMemory(status []byte) (Memory, error) {
 		return Memory{}, fmt.Errorf("%d of %d Rss lines", found, len(value))
 	}
 	return Memory{Anon: value["RssAnon"], File: value["RssFile"] + value["RssShmem"]}, nil
+}
+
+// ParsePeak reads the line VmHWM of /proc/PID/status.
+func ParsePeak(status []byte) (int64, error) {
+	peak, err := numbers(status, " kB", "VmHWM")
+	return peak["VmHWM"] << 10, err
+}
+
+// ParseIO reads the lines rchar, wchar and write_bytes of /proc/PID/io.
+func ParseIO(io []byte) (IO, error) {
+	n, err := numbers(io, "", "rchar", "wchar", "write_bytes")
+	return IO{Read: n["rchar"], Written: n["wchar"], Stored: n["write_bytes"]}, err
+}
+
+// numbers reads the lines "name: number unit" of the names wanted, all of which must be there.
+func numbers(file []byte, unit string, wanted ...string) (map[string]int64, error) {
+	found := map[string]int64{}
+	for line := range bytes.Lines(file) {
+		name, rest, _ := bytes.Cut(line, []byte(":"))
+		if !slices.Contains(wanted, string(name)) {
+			continue
+		}
+		text, hasUnit := strings.CutSuffix(strings.TrimSpace(string(rest)), unit)
+		n, err := strconv.ParseUint(text, 10, 53)
+		if err != nil || !hasUnit {
+			return nil, fmt.Errorf("line %q is not a number%s", line, unit)
+		}
+		found[string(name)] = int64(n)
+	}
+	if len(found) != len(wanted) {
+		return nil, fmt.Errorf("%d of the lines %v", len(found), wanted)
+	}
+	return found, nil
 }
 
 // ParseMachine reads the first line of /proc/stat:

@@ -57,6 +57,9 @@ func TestWhatDoesNotLookLikeProcIsRefused(t *testing.T) {
 			_, err := ParseCPU([]byte(strings.ReplaceAll(procStat, "250", "-25")))
 			return err
 		}},
+		{"io without the bytes stored", func() error { _, err := ParseIO([]byte("rchar: 1\nwchar: 2\n")); return err }},
+		{"io with a unit", func() error { _, err := ParseIO([]byte(strings.ReplaceAll(procIO, "33", "33 kB"))); return err }},
+		{"status with a peak in no unit", func() error { _, err := ParsePeak([]byte("VmHWM: 12\n")); return err }},
 		{"status of a kernel thread", func() error { _, err := ParseMemory([]byte("Name:\tkworker\n")); return err }},
 		{"status in pages", func() error {
 			_, err := ParseMemory([]byte(strings.ReplaceAll(procStatus, "kB", "pages")))
@@ -76,6 +79,19 @@ func TestWhatDoesNotLookLikeProcIsRefused(t *testing.T) {
 	}
 }
 
+func TestPeakAndIOAreRead(t *testing.T) {
+	peak, err := ParsePeak([]byte("VmPeak:\t  999 kB\nVmHWM:\t   92160 kB\n" + procStatus))
+	if err != nil || peak != 92160<<10 {
+		t.Errorf("got a peak of %d, %v", peak, err)
+	}
+	io, err := ParseIO([]byte(procIO))
+	if want := (IO{Read: 11, Written: 22, Stored: 33}); err != nil || io != want {
+		t.Errorf("got %+v, %v, want %+v", io, err, want)
+	}
+}
+
+const procIO = "rchar: 11\nwchar: 22\nsyscr: 1\nsyscw: 2\nread_bytes: 3\nwrite_bytes: 33\ncancelled_write_bytes: 4\n"
+
 func TestThisProcessCanBeRead(t *testing.T) {
 	if _, err := ReadCPU(os.Getpid()); err != nil {
 		t.Error(err)
@@ -83,6 +99,12 @@ func TestThisProcessCanBeRead(t *testing.T) {
 	memory, err := ReadMemory(os.Getpid())
 	if err != nil || memory.Anon <= 0 {
 		t.Errorf("memory %+v, %v; want some", memory, err)
+	}
+	if peak, err := ReadPeak(os.Getpid()); err != nil || peak < memory.Anon {
+		t.Errorf("a peak of %d, %v; now it is %+v", peak, err, memory)
+	}
+	if io, err := ReadIO(os.Getpid()); err != nil || io.Read <= 0 {
+		t.Errorf("reads and writes %+v, %v; want some", io, err)
 	}
 	machine, err := ReadMachine()
 	if err != nil || machine.Busy <= 0 {
@@ -100,6 +122,12 @@ func FuzzParse(f *testing.F) {
 		}
 		if memory, err := ParseMemory(b); err == nil && (memory.Anon < 0 || memory.File < 0) {
 			t.Errorf("negative memory %v", memory)
+		}
+		if io, err := ParseIO(b); err == nil && min(io.Read, io.Written, io.Stored) < 0 {
+			t.Errorf("negative bytes %v", io)
+		}
+		if peak, err := ParsePeak(b); err == nil && peak < 0 {
+			t.Errorf("a negative peak %v", peak)
 		}
 		if machine, err := ParseMachine(b); err == nil && (machine.Busy < 0 || machine.Steal < 0) {
 			t.Errorf("negative time %v", machine)
