@@ -74,6 +74,9 @@ func (r keyRange) isPoint() bool { return len(r.end) == 0 }
 // isFrom: a range_end of one zero byte means every key from key on.
 func (r keyRange) isFrom() bool { return len(r.end) == 1 && r.end[0] == 0 }
 
+// isUnset: no range was given, which a request for a snapshot takes for all keys.
+func (r keyRange) isUnset() bool { return len(r.key) == 0 && len(r.end) == 0 }
+
 // has tells whether a key is in the range.
 func (r keyRange) has(key []byte) bool {
 	if r.isPoint() {

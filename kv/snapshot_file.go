@@ -240,7 +240,7 @@ func (f *fileReader) chunk(b []byte, cluster uint64, at *plan, visit func(*snaps
 	} else if c.begin || c.full || c.view.id() != at.view.id() {
 		return damaged(errOrder)
 	}
-	if c.cluster != cluster || len(c.keys.key)+len(c.keys.end) > 0 || !at.at.equal(&c.from) {
+	if c.cluster != cluster || !c.keys.isUnset() || !at.at.equal(&c.from) {
 		return damaged(errOrder)
 	}
 	next := *at

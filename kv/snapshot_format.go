@@ -156,14 +156,11 @@ func (r *snapshotRequest) parse(b []byte) error {
 	return behind(b)
 }
 
-// allKeys tells whether all keys are wanted.
-func (r *snapshotRequest) wantsAll() bool { return len(r.keys.key) == 0 && len(r.keys.end) == 0 }
-
 // snapshotChunk is a piece of a view: records of one phase.
 type snapshotChunk struct {
 	cluster uint64
 	begin   bool     // what was staged before is to be forgotten
-	full    bool     // it is a copy of everything, not a delta; the same in all chunks since the beginning
+	full    bool     // what begins is a copy of everything, not a delta
 	done    bool     // of the phase nothing is left behind this chunk
 	view    state    // of which it is a piece
 	keys    keyRange // as in the request
@@ -182,10 +179,14 @@ const (
 // appendHead appends everything but the rows.
 func (c *snapshotChunk) appendHead(b []byte) []byte {
 	flags := byte(0)
-	for flag, on := range map[byte]bool{chunkBegin: c.begin, chunkFull: c.full, chunkDone: c.done} { //tidy:ordered a sum of bits
-		if on {
-			flags |= flag
-		}
+	if c.begin {
+		flags |= chunkBegin
+	}
+	if c.full {
+		flags |= chunkFull
+	}
+	if c.done {
+		flags |= chunkDone
 	}
 	b = append(b, snapshotLayout, 0, 0, 0, 0, flags)
 	b = binary.BigEndian.AppendUint32(b, FormatNumber)

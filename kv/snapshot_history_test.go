@@ -217,8 +217,9 @@ func (f *fed) command() kv.Command {
 	return c
 }
 
-// dialogue feeds c until it has a complete stage. Everything that may go wrong does now and then.
-func (f *fed) dialogue() {
+// dialogue feeds c until it has a complete stage, and returns where that will bring it. Everything that may go wrong
+// does now and then.
+func (f *fed) dialogue() uint64 {
 	t := f.t
 	sender := f.a
 	request := f.request()
@@ -277,7 +278,7 @@ func (f *fed) dialogue() {
 				request = f.request()
 				continue
 			}
-			return
+			return index
 		}
 		request = next
 	}
@@ -485,7 +486,10 @@ func feedHistory(t *testing.T, seed int64, seen *fedTotals) {
 	for round := range 1 + f.rng.Intn(3) {
 		f.c.applyTo(max(f.c.store.AppliedIndex(), uint64(f.rng.Intn(len(f.commands)+1))))
 		f.grow(1 + f.rng.Intn([]int{20, 100, 300}[f.rng.Intn(3)]))
-		f.dialogue()
+		index := f.dialogue()
+		if lacks := index - f.c.store.AppliedIndex(); f.rng.Intn(2) == 0 { // the log is ahead of the install
+			f.c.applyTo(index - 1 - uint64(f.rng.Int63n(int64(lacks))))
+		}
 		f.install(fmt.Sprint("position ", round))
 		f.grow(f.rng.Intn(40))
 		f.c.applyTo(uint64(len(f.commands)))

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -39,6 +40,9 @@ func (s *Store) InstallSnapshot(position []byte) error {
 }
 
 func (s *Store) install(next *loaded) error {
+	if err := s.engine.Flush(); err != nil { // or readers would wait for that as well
+		return err
+	}
 	pairs := []Pair{{positionKey(), next.state.position}}
 	// Readers open views and look at the revisions that go with them: they must not come in between. They
 	// wait for the disk here, which is rare.
@@ -62,13 +66,21 @@ func (s *Store) install(next *loaded) error {
 // InstalledPosition returns the position that was stored with the state; nil if none was ever installed.
 func (s *Store) InstalledPosition() []byte { return s.current.Load().position }
 
-// seal makes a complete stage ready to be installed, and loads what the store will have of it in memory.
-func (s *Store) seal(p *plan) (*loaded, error) {
+// seal makes a complete stage ready to be installed, and loads what the store will have of it in memory. A stage
+// that is damaged is dropped: all begins anew.
+func (s *Store) seal(p *plan) error {
 	sealer := &sealer{staging: &s.staging, plan: p, cluster: s.options.Cluster, state: p.view}
 	if !p.full {
 		sealer.own = s.engine
 	}
-	return sealer.seal()
+	l, err := sealer.seal()
+	if errors.Is(err, ErrCorrupt) && sealer.ownErr == nil {
+		return joinClose(fmt.Errorf("%w: %w", ErrSnapshotChunk, err), s.DropStaged)
+	}
+	if err == nil {
+		s.staging.sealed = l
+	}
+	return err
 }
 
 // sealer seals a stage.
@@ -78,6 +90,7 @@ type sealer struct {
 	cluster uint64
 	state   state  // the applied record that is written
 	own     Engine // the state that a delta goes on top of; nil: none
+	ownErr  error  // of reading it
 	// leavesOut tells which of the spaces that are sent whole are left out; nil: none.
 	leavesOut func(space byte) bool
 }
@@ -158,8 +171,8 @@ func (s *sealer) leaseKeys() (err error) {
 		if first {
 			prefix = append(prefix[:0], it.Key()[:len(it.Key())-suffixBytes]...)
 		}
-		if err = k.version(&v, first); err != nil {
-			return err
+		if s.ownErr = k.version(&v, first); s.ownErr != nil {
+			return s.ownErr
 		}
 		if k.writes >= leaseKeyBatch {
 			if err = k.commit(); err != nil {

@@ -156,10 +156,10 @@ func (m *chunkMaker) add(key, value []byte) bool {
 
 // wants returns which keys are wanted.
 func (m *chunkMaker) wants() keyRange {
-	if k := m.head.keys; len(k.key) > 0 || len(k.end) > 0 {
-		return k
+	if m.head.keys.isUnset() {
+		return allKeys()
 	}
-	return allKeys()
+	return m.head.keys
 }
 
 // allVersions adds versions in the order of the engine's keys.

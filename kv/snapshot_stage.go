@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -96,7 +97,7 @@ func (s *Store) StageSnapshot(chunk []byte) (next []byte, complete bool, err err
 	if p.at.phase != phaseEnd {
 		return s.snapshotRequest(), false, nil
 	}
-	if s.staging.sealed, err = s.seal(p); err != nil {
+	if err = s.seal(p); err != nil {
 		return nil, false, fmt.Errorf("seal the stage: %w", err)
 	}
 	return nil, true, nil
@@ -123,7 +124,7 @@ func (s *Store) planned(c *snapshotChunk) (*plan, error) {
 	if c.cluster != s.options.Cluster {
 		return nil, fmt.Errorf("of cluster %016x: %w", c.cluster, ErrSnapshotChunk)
 	}
-	if len(c.keys.key) > 0 || len(c.keys.end) > 0 {
+	if !c.keys.isUnset() {
 		return nil, fmt.Errorf("of some keys only: %w", ErrSnapshotChunk)
 	}
 	p, now := s.plan.Load(), s.current.Load()
@@ -343,22 +344,31 @@ func (s *Store) loadStage() error {
 		return err
 	}
 	s.staging.stage = stage
-	it, err := stage.NewIterator(nil, nil)
-	if err != nil {
-		return err
-	}
-	value, found := find(it, planKey())
 	var p plan
-	bad := !found || p.parse(value) != nil
-	if err := joinClose(it.Error(), it.Close); err != nil {
+	err = s.staging.loadPlan(&p)
+	if err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
 	now := s.current.Load()
-	if bad || p.view.applied <= now.applied || !p.full && p.base > now.revision {
+	if err != nil || p.view.applied <= now.applied || !p.full && p.base > now.revision {
 		return s.DropStaged()
 	}
 	s.plan.Store(&p)
 	return nil
+}
+
+func (s *staging) loadPlan(p *plan) error {
+	it, err := s.stage.NewIterator(nil, nil)
+	if err != nil {
+		return err
+	}
+	value, found := find(it, planKey())
+	if err = it.Error(); err == nil && !found {
+		err = fmt.Errorf("no plan: %w", ErrCorrupt)
+	} else if err == nil && p.parse(value) != nil {
+		err = fmt.Errorf("plan %x: %w", value, ErrCorrupt)
+	}
+	return joinClose(err, it.Close)
 }
 
 // prefixed shows the keys of an iterator that begin with a prefix, without it.

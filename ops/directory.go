@@ -31,6 +31,8 @@ var (
 	ErrInUse = errors.New("a server runs on it")
 	// ErrNoDirectory: there is no data directory of a server.
 	ErrNoDirectory = errors.New("no data directory of a server of Quorate")
+	// ErrSameCluster: what is restored would be the cluster that the snapshot is of.
+	ErrSameCluster = errors.New("the new cluster would have the id of the old one")
 	// ErrNotEmpty: there is something where a directory was to be made.
 	ErrNotEmpty = errors.New("not empty")
 )

@@ -53,7 +53,7 @@ func commands(w *world) []*cobra.Command {
 	return []*cobra.Command{
 		serveCommand(w), upCommand(w), keyCommand(w), inspectCommand(w),
 		putCommand(w), getCommand(w), delCommand(w), txnCommand(w), watchCommand(w), leaseCommand(w), lockCommand(w), electCommand(w), compactCommand(w),
-		statusCommand(w, show.Table), doctorCommand(w), endpointCommand(w), checkCommand(w, perfDuration), alarmCommand(w), memberCommand(w), moveLeaderCommand(w), tokenCommand(w), versionCommand(w),
+		statusCommand(w, show.Table), doctorCommand(w), endpointCommand(w), checkCommand(w, perfDuration), alarmCommand(w), snapshotCommand(w), memberCommand(w), moveLeaderCommand(w), tokenCommand(w), versionCommand(w),
 		simCommand(w), labCommand(w),
 	}
 }

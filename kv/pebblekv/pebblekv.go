@@ -151,9 +151,17 @@ func (it *iterator) Value() []byte {
 
 func (it *iterator) Error() error {
 	if it.valueErr != nil {
-		return it.valueErr
+		return damaged(it.valueErr)
 	}
-	return it.Iterator.Error()
+	return damaged(it.Iterator.Error())
+}
+
+// damaged adds kv.ErrCorrupt to an error that is about damage on the disk.
+func damaged(err error) error {
+	if pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
+	}
+	return err
 }
 
 func (it *iterator) Close() error {
@@ -162,7 +170,7 @@ func (it *iterator) Close() error {
 		err = it.valueErr
 	}
 	if err != nil {
-		return fmt.Errorf("iterate: %w", err)
+		return fmt.Errorf("iterate: %w", damaged(err))
 	}
 	return nil
 }

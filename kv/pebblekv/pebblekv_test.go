@@ -6,6 +6,7 @@ import (
 	"math/rand"
 	randv2 "math/rand/v2"
 	"os"
+	"path"
 	"runtime"
 	"strings"
 	"sync"
@@ -340,27 +341,29 @@ func TestManifestThatCannotBeWrittenIsFatal(t *testing.T) {
 }
 
 // damageTables flips a bit in the middle of every table.
-func damageTables(t *testing.T, fs vfs.FS) {
+func damageTables(t *testing.T, fs vfs.FS) { damageIn(t, fs, "state", "*.sst", 500) }
+
+// damageIn flips a bit in all files of a directory that are named so.
+func damageIn(t *testing.T, fs vfs.FS, dir, named string, offset int64) {
 	t.Helper()
-	names, err := fs.List("state")
+	names, err := fs.List(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if !strings.HasSuffix(name, ".sst") {
+		if match, err := path.Match(named, name); err != nil || !match {
 			continue
 		}
-		path := fs.PathJoin("state", name)
-		f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+		f, err := fs.OpenReadWrite(fs.PathJoin(dir, name), vfs.WriteCategoryUnspecified)
 		if err != nil {
 			t.Fatal(err)
 		}
 		at := []byte{0}
-		if _, err := f.ReadAt(at, 500); err != nil {
+		if _, err := f.ReadAt(at, offset); err != nil {
 			t.Fatal(err)
 		}
 		at[0] ^= 4
-		if _, err := f.WriteAt(at, 500); err != nil {
+		if _, err := f.WriteAt(at, offset); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.Close(); err != nil {

@@ -52,6 +52,12 @@ func (e *Engine) OpenStage(create bool) (kv.Stage, error) {
 	o.CacheBytes = stageCacheBytes
 	o.MemTableBytes = min(o.MemTableBytes, stageMemTableBytes)
 	inner, err := openEngine(e.path(stageDir), o)
+	if pebble.IsCorruptionError(err) { // it is had again from where it came from
+		if err := e.removeStage(); err != nil || !create {
+			return nil, err
+		}
+		inner, err = openEngine(e.path(stageDir), o)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open stage: %w", err)
 	}
@@ -140,23 +146,27 @@ func (s *stage) Install(apart []kv.Pair) error {
 	return nil
 }
 
-// Drop closes the stage and removes its directory. That goes under another name first: a stage of which
-// only some files are left must not be taken for one.
+// Drop closes the stage and removes its directory.
 func (s *stage) Drop() error {
 	if err := s.Close(); err != nil {
 		return fmt.Errorf("drop stage: %w", err)
 	}
-	fs := s.options.FS
-	if err := s.owner.removeDropped(); err != nil {
+	return s.owner.removeStage()
+}
+
+// removeStage removes the stage's directory. That goes under another name first: a stage of which only some files
+// are left must not be taken for one.
+func (e *Engine) removeStage() error {
+	if err := e.removeDropped(); err != nil {
 		return err
 	}
-	if err := fs.Rename(s.owner.path(stageDir), s.owner.path(droppedDir)); err != nil {
+	if err := e.options.FS.Rename(e.path(stageDir), e.path(droppedDir)); err != nil {
 		return fmt.Errorf("drop stage: %w", err)
 	}
-	if err := s.owner.syncDir(); err != nil {
+	if err := e.syncDir(); err != nil {
 		return fmt.Errorf("drop stage: %w", err)
 	}
-	return s.owner.removeDropped()
+	return e.removeDropped()
 }
 
 // removeDropped removes what is left of a stage that was dropped.
