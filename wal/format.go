@@ -48,6 +48,9 @@ const (
 // sequence numbers are void. See recover.go for why there may be any.
 const segmentMagic = "QUORALOG"
 
+// segmentHeaderBytes is how much of block 0 is not always zeros.
+const segmentHeaderBytes = 80
+
 type segmentHeader struct {
 	cluster, server uint64
 	number          uint64

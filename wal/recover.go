@@ -41,6 +41,11 @@ type recovery struct {
 	unsure     []Write // what the frames behind the mark want to be written
 	// stopped says what is wrong with the bytes at end, if that should turn out to be damage.
 	stopped *DamageError
+	// damaged are the records of the current frame that are damaged, by their place in the body; lost says what is
+	// wrong with the one that is being replayed, if it is one of them. mended are entries that were made good in memory.
+	damaged damaged
+	lost    string
+	mended  [][]byte
 }
 
 // end is a place in the log, after a sound frame.
@@ -82,6 +87,11 @@ func (r *recovery) readHeaders() error {
 	block := make([]byte, blockBytes)
 	for _, s := range r.files {
 		header, err := s.readHeader(block)
+		if errors.Is(err, errNoHeader) && s.bytes >= blockBytes {
+			if mended, ok := r.mendSegmentHeader(s, block); ok {
+				header, err = mended, nil
+			}
+		}
 		if err != nil && !errors.Is(err, errNoHeader) {
 			return err
 		}
@@ -171,8 +181,17 @@ func (r *recovery) startSegment(s *segment) error {
 func (r *recovery) readUpTo(sequence uint64) error {
 	for r.end.sequence < sequence {
 		h, body, wrong := r.nextFrame()
+		if wrong != nil && body == nil && r.mendFrame() {
+			h, body, wrong = r.nextFrame()
+		}
 		if healed := r.heal(&h, body, wrong); healed != nil {
 			body, wrong = healed, nil
+		}
+		if wrong != nil && r.log.options.KeepHoles && body != nil {
+			body = r.mendBody(body)
+			if body != nil {
+				wrong = nil
+			}
 		}
 		if wrong != nil {
 			return wrong
@@ -180,6 +199,7 @@ func (r *recovery) readUpTo(sequence uint64) error {
 		if err := r.replayFrame(&h, body, r.replay); err != nil {
 			return err
 		}
+		r.damaged = nil
 	}
 	return nil
 }
@@ -240,7 +260,7 @@ func (r *recovery) replayFrame(h *frameHeader, body []byte, replay func(*wire.Re
 	for from := 0; from < len(body); records++ {
 		at := r.offset + frameHeaderBytes + int64(from)
 		record, size, err := wire.DecodeRecord(body[from:])
-		if err == nil {
+		if err = r.lose(body[from:], from, &record, err); err == nil {
 			err = replay(&record, body[from:from+size], positionOf(r.current.number, at, size))
 		}
 		if err != nil {

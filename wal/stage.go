@@ -248,6 +248,9 @@ func (l *Log) stageEntry(g *group, index raft.Index, record []byte) error {
 		if !ok || index <= s.base.Index || term != r.Term {
 			return fmt.Errorf("copy of entry %d of term %d, which is not in the log", index, r.Term)
 		}
+		if err := l.stagedFits(g, &r); err != nil {
+			return err
+		}
 		l.ops = append(l.ops, op{group: g, kind: r.Kind, record: record, copied: true})
 		return nil
 	}
@@ -262,6 +265,22 @@ func (l *Log) stageEntry(g *group, index raft.Index, record []byte) error {
 	s.last, s.lastTerm = index, r.Term
 	l.ops = append(l.ops, op{group: g, kind: r.Kind, record: record})
 	return nil
+}
+
+// stagedFits checks a copy that is to fill a hole: it must be the very entry that was there.
+func (l *Log) stagedFits(g *group, r *wire.Record) error {
+	h := g.holeAt(r.Index)
+	if h == nil || r.Index >= g.staged.cut {
+		return nil
+	}
+	before := g.baseHash
+	if r.Index-1 > g.base.Index {
+		var err error
+		if before, err = l.hashAt(g, r.Index-1); err != nil {
+			return err
+		}
+	}
+	return h.fits(r, before)
 }
 
 // apply does to the group what the op says, now that its record is at that position.
@@ -284,8 +303,8 @@ func (l *Log) apply(o *op, at position) {
 	default:
 		raw := wire.Raw(o.record)
 		if o.copied {
-			g.positions[raw.Index()-g.first] = at
-			g.moved, l.recount = true, true
+			g.fill(&wire.Record{Kind: raw.Kind(), Index: raw.Index(), Payload: raw.Payload()}, at)
+			l.recount = true
 			return
 		}
 		g.append(&wire.Record{
