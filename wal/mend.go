@@ -73,28 +73,42 @@ func differentBytes(a, b []byte) (n int) {
 }
 
 // mendSegmentHeader makes the header of a segment good if one byte of it is damaged, or what should be zeros. That
-// it is the right one is known because it fits the file, and its frames follow from it.
-func (r *recovery) mendSegmentHeader(s *segment, block []byte) (h segmentHeader, ok bool) {
-	b := slices.Clone(block)
+// it is the right one is known because it fits the file, and its frames follow from it. It must have been durable, for a
+// crash leaves such headers, too: another segment wants it, or a frame behind it says so.
+func (r *recovery) mendSegmentHeader(s *segment, wanted bool) (segmentHeader, error) {
+	if s.bytes < blockBytes || s.bytes%blockBytes != 0 {
+		return segmentHeader{}, errNoHeader
+	}
+	content := make([]byte, s.bytes)
+	if err := s.readAt(content, 0); err != nil {
+		return segmentHeader{}, err
+	}
+	b := content[:blockBytes]
 	if differentBytes(b[:8], []byte(segmentMagic)) > 1 {
-		return h, false
+		return segmentHeader{}, errNoHeader
 	}
 	copy(b, segmentMagic)
 	clear(b[segmentHeaderBytes:])
-	checksum := func(h []byte) uint32 {
+	place := slices.Clone(b[8:segmentHeaderBytes])
+	for _, candidate := range append(oneByteOff(place, func(h []byte) uint32 {
 		copy(b[8:], h)
 		return wire.Checksum(b[12:])
-	}
-	place := slices.Clone(b[8:segmentHeaderBytes])
-	for _, candidate := range append(oneByteOff(place, checksum), place) {
+	}), place) {
 		copy(b[8:], candidate)
 		h, err := decodeSegmentHeader(b)
-		if err == nil && h.number == uint64(s.number) && r.checkHeader(s, &h) == nil {
+		if err == nil && h.number == uint64(s.number) && r.checkHeader(s, &h) == nil && (wanted || h.isDurable(content)) {
 			r.healed = append(r.healed, Healed{File: s.name})
-			return h, true
+			return h, nil
 		}
 	}
-	return h, false
+	return segmentHeader{}, errNoHeader
+}
+
+// isDurable reports whether a frame in the content of a segment calls its first one durable.
+func (h *segmentHeader) isDurable(content []byte) bool {
+	var found traces
+	found.look(content[blockBytes:], blockBytes, &segment{number: uint32(h.number), seed: seedOf(h.chain)})
+	return found.synced >= h.firstFrame
 }
 
 // damaged are the records of one frame that cannot be read as they are on the disk, by their place in the body.

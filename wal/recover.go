@@ -87,10 +87,8 @@ func (r *recovery) readHeaders() error {
 	block := make([]byte, blockBytes)
 	for _, s := range r.files {
 		header, err := s.readHeader(block)
-		if errors.Is(err, errNoHeader) && s.bytes >= blockBytes {
-			if mended, ok := r.mendSegmentHeader(s, block); ok {
-				header, err = mended, nil
-			}
+		if errors.Is(err, errNoHeader) && s.bytes >= blockBytes && !isZero(block) {
+			header, err = r.mendSegmentHeader(s, false)
 		}
 		if err != nil && !errors.Is(err, errNoHeader) {
 			return err
@@ -107,6 +105,14 @@ func (r *recovery) readHeaders() error {
 	wanted := uint64(0) // the last one
 	for i := len(r.files) - 1; i >= 0; i-- {
 		s := r.files[i]
+		if uint64(s.number) == wanted && !s.begun() {
+			header, err := r.mendSegmentHeader(s, true)
+			if err == nil {
+				s.header, s.seed = header, seedOf(header.chain)
+			} else if !errors.Is(err, errNoHeader) {
+				return err
+			}
+		}
 		switch {
 		case uint64(s.number) == wanted && !s.begun():
 			return &DamageError{File: s.name, Reason: "the header of the segment is damaged"}

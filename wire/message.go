@@ -11,8 +11,7 @@ import (
 )
 
 // MessageKind tells what a message between servers is. The numbers are on the wire for ever; those
-// missing below 16 are kept for the algorithm (9 to 11 snapshots, 12 to 13 entries
-// fetched by index, term and hash), those from 32 on for the host.
+// missing below 16 are kept for the algorithm (9 to 11 snapshots), those from 32 on for the host.
 type MessageKind uint8
 
 // The kinds of messages, as doc.go draws them.
@@ -25,6 +24,8 @@ const (
 	KindAppendEntriesReply   MessageKind = 6
 	KindAppendEntriesRefusal MessageKind = 7
 	KindTimeoutNow           MessageKind = 8
+	KindEntryRequest         MessageKind = 12
+	KindEntryReply           MessageKind = 13
 
 	KindForward      MessageKind = 16
 	KindForwardReply MessageKind = 17
@@ -168,9 +169,14 @@ func roomFor(body any, records [][]byte) int {
 	for _, r := range records {
 		room += len(r)
 	}
-	if m, ok := body.(*Forward); ok {
+	switch m := body.(type) {
+	case *Forward:
 		for _, c := range m.Commands {
 			room += binary.MaxVarintLen32 + len(c)
+		}
+	case *EntryReply:
+		for i := range m.Found {
+			room += foundBytes + len(m.Found[i].Record)
 		}
 	}
 	return room
@@ -209,6 +215,10 @@ func appendFixed(b []byte, body any) (MessageKind, []byte) {
 		return KindAppendEntriesRefusal, put(uint64(m.Round), uint64(m.Commit), uint64(m.LastLogIndex))
 	case *raft.TimeoutNow:
 		return KindTimeoutNow, b
+	case *EntryRequest:
+		return KindEntryRequest, b
+	case *EntryReply:
+		return KindEntryReply, b
 	case *Forward:
 		return KindForward, put(m.Boot, m.Batch)
 	case *ForwardReply:
@@ -234,6 +244,10 @@ func appendVariable(b []byte, body any) []byte {
 			b = binary.LittleEndian.AppendUint64(b, uint64(r.Term))
 			b = binary.LittleEndian.AppendUint64(b, uint64(r.First))
 		}
+	case *EntryRequest:
+		b = appendWanted(b, m)
+	case *EntryReply:
+		b = appendFound(b, m)
 	case *Forward:
 		for _, c := range m.Commands {
 			b = binary.AppendUvarint(b, uint64(len(c)))
@@ -326,6 +340,12 @@ func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any
 		return m, decodeRuns(m, variable)
 	case KindTimeoutNow:
 		return &raft.TimeoutNow{}, nil
+	case KindEntryRequest:
+		m := &EntryRequest{}
+		return m, decodeWanted(m, variable)
+	case KindEntryReply:
+		m := &EntryReply{}
+		return m, decodeFound(m, group, variable)
 	case KindForward:
 		m := &Forward{Boot: f.u64(), Batch: f.u64()}
 		return m, decodeCommands(m, variable)
