@@ -14,9 +14,10 @@ import (
 type Hole struct {
 	Group wire.GroupID
 	raft.EntryID
-	// Kind and Hash are the entry's.
-	Kind uint8
-	Hash wire.Hash
+	// Kind and Hash are the entry's, Before is the hash of the entry before it.
+	Kind   uint8
+	Hash   wire.Hash
+	Before wire.Hash
 	// File and Offset say where its record was, Reason what is wrong there.
 	File   string
 	Offset int64
@@ -80,13 +81,15 @@ func (g *group) fill(r *wire.Record, at position) {
 	}
 }
 
-// fits says why a record does not fill the hole, given the hash of the entry before it.
-func (h *Hole) fits(r *wire.Record, before wire.Hash) error {
+// Fits says why a record is not the entry that was lost; nil if it is.
+func (h *Hole) Fits(r *wire.Record) error {
 	switch {
+	case r.Index != h.Index:
+		return fmt.Errorf("entry %d, where entry %d is lost", r.Index, h.Index)
 	case r.Term != h.Term || r.Kind != h.Kind || r.Hash != h.Hash:
 		return fmt.Errorf("a copy of entry %d is of term %d, kind %d, with hash %x; what was there is of term %d, kind %d, with hash %x",
 			r.Index, r.Term, r.Kind, r.Hash, h.Term, h.Kind, h.Hash)
-	case wire.EntryHash(before, r) != r.Hash:
+	case wire.EntryHash(h.Before, r) != r.Hash:
 		return fmt.Errorf("a copy of entry %d does not follow from the entry before it", r.Index)
 	}
 	return nil

@@ -245,21 +245,8 @@ func (r *recovery) replayCopy(g *group, record *wire.Record, at position) error 
 		}
 		return nil // what it is a copy of is still there
 	}
-	if h := g.holeAt(record.Index); h != nil {
-		before := g.baseHash
-		if record.Index-1 >= g.first {
-			var err error
-			if before, err = r.hashAt(g, record.Index-1); err != nil {
-				return err
-			}
-		}
-		if record.Index-1 >= g.first || record.Index-1 == g.base.Index {
-			if err := h.fits(record, before); err != nil {
-				return err
-			}
-		} else if h.Hash != record.Hash {
-			return fmt.Errorf("a copy of entry %d of group %d is of another entry", record.Index, g.id)
-		}
+	if h := g.holeAt(record.Index); h != nil && h.Hash != record.Hash { // all of it is checked when the log is complete
+		return fmt.Errorf("a copy of entry %d of group %d is of another entry", record.Index, g.id)
 	}
 	g.fill(record, at)
 	return nil
@@ -301,6 +288,24 @@ func (r *recovery) completeGroups() error {
 		}
 	}
 	clear(r.partial)
+	return r.learnBefore()
+}
+
+// learnBefore finds out what the entries that are lost have followed.
+func (r *recovery) learnBefore() error {
+	for _, g := range r.log.sorted {
+		for i := range g.holes {
+			h := &g.holes[i]
+			h.Before = g.baseHash
+			if h.Index-1 == g.base.Index {
+				continue
+			}
+			var err error
+			if h.Before, err = r.hashAt(g, h.Index-1); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

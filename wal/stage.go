@@ -248,7 +248,7 @@ func (l *Log) stageEntry(g *group, index raft.Index, record []byte) error {
 		if !ok || index <= s.base.Index || term != r.Term {
 			return fmt.Errorf("copy of entry %d of term %d, which is not in the log", index, r.Term)
 		}
-		if err := l.stagedFits(g, &r); err != nil {
+		if err := stagedFits(g, &r); err != nil {
 			return err
 		}
 		l.ops = append(l.ops, op{group: g, kind: r.Kind, record: record, copied: true})
@@ -268,19 +268,12 @@ func (l *Log) stageEntry(g *group, index raft.Index, record []byte) error {
 }
 
 // stagedFits checks a copy that is to fill a hole: it must be the very entry that was there.
-func (l *Log) stagedFits(g *group, r *wire.Record) error {
+func stagedFits(g *group, r *wire.Record) error {
 	h := g.holeAt(r.Index)
 	if h == nil || r.Index >= g.staged.cut {
 		return nil
 	}
-	before := g.baseHash
-	if r.Index-1 > g.base.Index {
-		var err error
-		if before, err = l.hashAt(g, r.Index-1); err != nil {
-			return err
-		}
-	}
-	return h.fits(r, before)
+	return h.Fits(r)
 }
 
 // apply does to the group what the op says, now that its record is at that position.
