@@ -19,8 +19,9 @@ type Group struct {
 	worker  *worker
 	machine StateMachine
 
-	// replica belongs to the worker.
+	// replica belongs to the worker. While the log has holes there is none, and healing instead.
 	replica *replica.Replica
+	healing *replica.Healing
 
 	inbox    inbox
 	requests requests
@@ -42,6 +43,9 @@ func (h *Host) Start(id GroupID, machine StateMachine) (*Group, error) {
 	if h.groups[id] != nil {
 		return nil, fmt.Errorf("start group %d: %w", id, ErrGroupRunning)
 	}
+	if found := h.recovered[id]; found != nil && len(found.Holes) > 0 {
+		return h.startHealing(id, machine, found)
+	}
 	state, err := h.stateOf(id, machine.DurableIndex())
 	if err != nil {
 		return nil, fmt.Errorf("start group %d: %w", id, err)
@@ -50,17 +54,28 @@ func (h *Host) Start(id GroupID, machine StateMachine) (*Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start group %d: %w", id, err)
 	}
-	g := &Group{id: id, host: h, machine: machine, replica: r, worker: h.workers[uint64(id)%uint64(len(h.workers))]}
-	g.inbox.maxRequests = h.options.MaxPending
-	g.requests.waiting = map[uint64]*request{}
+	g := h.newGroup(id, machine)
+	g.replica = r
 	g.noteStatus()
 	h.groups[id] = g
-	if s := r.Status().Raft; len(s.Configuration.Configuration.Voters) == 1 && s.Configuration.Configuration.IsVoter(h.id) {
-		g.put(replica.Campaign{}) // alone, there is nobody to wait for
-	}
+	g.campaignIfAlone()
 	h.tellKnownKeys(g)
 	g.worker.wake(g)
 	return g, nil
+}
+
+func (h *Host) newGroup(id GroupID, machine StateMachine) *Group {
+	g := &Group{id: id, host: h, machine: machine, worker: h.workers[uint64(id)%uint64(len(h.workers))]}
+	g.inbox.maxRequests = h.options.MaxPending
+	g.requests.waiting = map[uint64]*request{}
+	return g
+}
+
+// campaignIfAlone lets a server lead at once that has nobody to wait for.
+func (g *Group) campaignIfAlone() {
+	if c := g.replica.Status().Raft.Configuration.Configuration; len(c.Voters) == 1 && c.IsVoter(g.host.id) {
+		g.put(replica.Campaign{})
+	}
 }
 
 // stateOf returns what the log has of the group, after beginning its log if this is a new server.
@@ -233,7 +248,12 @@ func outcomeError(o replica.Outcome, ctx context.Context) error {
 func (g *Group) Status() replica.Status { return *g.status.Load() }
 
 func (g *Group) noteStatus() {
-	s := g.replica.Status()
+	var s replica.Status
+	if g.healing != nil {
+		s = g.healing.Status()
+	} else {
+		s = g.replica.Status()
+	}
 	g.status.Store(&s)
 }
 

@@ -76,6 +76,7 @@ func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, err
 	}
 	slices.Sort(h.peers)
 	h.peers = slices.DeleteFunc(slices.Compact(h.peers), func(id raft.ServerID) bool { return id == options.Member.ID })
+	h.work.Configuration = h.latest
 	for _, hole := range g.Holes {
 		h.missing = append(h.missing, &missing{hole: hole})
 	}
