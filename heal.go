@@ -3,6 +3,7 @@ package quorate
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
@@ -106,4 +107,38 @@ func (g *Group) becomeWhole() error {
 	}
 	g.campaignIfAlone()
 	return nil
+}
+
+// scrubEvery is how often a little of the log is read.
+const scrubEvery = 100 * time.Millisecond
+
+// scrub reads the log, slowly, again and again. What has rotted ends the process: the next one heals it before it
+// takes part again.
+func (h *Host) scrub() {
+	rate := h.options.ScrubBytesPerSecond
+	if rate < 0 {
+		return
+	}
+	t := time.NewTicker(scrubEvery)
+	defer t.Stop()
+	var at wal.Scrubbing
+	allowed := 0
+	for {
+		select {
+		case <-t.C:
+		case <-h.context.Done():
+			return
+		}
+		if allowed += max(1, rate/int(time.Second/scrubEvery)); allowed <= 0 {
+			continue // the last entry was large
+		}
+		next, bytes, err := h.log.Scrub(at, allowed)
+		if err != nil {
+			h.fatal(fmt.Errorf("scrub the log: %w", err))
+			return
+		}
+		if at, allowed = next, allowed-bytes; allowed > 0 {
+			allowed = 0
+		}
+	}
 }

@@ -14,23 +14,29 @@ import (
 )
 
 // rot damages the payloads of entries of a server that is closed, beyond what a checksum can mend, and returns
-// how many.
+// how many. It leaves alone what was not known to be durable: that would be taken for a torn tail.
 func (n *node) rot(t *testing.T, which func(raft.Index) bool) (rotten int) {
 	t.Helper()
 	type place struct {
 		file   string
 		offset int64
+		frame  uint64
 	}
 	var places []place
+	var frame, synced uint64
 	err := wal.Scan(vfs.OS{}, filepath.Join(n.options.Dir, "wal"), func(at wal.Item) error {
+		if at.Frame != nil {
+			frame, synced = at.Frame.Sequence, at.Frame.Synced
+		}
 		if at.Record != nil && at.Record.IsEntry() && len(at.Record.Payload) > 4 && which(at.Record.Index) {
-			places = append(places, place{at.File, at.Offset + wire.RecordHeaderBytes})
+			places = append(places, place{at.File, at.Offset + wire.RecordHeaderBytes, frame})
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	places = slices.DeleteFunc(places, func(p place) bool { return p.frame > synced })
 	for _, p := range places {
 		file, err := os.OpenFile(p.file, os.O_RDWR, 0)
 		if err != nil {
@@ -69,7 +75,7 @@ func TestServersWithDisjointRotHealEachOther(t *testing.T) {
 		}
 	}
 	for k, n := range nodes {
-		if rotten := n.rot(t, func(i raft.Index) bool { return int(i)%3 == k }); rotten < 20 {
+		if rotten := n.rot(t, func(i raft.Index) bool { return int(i)%3 == k }); rotten < 18 {
 			t.Fatalf("server %d has lost %d entries only", k, rotten)
 		}
 	}
@@ -111,4 +117,3 @@ func TestAServerHealsWhileOthersServe(t *testing.T) {
 		t.Errorf("started again: got %q", got)
 	}
 }
-

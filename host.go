@@ -207,6 +207,7 @@ func (h *Host) start() {
 	h.running.Go(h.writer.run)
 	h.running.Go(h.writer.prepare)
 	h.running.Go(h.reader.run)
+	h.running.Go(h.scrub)
 	h.appliers.start(&h.running)
 	h.running.Go(h.tickAll)
 }

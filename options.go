@@ -60,6 +60,9 @@ type Options struct {
 	LeaseReads bool
 	// SegmentBytes is the size of the log's files. Default 16 MiB.
 	SegmentBytes int64
+	// ScrubBytesPerSecond is how fast the log is read, again and again, to find what has rotted before it is needed.
+	// Default 1 MiB; at least 1 KiB; negative: not at all.
+	ScrubBytesPerSecond int
 	// MaxPending bounds the requests that wait in each group on this server. Default 65536. At the
 	// bound, ErrBusy.
 	MaxPending int
@@ -94,6 +97,7 @@ func (o Options) withDefaults() Options {
 		orElse(&o.HeartbeatInterval, max(o.ElectionTimeout/10, tick))
 	}
 	orElse(&o.SegmentBytes, 16<<20)
+	orElse(&o.ScrubBytesPerSecond, 1<<20)
 	orElse(&o.MaxPending, 1<<16)
 	orElse(&o.MaxRequestBytes, 3<<19)
 	if o.Logger == nil {
@@ -129,6 +133,7 @@ func (o Options) Validate() error {
 	need(!d.LeaseReads || canHoldLeases(), "LeaseReads needs a clock that goes on while the machine sleeps, which Quorate knows on Linux only")
 	need(d.MaxRequestBytes > 0 && d.MaxRequestBytes <= wire.MaxPayloadBytes-4096,
 		"MaxRequestBytes is %d, must be from 1 to %d", d.MaxRequestBytes, wire.MaxPayloadBytes-4096)
+	need(d.ScrubBytesPerSecond < 0 || d.ScrubBytesPerSecond >= 1024, "ScrubBytesPerSecond is %d, must be negative or at least 1024", d.ScrubBytesPerSecond)
 	need(d.MaxPending > 0, "MaxPending is %d, must be positive", d.MaxPending)
 	names := map[string]bool{}
 	addresses := map[string]string{}
