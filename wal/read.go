@@ -58,6 +58,9 @@ func (l *Log) Read(id wire.GroupID, first, last raft.Index, limitBytes int) ([][
 	if err := r.verify(records); err != nil {
 		return nil, err
 	}
+	for _, record := range records {
+		clearCopyFlag(record) // that it is a copy is this log's own affair
+	}
 	return records, nil
 }
 
