@@ -36,5 +36,5 @@ func (s *Server) Asked(to raft.ServerID, m *wire.Message) {
 		}
 		return
 	}
-	s.checker.fail("C12", "server %d sends %T to %d while it heals", s.id, m.Body, to)
+	s.checker.fail("H1", "server %d sends %T to %d while it heals", s.id, m.Body, to)
 }
