@@ -57,7 +57,8 @@ const (
 	healTellTicks = 1000
 )
 
-// NewHealing returns how a group heals of which the log has holes. applied is how far the state machine is, durably.
+// NewHealing returns how a group heals of which the log has holes. applied is how far the state machine is, durably. It is
+// an error if there is nobody who could be asked.
 func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, error) {
 	options.setDefaults()
 	h := &Healing{options: options, group: g, applied: applied}
@@ -79,6 +80,9 @@ func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, err
 	h.work.Configuration = h.latest
 	for _, hole := range g.Holes {
 		h.missing = append(h.missing, &missing{hole: hole})
+	}
+	if len(h.peers) == 0 && !h.Healed() {
+		return nil, fmt.Errorf("group %d: %v: restore the data directory from a backup, or as much of this file as is intact elsewhere", options.Group, h.stillMissing())
 	}
 	return h, nil
 }

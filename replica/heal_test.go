@@ -285,7 +285,6 @@ func TestHoleIsCutOnlyWithAQuorumOfLaterTerms(t *testing.T) {
 		"three of five":                              {5, 4, []raft.ServerID{2, 4, 5}, true},
 		"two of five":                                {5, 4, []raft.ServerID{2, 4}, false},
 		"a server that does not belong to the group": {3, 4, []raft.ServerID{2, 9}, false},
-		"alone": {1, 4, []raft.ServerID{2, 3}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newHealers(t, test.servers, 20, 6, func(i raft.Index) raft.Term { return 2 + raft.Term(i-1)/10 })
@@ -381,5 +380,16 @@ func TestWhoHealsTakesNoPart(t *testing.T) {
 	}
 	if len(s.writes) > 0 || len(s.healing.Held()) != 1 {
 		t.Errorf("%d writes, %d requests held", len(s.writes), len(s.healing.Held()))
+	}
+}
+
+func TestWhoIsAloneCannotHeal(t *testing.T) {
+	c := newHealers(t, 1, 20, 20, ofTerm(2))
+	s := c.all[0]
+	s.rot(5)
+	g := s.open().Groups[0]
+	_, err := NewHealing(Options{Group: testGroup, Member: wire.Member{ID: 1}}, g, 0)
+	if err == nil || !strings.Contains(err.Error(), "there is nobody else to ask") {
+		t.Errorf("got %v", err)
 	}
 }
