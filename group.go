@@ -23,8 +23,9 @@ type Group struct {
 	// positions are where states are that were served lately; the snapshotter's.
 	positions []*wire.Position
 
-	// replica belongs to the worker.
+	// replica belongs to the worker. While the log has holes there is none, and healing instead.
 	replica *replica.Replica
+	healing *replica.Healing
 
 	inbox    inbox
 	requests requests
@@ -47,6 +48,14 @@ func (h *Host) Start(id GroupID, machine StateMachine) (*Group, error) {
 		return nil, fmt.Errorf("start group %d: %w", id, ErrGroupRunning)
 	}
 	snapshots, _ := machine.(Snapshots)
+	if found := h.recovered[id]; found != nil && len(found.Holes) > 0 {
+		if err := h.dropHoles(id, found, machine.DurableIndex(), snapshots); err != nil {
+			return nil, fmt.Errorf("start group %d: %w", id, err)
+		}
+		if found := h.recovered[id]; len(found.Holes) > 0 {
+			return h.startHealing(id, machine, found)
+		}
+	}
 	state, err := h.stateOf(id, machine.DurableIndex(), snapshots)
 	if err != nil {
 		return nil, fmt.Errorf("start group %d: %w", id, err)
@@ -55,17 +64,29 @@ func (h *Host) Start(id GroupID, machine StateMachine) (*Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start group %d: %w", id, err)
 	}
-	g := &Group{id: id, host: h, machine: machine, snapshots: snapshots, replica: r, worker: h.workers[uint64(id)%uint64(len(h.workers))]}
-	g.inbox.maxRequests = h.options.MaxPending
-	g.requests.waiting = map[uint64]*request{}
+	g := h.newGroup(id, machine)
+	g.replica = r
 	g.noteStatus()
 	h.groups[id] = g
-	if s := r.Status().Raft; len(s.Configuration.Configuration.Voters) == 1 && s.Configuration.Configuration.IsVoter(h.id) {
-		g.put(replica.Campaign{}) // alone, there is nobody to wait for
-	}
+	g.campaignIfAlone()
 	h.tellKnownKeys(g)
 	g.worker.wake(g)
 	return g, nil
+}
+
+func (h *Host) newGroup(id GroupID, machine StateMachine) *Group {
+	snapshots, _ := machine.(Snapshots)
+	g := &Group{id: id, host: h, machine: machine, snapshots: snapshots, worker: h.workers[uint64(id)%uint64(len(h.workers))]}
+	g.inbox.maxRequests = h.options.MaxPending
+	g.requests.waiting = map[uint64]*request{}
+	return g
+}
+
+// campaignIfAlone lets a server lead at once that has nobody to wait for.
+func (g *Group) campaignIfAlone() {
+	if c := g.replica.Status().Raft.Configuration.Configuration; len(c.Voters) == 1 && c.IsVoter(g.host.id) {
+		g.put(replica.Campaign{})
+	}
 }
 
 // stateOf returns what the log has of the group, after beginning its log if this is a new server.
@@ -251,7 +272,12 @@ func outcomeError(o replica.Outcome, ctx context.Context) error {
 func (g *Group) Status() replica.Status { return *g.status.Load() }
 
 func (g *Group) noteStatus() {
-	s := g.replica.Status()
+	var s replica.Status
+	if g.healing != nil {
+		s = g.healing.Status()
+	} else {
+		s = g.replica.Status()
+	}
 	g.status.Store(&s)
 }
 

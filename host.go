@@ -163,7 +163,7 @@ func (h *Host) openIdentity() (err error) {
 func (h *Host) openLog() error {
 	log, recovered, err := wal.Open(wal.Options{
 		FS: h.directory.files, Dir: h.directory.name("wal"), SegmentBytes: h.options.SegmentBytes,
-		Cluster: h.cluster, Server: uint64(h.id), Boot: h.boot,
+		Cluster: h.cluster, Server: uint64(h.id), Boot: h.boot, KeepHoles: true,
 	})
 	if err != nil {
 		return err
@@ -172,6 +172,7 @@ func (h *Host) openLog() error {
 	for i := range recovered.Groups {
 		h.recovered[recovered.Groups[i].ID] = &recovered.Groups[i]
 	}
+	h.tellDamage(&recovered)
 	if t := recovered.TornTail; t != nil {
 		h.logger.Info("cut a torn write off the log's end: it was never acknowledged",
 			"file", t.File, "offset", t.Offset, "bytes", t.Bytes)
@@ -225,6 +226,7 @@ func (h *Host) start() {
 	h.running.Go(h.writer.prepare)
 	h.running.Go(h.reader.run)
 	h.running.Go(h.snapshotter.run)
+	h.running.Go(h.scrub)
 	h.appliers.start(&h.running)
 	h.running.Go(h.tickAll)
 }

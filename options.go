@@ -65,6 +65,9 @@ type Options struct {
 	// Both count bytes of the log's files, and matter only for state machines that implement Snapshots: the log of
 	// others is kept whole. Defaults 64 MiB and 512 MiB.
 	KeepLogBytes, MaxLogBytes int64
+	// ScrubBytesPerSecond is how fast the log is read, again and again, to find what has rotted before it is needed.
+	// Default 1 MiB; at least 1 KiB; negative: not at all.
+	ScrubBytesPerSecond int
 	// MaxPending bounds the requests that wait in each group on this server. Default 65536. At the
 	// bound, ErrBusy.
 	MaxPending int
@@ -101,6 +104,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.SegmentBytes, 16<<20)
 	orElse(&o.KeepLogBytes, 64<<20)
 	orElse(&o.MaxLogBytes, max(512<<20, o.KeepLogBytes))
+	orElse(&o.ScrubBytesPerSecond, 1<<20)
 	orElse(&o.MaxPending, 1<<16)
 	orElse(&o.MaxRequestBytes, 3<<19)
 	if o.Logger == nil {
@@ -138,6 +142,7 @@ func (o Options) Validate() error {
 		"MaxRequestBytes is %d, must be from 1 to %d", d.MaxRequestBytes, wire.MaxPayloadBytes-4096)
 	need(d.KeepLogBytes >= 0 && d.MaxLogBytes >= d.KeepLogBytes, "KeepLogBytes is %d and MaxLogBytes %d, must be from 0 and not less than that",
 		d.KeepLogBytes, d.MaxLogBytes)
+	need(d.ScrubBytesPerSecond < 0 || d.ScrubBytesPerSecond >= 1024, "ScrubBytesPerSecond is %d, must be negative or at least 1024", d.ScrubBytesPerSecond)
 	need(d.MaxPending > 0, "MaxPending is %d, must be positive", d.MaxPending)
 	names := map[string]bool{}
 	addresses := map[string]string{}

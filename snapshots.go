@@ -3,6 +3,7 @@ package quorate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -178,6 +179,34 @@ func (g *Group) tellFlushed() {
 		Keep:   g.host.log.Behind(g.id, o.KeepLogBytes),
 		Compel: g.host.log.Behind(g.id, o.MaxLogBytes),
 	})
+}
+
+// dropHoles drops the entries that a log has lost, as far as the state has what they did, durably.
+func (h *Host) dropHoles(id GroupID, found *wal.Group, applied Index, snapshots Snapshots) error {
+	if snapshots == nil {
+		return nil
+	}
+	found, err := h.takeUp(id, found, snapshots)
+	if err != nil {
+		return err
+	}
+	isHole := func(i Index) bool {
+		return slices.ContainsFunc(found.Holes, func(o wal.Hole) bool { return o.Index == i })
+	}
+	to := min(applied, found.Last)
+	for to > found.Base.Index && isHole(to) {
+		to--
+	}
+	if to > found.Base.Index && len(found.Holes) > 0 && found.Holes[0].Index <= to {
+		if err := h.writer.write([]wal.Write{{Group: id, CompactTo: to}}); err != nil {
+			return err
+		}
+		h.logger.Warn("entries of the log are lost to damage, and the state has what they did: the log begins later; suspect the disk",
+			"group", uint64(id), "first", uint64(found.Holes[0].Index), "base", uint64(to))
+	}
+	now, _ := h.log.State(id)
+	h.recovered[id] = &now
+	return nil
 }
 
 // takeUp lets the log begin after the state that the state machine has installed, if a crash came between the two.

@@ -56,6 +56,10 @@ func (w *worker) run() {
 func (w *worker) turn(g *Group) {
 	h := w.host
 	inputs := g.inbox.take()
+	if g.healing != nil {
+		w.turnHealing(g, inputs)
+		return
+	}
 	work := g.replica.Step(h.clock(), inputs) // decide: memory only. The clock is read after the inbox.
 	if work.Fatal != nil {
 		h.fatal(fmt.Errorf("group %d: %w", g.id, work.Fatal))

@@ -39,6 +39,18 @@ func (r *Report) find(v *View) {
 // findQuorum looks whether anything can be decided, as far as this server can tell: who follows a leader
 // cannot, for the leader reaches others.
 func (r *Report) findQuorum(v *View) {
+	if v.Healing != "" {
+		f := Finding{
+			Code: LogHeals, Severity: Stops, About: r.Name,
+			Text: fmt.Sprintf("%s takes no part, for its log is damaged: %s", r.Name, v.Healing),
+			Todo: "If the others run, this passes by itself; if not, start them. Suspect its disk. If all have lost the same entry, it is in a backup only.",
+		}
+		if v.NeedsState {
+			f.Todo = "The others have compacted what it needs: replace this server (quorate member replace)."
+		}
+		r.Findings = append(r.Findings, f)
+		return
+	}
 	// A leader that removes itself goes on until that is committed.
 	if v.Configuration != nil && v.member(v.ID) == nil && v.Role != raft.Leader {
 		r.Findings = append(r.Findings, Finding{

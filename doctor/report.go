@@ -129,6 +129,7 @@ const (
 	NoQuorum     Code = "no-quorum"     // too few voters are reached
 	NoLeader     Code = "no-leader"     // enough are reached, and nobody leads
 	NotMember    Code = "not-member"    // this server is not in its group's configuration
+	LogHeals     Code = "log-heals"     // this server has lost entries of its log, and takes no part before it has them again
 	Stalled      Code = "stalled"       // there is a leader, writes wait, and nothing is committed
 	PeerDown     Code = "peer-down"     // a peer is not linked, or in one direction only
 	PeerSilent   Code = "peer-silent"   // a peer is linked, and does not answer its leader
@@ -290,7 +291,7 @@ func (r *Report) judge() {
 // Blocking returns the finding that explains why nothing is decided; nil if there is none.
 func (r *Report) Blocking() *Finding {
 	for i := range r.Findings {
-		if c := r.Findings[i].Code; c == NoQuorum || c == NoLeader || c == NotMember || c == Stalled {
+		if c := r.Findings[i].Code; c == NoQuorum || c == NoLeader || c == NotMember || c == LogHeals || c == Stalled {
 			return &r.Findings[i]
 		}
 	}

@@ -22,6 +22,10 @@ type View struct {
 	Leader          raft.ServerID
 	LeaderlessSince time.Time
 	Commit, Applied raft.Index
+	// Healing says which entries of its log this server has lost, and who has been asked for them; empty if it has all.
+	Healing string
+	// NeedsState: the others have entries that it has lost in their states only.
+	NeedsState bool
 	// Waiting is how many writes of this server's clients wait. StalledSince is since when some do and
 	// nothing has been committed or applied; zero: something has.
 	Waiting      int

@@ -191,6 +191,8 @@ func (q *queuedAppend) fill(r *Replica, records [][]byte) bool {
 // fetched takes records that were read from the log.
 func (r *Replica) fetched(in *Fetched) {
 	switch {
+	case in.ID&libraryFetch != 0:
+		r.entriesFetched(in)
 	case in.Err != nil && !in.Compacted:
 		r.work.Fatal = in.Err
 	case in.ID&1 == 1:

@@ -129,6 +129,8 @@ type Replica struct {
 	preference preference
 	promptness promptness
 	pace       pace
+	library    library
+	termTicket raft.Ticket // of the last write with a hard state: up to it the current term is durable
 }
 
 // New returns a replica in the state that the server found on its disk.
@@ -272,6 +274,8 @@ func (r *Replica) receive(from raft.ServerID, m *wire.Message) {
 		r.membership.requested(r, from, m.Term, body)
 	case *wire.ChangeReply:
 		r.asking.replied(r, body)
+	case *wire.EntryRequest:
+		r.entriesRequested(from, body)
 	case *raft.AppendEntries:
 		if from == r.leader && m.Term == r.term {
 			r.pace.heard(r)
@@ -372,6 +376,9 @@ func (r *Replica) write(p *raft.Persist) {
 		r.tail.append(record)
 		r.catchUp.appended += len(record)
 		w.Records = append(w.Records, record)
+	}
+	if w.HardState != nil {
+		r.termTicket = w.Ticket
 	}
 	r.work.Writes = append(r.work.Writes, w)
 	r.writesInFlight++

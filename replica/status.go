@@ -21,6 +21,8 @@ type Status struct {
 	Pace Pace
 	// Promptness is, at the leader, how long others take to make entries durable.
 	Promptness []Promptness
+	// Healing is not nil while this server takes no part, because its log has holes.
+	Healing *HealingStatus
 }
 
 // Status describes the replica.

@@ -40,6 +40,9 @@ func (s *Server) view(now time.Time, status replica.Status, peers []transport.Pe
 		Waiting: status.PendingCommands, StalledSince: s.checkup.noteWaiting(now, status.PendingCommands, r.CommitIndex, r.LastApplied),
 		Configuration: status.Configuration, Links: linksOf(peers), Pace: s.paceOf(&status.Pace),
 	}
+	if h := status.Healing; h != nil {
+		v.Healing, v.NeedsState = h.Text, h.NeedsState != 0
+	}
 	for _, p := range r.Peers {
 		progress := doctor.Progress{
 			ID: p.ID, Silent: time.Duration(p.SilentTicks) * s.host.TickInterval(), Match: p.MatchIndex, Stranded: p.Stranded,

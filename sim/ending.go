@@ -186,7 +186,7 @@ func (s *server) heal() {
 	if s.paused {
 		s.resume()
 	}
-	if !s.up && s.world.check.Violation() == nil {
+	if !s.up && s.healing == nil && s.world.check.Violation() == nil {
 		s.start()
 	}
 }

@@ -85,12 +85,14 @@ type Counts struct {
 	Drawn, Tuned, Unlinked                               int
 	Compacting, Stranded, SegmentsReleased               int
 	SnapshotsBegun, SnapshotPieces, SnapshotPiecesServed int
-	SnapshotsInstalled, LogsBegunAnew                    int
+	SnapshotsInstalled, LogsBegunAnew, HolesDropped      int
 	Promising, ReadLeased, LeaseReads                    int
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
 	Leased, Grants, Renewals, LeasesEnded, LeasesExpired int
 	Sessioned, Sessions, Called, Copies                  int
+	Rots, RottenBytes, Mended, Healings, Healed          int
+	Holes, HolesFilled, HolesCut                         int
 	Marks                                                Marks
 }
 
@@ -134,6 +136,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"configurations", &c.Configurations},
 		{"worlds in which logs are compacted", &c.Compacting}, {"segments given back", &c.SegmentsReleased}, {"servers that the log had left behind", &c.Stranded},
 		{"dialogues for a state begun", &c.SnapshotsBegun}, {"pieces of states given", &c.SnapshotPiecesServed}, {"pieces of states staged", &c.SnapshotPieces},
+		{"holes of logs of which the state has what they did", &c.HolesDropped},
 		{"states taken over", &c.SnapshotsInstalled}, {"logs that began anew after one", &c.LogsBegunAnew},
 		{"endings that left a core", &c.Cores}, {"endings that left some links", &c.SomeLinks},
 		{"of them with a constrained election", &c.Constrained},
@@ -153,6 +156,9 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"worlds with leases", &c.Leased}, {"leases granted", &c.Grants}, {"leases renewed", &c.Renewals}, {"leases ended", &c.LeasesEnded},
 		{"of them because their time was over", &c.LeasesExpired},
 		{"worlds with sessions", &c.Sessioned}, {"sessions opened", &c.Sessions}, {"requests of sessions answered", &c.Called},
+		{"logs that rotted", &c.Rots}, {"bytes flipped in them", &c.RottenBytes}, {"places mended from copies and checksums", &c.Mended},
+		{"servers that had to heal", &c.Healings}, {"of them whole again", &c.Healed}, {"entries lost to rot", &c.Holes},
+		{"of them fetched from others", &c.HolesFilled}, {"logs cut, as nobody had an entry", &c.HolesCut},
 		{"copies of them beyond the first", &c.Copies},
 	} {
 		visit(f.name, f.value)

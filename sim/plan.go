@@ -65,6 +65,8 @@ type plan struct {
 	// afterLeases: what goes wrong, and is asked for, goes after leaders with leases.
 	afterLeases bool
 
+	rot int // per million of starts that find their log damaged
+
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins
 	storm  bool  // of reads, in the ending
@@ -101,8 +103,12 @@ func drawPlan(d dice) plan {
 	p.drawLeases(d)
 	p.drawSessions(d)
 	p.drawSnapshots(d)
+	if p.rot > 0 {
+		p.snapshot = snapshotPlan{} // base records that rot, and entries that all have compacted, do not heal yet
+	}
 	if !p.calm {
 		p.drawPreference(d)
+		p.drawRot(d)
 	}
 	return p
 }
@@ -284,7 +290,7 @@ func (p *plan) String() string {
 		{p.reorder > 0 || !p.ordered, "reordering"}, {p.flip > 0, "flipped bits"}, {p.cutEvery > 0 || p.cutAtEvent > 0, "partitions"},
 		{p.clogEvery > 0, "clogged links"}, {p.crashEvery > 0 || p.crashAtEvent > 0, "crashes, " + p.personality.String() + " disks"},
 		{p.pauseEvery > 0, "pauses"}, {p.slowEvery > 0, "slow disks"}, {p.errorEvery > 0, "disk errors"}, {p.drift > 0, "drifting clocks"},
-		{p.leap.every > 0, "clocks that leap and stand still"},
+		{p.rot > 0, "rot"}, {p.leap.every > 0, "clocks that leap and stand still"},
 	} {
 		if f.on {
 			faults = append(faults, f.name)

@@ -26,10 +26,13 @@ type server struct {
 	boot    uint64
 	kept    bool // the group's log was begun: it must be there from now on
 
+	rotten rotten
+
 	// What does not. A life ends with a crash; what was planned for it does not happen.
 	life    int
 	up      bool
 	replica *replica.Replica
+	healing *replica.Healing // instead of a replica, while its log has holes; then it is not up
 	log     *wal.Log
 	inbox   []replica.Input
 	spare   []replica.Input
@@ -91,6 +94,7 @@ func newServer(w *world, index int) *server {
 	s.checks = w.check.Server(s.id)
 	s.disk = crashdisk.New(w.plan.disk)
 	s.machine.start()
+	s.rotten = rotten{}
 	return s
 }
 
@@ -107,6 +111,7 @@ func (s *server) start() {
 	if s.kept && !s.failing && w.dice.chance(s.labels.mistaken, mistakes) {
 		s.startsAsAnother()
 	}
+	s.rot()
 	if err := s.open(); err != nil {
 		if s.failing && errors.Is(err, crashdisk.ErrCrashed) {
 			w.counts.CrashesInRecovery++
@@ -117,6 +122,18 @@ func (s *server) start() {
 		w.check.Fail("R1", "server %d does not start again: %v", s.id, err)
 		return
 	}
+	if s.healing != nil {
+		w.tell(s, "starts, and must heal first: boot %d", s.boot)
+		s.after(evTick, int64(w.dice.below(s.labels.rate, int(w.plan.tick))))
+		return
+	}
+	s.run()
+}
+
+// run lets a server run whose log is whole.
+func (s *server) run() {
+	w := s.world
+	s.rotten = rotten{}
 	s.up = true
 	s.storage = storage{}
 	s.startWatching()
@@ -133,12 +150,13 @@ func (s *server) start() {
 func (s *server) open() error {
 	w := s.world
 	log, recovered, err := wal.Open(wal.Options{
-		FS: s.disk, Dir: walDir, SegmentBytes: w.plan.segmentBytes, Cluster: cluster, Server: uint64(s.id), Boot: s.boot,
+		FS: s.disk, Dir: walDir, SegmentBytes: w.plan.segmentBytes, Cluster: cluster, Server: uint64(s.id), Boot: s.boot, KeepHoles: true,
 	})
 	if err != nil {
 		return err
 	}
 	s.log = log
+	w.counts.Mended += len(recovered.Healed)
 	if t := recovered.TornTail; t != nil {
 		w.counts.TornTails++
 		w.tell(s, "cuts a torn write off its log: %d bytes at %d of %s", t.Bytes, t.Offset, t.File)
@@ -157,21 +175,38 @@ func (s *server) open() error {
 	if image.TakenUp != 0 {
 		found, _ = log.State(group)
 	}
-	state, err := replica.Restart(log, found, s.machine.durable())
+	if len(found.Holes) > 0 {
+		if found, err = s.dropHoles(found); err != nil {
+			return err
+		}
+	}
+	if len(found.Holes) > 0 {
+		return s.beginHealing(&found)
+	}
+	return s.begin(&found, image, recovered.TornTail != nil)
+}
+
+// begin makes the replica of a server whose log is whole. The image is what was found in it.
+func (s *server) begin(found *wal.Group, image check.Image, torn bool) error {
+	state, err := replica.Restart(s.log, *found, s.machine.durable())
 	if err != nil {
 		return err
 	}
 	state.LogTime = max(state.LogTime, s.machine.store.Time())
-	options := w.plan.replica
-	options.Boot = s.boot
-	options.Member = wire.Member{ID: s.id, Roles: wire.RoleVoter, Key: keyOf(s.id), Name: fmt.Sprintf("s%d", s.id)}
-	if s.replica, err = replica.New(options, state); err != nil {
+	if s.replica, err = replica.New(s.replicaOptions(), state); err != nil {
 		return err
 	}
 	s.checks.Restored(image, check.ViewOf(s.replica.Core()), s.machine.durable())
 	s.checks.Reopened(s.machine.digest())
-	s.witnessStart(&found, recovered.TornTail != nil)
+	s.witnessStart(found, torn)
 	return nil
+}
+
+func (s *server) replicaOptions() replica.Options {
+	options := s.world.plan.replica
+	options.Boot = s.boot
+	options.Member = wire.Member{ID: s.id, Roles: wire.RoleVoter, Key: keyOf(s.id), Name: fmt.Sprintf("s%d", s.id)}
+	return options
 }
 
 // group returns what the log has of the group, after beginning its log if this is a new server.
@@ -232,6 +267,10 @@ func (s *server) after(kind eventKind, delay int64) {
 // handle lets an event happen.
 func (s *server) handle(e *event) {
 	w := s.world
+	if s.healing != nil {
+		s.handleHealing(e)
+		return
+	}
 	switch e.kind {
 	case evTick:
 		s.tick()
@@ -344,7 +383,7 @@ func (s *server) end() {
 	w.unlink(s)
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
-	s.replica, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil
+	s.replica, s.healing, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil, nil
 	s.paused = false
 	s.leases, s.sessions = ender{}, ender{}
 	s.storage = storage{}
@@ -369,7 +408,7 @@ func (s *server) sample() {
 	s.after(evSample, w.dice.spread(s.labels.sample, 10*second))
 	w.counts.Samples++
 	_, recovered, err := wal.Open(wal.Options{
-		FS: s.disk.CrashNow(), Dir: walDir, SegmentBytes: w.plan.segmentBytes, Cluster: cluster, Server: uint64(s.id), Boot: s.boot,
+		FS: s.disk.CrashNow(), Dir: walDir, SegmentBytes: w.plan.segmentBytes, Cluster: cluster, Server: uint64(s.id), Boot: s.boot, KeepHoles: true,
 	})
 	if err != nil {
 		w.check.Fail("R1", "after a crash now server %d would not start again: %v", s.id, err)

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/raft"
@@ -191,4 +192,27 @@ func (s *server) takeUp(found *wal.Group) (raft.Index, error) {
 	}
 	s.world.mark(stateTakenUp)
 	return p.Index, s.log.Sync()
+}
+
+// dropHoles drops the entries that the log has lost, as far as the state has what they did, as Host.Start does.
+func (s *server) dropHoles(found wal.Group) (wal.Group, error) {
+	to := min(s.machine.durable(), found.Last)
+	isHole := func(i raft.Index) bool {
+		return slices.ContainsFunc(found.Holes, func(h wal.Hole) bool { return h.Index == i })
+	}
+	for to > found.Base.Index && isHole(to) {
+		to--
+	}
+	if to <= found.Base.Index || found.Holes[0].Index > to {
+		return found, nil
+	}
+	if err := s.log.Append([]wal.Write{{Group: group, CompactTo: to}}); err != nil {
+		return found, err
+	}
+	if err := s.log.Sync(); err != nil {
+		return found, err
+	}
+	s.world.counts.HolesDropped++
+	now, _ := s.log.State(group)
+	return now, nil
 }

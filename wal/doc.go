@@ -16,7 +16,8 @@
 //
 // Errors: ErrRefused is the caller's mistake and changes nothing. Any other error of Append, Sync,
 // Seal or Release is final: nothing works afterwards (ErrBroken), and the process is to end.
-// *DamageError says that the disk has changed something; it is never repaired by cutting.
+// *DamageError says that the disk has changed something; it is never repaired by cutting. With
+// Options.KeepHoles, entries that are damaged are holes (*HoleError), which copies from other servers fill.
 //
 // Concurrency: as drawn above. An Append never waits for a Read.
 //

@@ -69,7 +69,8 @@ type TornTail struct {
 	Bytes  int64
 }
 
-// Healed is damage that did no harm, because the log has the same bytes twice.
+// Healed is damage that did no harm, because the log has the same bytes twice, or a checksum and a hash told which
+// they were.
 type Healed struct {
 	File   string
 	Offset int64

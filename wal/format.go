@@ -48,6 +48,9 @@ const (
 // sequence numbers are void. See recover.go for why there may be any.
 const segmentMagic = "QUORALOG"
 
+// segmentHeaderBytes is how much of block 0 is not always zeros.
+const segmentHeaderBytes = 80
+
 type segmentHeader struct {
 	cluster, server uint64
 	number          uint64
@@ -240,6 +243,16 @@ func hardStateOf(r *wire.Record) (raft.HardState, bool) {
 		VotedFor:    raft.ServerID(binary.LittleEndian.Uint64(r.Payload[0:])),
 		Commit:      raft.Index(binary.LittleEndian.Uint64(r.Payload[8:])),
 	}, true
+}
+
+// clearCopyFlag makes a copy of an entry record what it is a copy of.
+func clearCopyFlag(record []byte) {
+	flags := binary.LittleEndian.Uint16(record[14:])
+	if flags&wire.FlagCopy == 0 {
+		return
+	}
+	binary.LittleEndian.PutUint16(record[14:], flags&^wire.FlagCopy)
+	binary.LittleEndian.PutUint32(record[0:], wire.Checksum(record[4:wire.RecordHeaderBytes]))
 }
 
 // setCopyFlag marks an encoded entry record as a copy.

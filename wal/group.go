@@ -41,6 +41,8 @@ type group struct {
 	// recovery, first is base.Index+1.
 	first     raft.Index
 	positions []position
+	// holes are the entries that are lost, ascending. Their positions say where they were.
+	holes []Hole
 	// moved says that positions are not in the order of segments, because copies took their places.
 	moved bool
 	// runs are the terms of the entries from first on.
@@ -112,6 +114,7 @@ func (g *group) truncate(from raft.Index) {
 		g.first = from
 	}
 	g.positions = g.positions[:from-g.first]
+	g.holes = g.holes[:g.holesBefore(from)]
 	for len(g.runs) > 0 && g.runs[len(g.runs)-1].First >= from {
 		g.runs = g.runs[:len(g.runs)-1]
 	}
@@ -126,7 +129,9 @@ func (g *group) rebase(b Base) {
 	if b.Index >= g.last() {
 		g.positions, g.runs, g.first, g.moved = nil, nil, b.Index+1, false
 		g.lastHash = b.Hash
+		g.holes = nil
 	}
+	g.holes = g.holes[g.holesBefore(b.Index+1):]
 	if b.Index >= g.first {
 		g.dropUpTo(b.Index)
 	}
@@ -177,6 +182,7 @@ func (g *group) state() Group {
 		LastHash:       g.lastHash,
 		Runs:           slices.Clone(g.runs),
 		Configurations: slices.Clone(g.configurations),
+		Holes:          slices.Clone(g.holes),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/wire"
 )
 
@@ -15,7 +16,7 @@ const maxSlots = 64
 // maxHealBytes bounds the bytes of which checksums are taken while copies are tried.
 const maxHealBytes = 256 << 20
 
-// heal makes a damaged body good from the copies of hard states that the frames before and after have:
+// heal makes a damaged body good from the copies of hard states and bases that the frames before and after have:
 // a vote must not be lost, and is no entry that a peer could send again. It puts such a copy in the
 // place of each damaged record. That it was the right one is proved by the body's checksum, so a wrong
 // guess does no harm. It returns nil if there is no such proof, or if it is not just the body.
@@ -28,40 +29,67 @@ func (r *recovery) heal(h *frameHeader, body []byte, wrong *DamageError) []byte 
 		return nil
 	}
 	healed := slices.Clone(body)
+	if r.restated(healed, h.bodyChecksum) {
+		r.healed = append(r.healed, Healed{File: r.current.name, Offset: r.offset + frameHeaderBytes + int64(slots[0].at)})
+		return healed
+	}
+	copy(healed, body)
 	var likely [][][]byte // for each slot, the likeliest first
 	copies := r.copiesFor(h)
-	for _, at := range slots {
-		place := body[at : at+hardStateRecordBytes]
+	for _, s := range slots {
+		place := body[s.at : s.at+s.size]
 		likely = append(likely, likeliest(place, slices.Concat(copies, r.placed(place, copies))))
 	}
 	if !fill(healed, slots, likely, h.bodyChecksum) {
 		return nil
 	}
-	for _, at := range slots {
-		record, _, err := wire.DecodeRecord(healed[at:])
+	for _, s := range slots {
+		record, _, err := wire.DecodeRecord(healed[s.at:])
 		if err != nil {
 			return nil
 		}
 		r.healed = append(r.healed, Healed{
-			File: r.current.name, Offset: r.offset + frameHeaderBytes + int64(at), Group: record.Group,
+			File: r.current.name, Offset: r.offset + frameHeaderBytes + int64(s.at), Group: record.Group,
 		})
 	}
 	return healed
 }
 
+// restated puts what the first frame of a segment repeats where it belongs, and reports whether the body is right
+// then: all of it is known from before, unless this is where the log begins.
+func (r *recovery) restated(body []byte, checksum uint32) bool {
+	if r.offset != blockBytes || r.frames == 0 {
+		return false
+	}
+	for _, g := range r.log.sorted {
+		if g.lastHash == (wire.Hash{}) {
+			return false
+		}
+	}
+	known := r.log.appendGroups(nil)
+	if len(known) > len(body) {
+		return false
+	}
+	copy(body, known)
+	return wire.Checksum(body) == checksum
+}
+
+// slot is the place of a damaged record.
+type slot struct{ at, size int }
+
 // fill puts copies into the slots, and reports whether they are right. For one slot it tries them all;
 // for several, only the likeliest of each.
-func fill(body []byte, slots []int, likely [][][]byte, checksum uint32) bool {
+func fill(body []byte, slots []slot, likely [][][]byte, checksum uint32) bool {
 	tries := 1
 	if len(slots) == 1 {
 		tries = min(len(likely[0]), 1+maxHealBytes/len(body))
 	}
 	for try := range tries {
-		for i, at := range slots {
+		for i, s := range slots {
 			if try >= len(likely[i]) {
 				return false
 			}
-			copy(body[at:], likely[i][try])
+			copy(body[s.at:], likely[i][try])
 		}
 		if wire.Checksum(body) == checksum {
 			return true
@@ -90,26 +118,30 @@ func (r *recovery) placed(place []byte, copies [][]byte) [][]byte {
 	return placed
 }
 
-// damagedSlots returns where the damaged records of a body are, if each has the size of a hard state.
-func damagedSlots(body []byte) []int {
-	var slots []int
+// damagedSlots returns where the damaged records of a body are, if each can have the size of a hard state, or is a base.
+func damagedSlots(body []byte) []slot {
+	var slots []slot
 	for at := 0; at < len(body); {
 		record, size, err := wire.DecodeRecord(body[at:])
 		switch {
 		case err == nil:
 			at += size
 			continue
+		case errors.Is(err, wire.ErrPayload) && record.Kind == wire.RecordBase:
 		case !errors.Is(err, wire.ErrHeader) && record.Kind != wire.RecordHardState, len(body)-at < hardStateRecordBytes:
 			return nil
+		default:
+			size = hardStateRecordBytes
 		}
-		slots = append(slots, at)
-		at += hardStateRecordBytes
+		slots = append(slots, slot{at, size})
+		at += size
 	}
 	return slots
 }
 
-// likeliest sorts copies by the number of bits in which they differ from what is left of a record.
+// likeliest sorts the copies that have the size of what is left of a record by the number of bits in which they differ from it.
 func likeliest(left []byte, copies [][]byte) [][]byte {
+	copies = slices.DeleteFunc(copies, func(c []byte) bool { return len(c) != len(left) })
 	slices.SortStableFunc(copies, func(a, b []byte) int { return differentBits(left, a) - differentBits(left, b) })
 	return copies
 }
@@ -122,8 +154,8 @@ func differentBits(a, b []byte) int {
 	return n
 }
 
-// copiesFor returns the records of hard states that the frame at the current place may have: those of
-// before, which it repeats, and those that the frame after it repeats.
+// copiesFor returns the records of hard states and bases that the frame at the current place may have: those of
+// before, which it repeats, and those that the frame after it, and the next segment, repeat.
 func (r *recovery) copiesFor(h *frameHeader) [][]byte {
 	var copies [][]byte
 	for _, g := range r.log.sorted {
@@ -132,19 +164,22 @@ func (r *recovery) copiesFor(h *frameHeader) [][]byte {
 			copies = append(copies, appendHardState(nil, g.id, g.hardState, g.last(), g.lastHash))
 		}
 	}
-	for _, after := range r.hardStatesAfter(h) {
-		if state, ok := hardStateOf(&after); ok {
+	for _, after := range r.repeatedAfter(h) {
+		if after.Kind == wire.RecordBase {
+			copies = append(copies, wire.AppendRecord(nil, &after),
+				appendHardState(nil, after.Group, raft.HardState{}, 0, wire.Hash{})) // if the group begins here
+		} else if state, ok := hardStateOf(&after); ok {
 			copies = append(copies, appendHardState(nil, after.Group, state, 0, wire.Hash{}))
 		}
 	}
 	return copies
 }
 
-// hardStatesAfter returns the hard states in the frame that follows the current one, in this segment
+// repeatedAfter returns the hard states and bases in the frame that follows the current one, in this segment
 // and in the next.
-func (r *recovery) hardStatesAfter(h *frameHeader) []wire.Record {
+func (r *recovery) repeatedAfter(h *frameHeader) []wire.Record {
 	at := r.offset + int64(frameBytes(int(h.bodyBytes)))
-	found := hardStatesAt(r.content, at, r.current)
+	found := repeatedAt(r.content, at, r.current)
 	next := slices.Index(r.inUse, r.current) + 1
 	if next == len(r.inUse) {
 		return found
@@ -154,11 +189,11 @@ func (r *recovery) hardStatesAfter(h *frameHeader) []wire.Record {
 	if err := s.readAt(content, 0); err != nil {
 		return found // it will be met again
 	}
-	return append(found, hardStatesAt(content, blockBytes, s)...)
+	return append(found, repeatedAt(content, blockBytes, s)...)
 }
 
-// hardStatesAt returns the hard states in the frame at that place, if there is a sound one.
-func hardStatesAt(content []byte, at int64, s *segment) []wire.Record {
+// repeatedAt returns the hard states and bases in the frame at that place, if there is a sound one.
+func repeatedAt(content []byte, at int64, s *segment) []wire.Record {
 	if at >= int64(len(content)) {
 		return nil
 	}
@@ -177,7 +212,7 @@ func hardStatesAt(content []byte, at int64, s *segment) []wire.Record {
 		if err != nil {
 			break
 		}
-		if record.Kind == wire.RecordHardState {
+		if record.Kind == wire.RecordHardState || record.Kind == wire.RecordBase {
 			record.Payload = bytes.Clone(record.Payload)
 			found = append(found, record)
 		}

@@ -23,6 +23,9 @@ type Options struct {
 	Cluster, Server uint64
 	// Boot is the number of this start of the server, never lower than at an earlier one.
 	Boot uint64
+	// KeepHoles: entries that are damaged become holes, if it is known which they were, instead of an error of
+	// Open. Who sets it must fill them before the log is used for anything else: see Group.Holes.
+	KeepHoles bool
 }
 
 const (
@@ -79,6 +82,9 @@ type Group struct {
 	Runs []raft.TermRun
 	// Configurations are those of the log, ascending; the first is the one in force at Base.
 	Configurations []Configuration
+	// Holes are the entries that are lost, ascending; none unless Options.KeepHoles was set. While there
+	// are any, the server has forgotten what it has promised to keep. A configuration that is a hole has no Bytes.
+	Holes []Hole
 }
 
 // Write is what one group wants to be written. Its parts are applied in the order of the fields.
@@ -95,7 +101,7 @@ type Write struct {
 	TruncateFrom raft.Index
 	// First is the index of the first of Records, which are entries, encoded and consecutive. They
 	// follow the last entry, except for those with FlagCopy, each of which takes the place of a copy of
-	// itself. They are not kept after Append.
+	// itself, or fills the hole where it was. They are not kept after Append.
 	First   raft.Index
 	Records [][]byte
 	// Drop removes the group.

@@ -97,6 +97,7 @@ func (r *recovery) result() Recovered {
 	}
 	for _, g := range l.sorted {
 		recovered.Groups = append(recovered.Groups, g.state())
+		recovered.Healed = slices.DeleteFunc(recovered.Healed, g.lacks)
 	}
 	return recovered
 }

@@ -43,7 +43,7 @@ type reading struct {
 }
 
 // Read returns the records of the entries from first to last, as many as have limitBytes together,
-// but at least one. They are checked: checksums, place, term, and the chain of hashes from the entry
+// but at least one, and none behind a hole; if the first is a hole, the error is a *HoleError. They are checked: checksums, place, term, and the chain of hashes from the entry
 // before. A *DamageError says what is wrong. The memory is the caller's.
 func (l *Log) Read(id wire.GroupID, first, last raft.Index, limitBytes int) ([][]byte, error) {
 	r, err := l.plan(id, first, last, limitBytes)
@@ -57,6 +57,9 @@ func (l *Log) Read(id wire.GroupID, first, last raft.Index, limitBytes int) ([][
 	}
 	if err := r.verify(records); err != nil {
 		return nil, err
+	}
+	for _, record := range records {
+		clearCopyFlag(record) // that it is a copy is this log's own affair
 	}
 	return records, nil
 }
@@ -77,6 +80,11 @@ func (l *Log) plan(id wire.GroupID, first, last raft.Index, limitBytes int) (*re
 	case last < first || last > g.last():
 		return nil, fmt.Errorf("read group %d from entry %d to %d: %w: the log ends at %d", id, first, last, ErrNoEntry, g.last())
 	}
+	if k := g.holesBefore(first); k < len(g.holes) && g.holes[k].Index == first {
+		return nil, &HoleError{Hole: g.holes[k]}
+	} else if k < len(g.holes) {
+		last = min(last, g.holes[k].Index-1)
+	}
 	r := &reading{group: id, first: first}
 	for i := first; i <= last; i++ {
 		at := g.position(i)
@@ -91,6 +99,8 @@ func (l *Log) plan(id wire.GroupID, first, last raft.Index, limitBytes int) (*re
 	r.runs = runsBetween(g.runs, first, end)
 	if first == g.base.Index+1 {
 		r.before = g.baseHash
+	} else if h := g.holeAt(first - 1); h != nil {
+		r.before = h.Hash
 	} else {
 		r.beforeAt = g.position(first - 1)
 		r.beforeIn = l.segment(r.beforeAt.segment)
@@ -284,6 +294,9 @@ func (l *Log) hashAt(g *group, i raft.Index) (wire.Hash, error) {
 		return g.baseHash, nil
 	case i == g.last() && g.lastHash != (wire.Hash{}):
 		return g.lastHash, nil
+	}
+	if h := g.holeAt(i); h != nil {
+		return h.Hash, nil
 	}
 	at := g.position(i)
 	l.mu.Lock()

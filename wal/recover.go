@@ -42,6 +42,11 @@ type recovery struct {
 	inspecting bool    // nothing is going to be written anew: the groups are to be as after the last sound frame
 	// stopped says what is wrong with the bytes at end, if that should turn out to be damage.
 	stopped *DamageError
+	// damaged are the records of the current frame that are damaged, by their place in the body; lost says what is
+	// wrong with the one that is being replayed, if it is one of them. mended are entries that were made good in memory.
+	damaged damaged
+	lost    string
+	mended  [][]byte
 }
 
 // end is a place in the log, after a sound frame.
@@ -83,6 +88,9 @@ func (r *recovery) readHeaders() error {
 	block := make([]byte, blockBytes)
 	for _, s := range r.files {
 		header, err := s.readHeader(block)
+		if errors.Is(err, errNoHeader) && s.bytes >= blockBytes && !isZero(block) {
+			header, err = r.mendSegmentHeader(s, false)
+		}
 		if err != nil && !errors.Is(err, errNoHeader) {
 			return err
 		}
@@ -98,6 +106,14 @@ func (r *recovery) readHeaders() error {
 	wanted := uint64(0) // the last one
 	for i := len(r.files) - 1; i >= 0; i-- {
 		s := r.files[i]
+		if uint64(s.number) == wanted && !s.begun() {
+			header, err := r.mendSegmentHeader(s, true)
+			if err == nil {
+				s.header, s.seed = header, seedOf(header.chain)
+			} else if !errors.Is(err, errNoHeader) {
+				return err
+			}
+		}
 		switch {
 		case uint64(s.number) == wanted && !s.begun():
 			return &DamageError{File: s.name, Reason: "the header of the segment is damaged"}
@@ -172,8 +188,17 @@ func (r *recovery) startSegment(s *segment) error {
 func (r *recovery) readUpTo(sequence uint64) error {
 	for r.end.sequence < sequence {
 		h, body, wrong := r.nextFrame()
+		if wrong != nil && body == nil && r.mendFrame() {
+			h, body, wrong = r.nextFrame()
+		}
 		if healed := r.heal(&h, body, wrong); healed != nil {
 			body, wrong = healed, nil
+		}
+		if wrong != nil && r.log.options.KeepHoles && body != nil {
+			body = r.mendBody(body)
+			if body != nil {
+				wrong = nil
+			}
 		}
 		if wrong != nil {
 			return wrong
@@ -181,6 +206,7 @@ func (r *recovery) readUpTo(sequence uint64) error {
 		if err := r.replayFrame(&h, body, r.replay); err != nil {
 			return err
 		}
+		r.damaged = nil
 	}
 	return nil
 }
@@ -241,7 +267,7 @@ func (r *recovery) replayFrame(h *frameHeader, body []byte, replay func(*wire.Re
 	for from := 0; from < len(body); records++ {
 		at := r.offset + frameHeaderBytes + int64(from)
 		record, size, err := wire.DecodeRecord(body[from:])
-		if err == nil {
+		if err = r.lose(body[from:], from, &record, err); err == nil {
 			err = replay(&record, body[from:from+size], positionOf(r.current.number, at, size))
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -40,7 +41,13 @@ func (r *recovery) replay(record *wire.Record, _ []byte, at position) error {
 	if record.Flags&wire.FlagCopy != 0 {
 		return r.replayCopy(g, record, at)
 	}
-	return r.replayEntry(g, record, at)
+	if err := r.replayEntry(g, record, at); err != nil {
+		return err
+	}
+	if r.lost != "" {
+		g.dig(r.hole(record, at))
+	}
+	return nil
 }
 
 func (r *recovery) replayBase(g *group, record *wire.Record) error {
@@ -116,6 +123,9 @@ func (r *recovery) checkBase(g *group, base *Base) error {
 
 // hashAt returns the hash of an entry from first on.
 func (r *recovery) hashAt(g *group, i raft.Index) (wire.Hash, error) {
+	if h := g.holeAt(i); h != nil {
+		return h.Hash, nil
+	}
 	at := g.position(i)
 	return segmentOf(r.inUse, at.segment).entryHash(g.id, i, at)
 }
@@ -198,7 +208,7 @@ func (r *recovery) replayEntry(g *group, record *wire.Record, at position) error
 			record.Index, g.id, record.Term, g.lastTerm(), g.hardState.CurrentTerm)
 	case g.lastHash == wire.Hash{}:
 		r.partialOf(g).verify = true
-	case wire.EntryHash(g.lastHash, record) != record.Hash:
+	case r.lost == "" && wire.EntryHash(g.lastHash, record) != record.Hash:
 		return fmt.Errorf("entry %d of group %d does not follow from the one before it", record.Index, g.id)
 	}
 	g.append(record, at)
@@ -214,6 +224,12 @@ func (r *recovery) replayCopy(g *group, record *wire.Record, at position) error 
 	p.verify = true
 	if record.Index < g.first {
 		c := copied{at: at, term: record.Term, hash: record.Hash}
+		if old, ok := p.copies[record.Index]; r.lost != "" && ok && old.hole == nil {
+			return nil // there is a sound one
+		} else if r.lost != "" {
+			h := r.hole(record, at)
+			c.hole = &h
+		}
 		if record.Kind == wire.RecordConfiguration {
 			c.isConfiguration, c.configuration = true, slices.Clone(record.Payload)
 		}
@@ -223,9 +239,25 @@ func (r *recovery) replayCopy(g *group, record *wire.Record, at position) error 
 	if term, _ := g.term(record.Index); term != record.Term {
 		return fmt.Errorf("the copy of entry %d of group %d is of term %d instead of %d", record.Index, g.id, record.Term, term)
 	}
-	g.positions[record.Index-g.first] = at
-	g.moved = true
+	if r.lost != "" {
+		if g.holeAt(record.Index) != nil {
+			g.dig(r.hole(record, at))
+		}
+		return nil // what it is a copy of is still there
+	}
+	if h := g.holeAt(record.Index); h != nil && h.Hash != record.Hash { // all of it is checked when the log is complete
+		return fmt.Errorf("a copy of entry %d of group %d is of another entry", record.Index, g.id)
+	}
+	g.fill(record, at)
 	return nil
+}
+
+// hole is the entry of a record that is damaged, and of which the header is known.
+func (r *recovery) hole(record *wire.Record, at position) Hole {
+	return Hole{
+		Group: record.Group, EntryID: raft.EntryID{Index: record.Index, Term: record.Term}, Kind: record.Kind, Hash: record.Hash,
+		File: r.current.name, Offset: at.offset(), Reason: r.lost,
+	}
 }
 
 // partial is what is known of a group of which the beginning is gone: it is in segments that were
@@ -242,6 +274,7 @@ type copied struct {
 	at   position
 	term raft.Term
 	hash wire.Hash
+	hole *Hole // it is damaged
 	// configuration is the payload if the entry is one.
 	configuration   []byte
 	isConfiguration bool
@@ -255,6 +288,24 @@ func (r *recovery) completeGroups() error {
 		}
 	}
 	clear(r.partial)
+	return r.learnBefore()
+}
+
+// learnBefore finds out what the entries that are lost have followed.
+func (r *recovery) learnBefore() error {
+	for _, g := range r.log.sorted {
+		for i := range g.holes {
+			h := &g.holes[i]
+			h.Before = g.baseHash
+			if h.Index-1 == g.base.Index {
+				continue
+			}
+			var err error
+			if h.Before, err = r.hashAt(g, h.Index-1); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -289,6 +340,10 @@ func (r *recovery) complete(g *group) error {
 	}
 	for i := g.first; i <= g.last() && (p.verify || i == g.first); { // the first at least: nobody has seen what it follows
 		records, err := r.log.Read(g.id, i, g.last(), limit)
+		if hole := (*HoleError)(nil); errors.As(err, &hole) {
+			i++
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -324,6 +379,9 @@ func (r *recovery) join(g *group, p *partial) error {
 		}
 		if c.isConfiguration {
 			configurations = append(configurations, Configuration{Index: i, Bytes: c.configuration})
+		}
+		if c.hole != nil {
+			g.dig(*c.hole)
 		}
 		positions = append(positions, c.at)
 	}

@@ -266,6 +266,9 @@ func (l *Log) stageEntry(g *group, index raft.Index, record []byte) error {
 		if !ok || index <= s.base.Index || term != r.Term {
 			return fmt.Errorf("copy of entry %d of term %d, which is not in the log", index, r.Term)
 		}
+		if err := stagedFits(g, &r); err != nil {
+			return err
+		}
 		l.ops = append(l.ops, op{group: g, kind: r.Kind, record: record, copied: true})
 		return nil
 	}
@@ -280,6 +283,15 @@ func (l *Log) stageEntry(g *group, index raft.Index, record []byte) error {
 	s.last, s.lastTerm = index, r.Term
 	l.ops = append(l.ops, op{group: g, kind: r.Kind, record: record})
 	return nil
+}
+
+// stagedFits checks a copy that is to fill a hole: it must be the very entry that was there.
+func stagedFits(g *group, r *wire.Record) error {
+	h := g.holeAt(r.Index)
+	if h == nil || r.Index >= g.staged.cut {
+		return nil
+	}
+	return h.Fits(r)
 }
 
 // apply does to the group what the op says, now that its record is at that position.
@@ -302,8 +314,8 @@ func (l *Log) apply(o *op, at position) {
 	default:
 		raw := wire.Raw(o.record)
 		if o.copied {
-			g.positions[raw.Index()-g.first] = at
-			g.moved, l.recount = true, true
+			g.fill(&wire.Record{Kind: raw.Kind(), Index: raw.Index(), Payload: raw.Payload()}, at)
+			l.recount = true
 			return
 		}
 		g.append(&wire.Record{

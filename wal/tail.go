@@ -216,6 +216,7 @@ func (r *recovery) saveGroups() []*group {
 		c.positions = slices.Clip(g.positions)
 		c.runs = slices.Clone(g.runs)
 		c.configurations = slices.Clone(g.configurations)
+		c.holes = slices.Clone(g.holes)
 		saved[i] = &c
 	}
 	return saved
@@ -234,7 +235,7 @@ func (l *Log) useGroups(groups []*group) {
 // it must be known to follow something that ends.
 func (r *recovery) writeUnsure() error {
 	l := r.log
-	if err := l.stage(r.unsure); err != nil {
+	if err := l.stage(append(r.refill(), r.unsure...)); err != nil {
 		return fmt.Errorf("write the end of the log anew: %w", err)
 	}
 	l.sealed = true

@@ -88,6 +88,8 @@
 //	 9  SnapshotOffer         base                                               -
 //	10  SnapshotRequest       boot, number                                       what the state machine asks for
 //	11  SnapshotChunk         boot, number, outcome                              varint length, position; a piece of a state
+//	12  EntryRequest          -                                                  each: index, term, hash (16)
+//	13  EntryReply            -                                                  each: index, term, state (8), and if that is 1, a record
 //	16  Forward               boot, batch                                        each: varint length, command
 //	17  ForwardReply          boot, batch                                        -
 //	18  ReadRequest           boot, number                                       -
@@ -96,7 +98,7 @@
 //	21  Change                boot, number                                       each: flags leaves 1, must belong 2, traits 4 (1), a member's entry
 //	22  ChangeReply           boot, number, outcome, index                       -
 //
-// Kept are, for the algorithm, 12 and 13 (entries fetched by index, term and hash), 14 and 15; for the replica, 23 to 31; for the host, 32 to 255. 0 is never
+// Kept are, for the algorithm, 14 and 15; for the replica, 23 to 31; for the host, 32 to 255. 0 is never
 // sent. A flag is bit 0 of its field. A field with a question mark was added: it may be missing, and then a
 // flag is not set.
 //
@@ -156,7 +158,8 @@
 //     and that the first 64 bytes are its header; of a message, bytes 0 to 7; of a command, bytes 0
 //     to 8; of a configuration, byte 0.
 //
-// Bounds: a payload has at most 16 MiB, a message 32 MiB, a refusal 1,024 runs, a configuration 1
+// Bounds: a payload has at most 16 MiB, a message 32 MiB, a refusal 1,024 runs, a
+// request for entries and its reply 64 of them, a configuration 1
 // to 256 members, a member's entry 16 KiB, a user's name 1 KiB; a forwarded command has at least
 // the 27 bytes of an empty one. Decoding allocates less than five times its input, but for
 // addresses, where an empty one is a byte in the input and a string in memory: less than 24 times.

@@ -11,8 +11,7 @@ import (
 )
 
 // MessageKind tells what a message between servers is. The numbers are on the wire for ever; those
-// missing below 16 are kept for the algorithm (12 to 13 entries fetched by index, term and hash), those from
-// 32 on for the host.
+// missing below 16 are kept for the algorithm, those from 32 on for the host.
 type MessageKind uint8
 
 // The kinds of messages, as doc.go draws them.
@@ -28,6 +27,8 @@ const (
 	KindSnapshotOffer        MessageKind = 9
 	KindSnapshotRequest      MessageKind = 10
 	KindSnapshotChunk        MessageKind = 11
+	KindEntryRequest         MessageKind = 12
+	KindEntryReply           MessageKind = 13
 
 	KindForward      MessageKind = 16
 	KindForwardReply MessageKind = 17
@@ -216,6 +217,10 @@ func roomFor(body any, records [][]byte) int {
 		if m.Position != nil {
 			room += len(m.Position.Configuration)
 		}
+	case *EntryReply:
+		for i := range m.Found {
+			room += foundBytes + len(m.Found[i].Record)
+		}
 	}
 	return room
 }
@@ -253,6 +258,10 @@ func appendFixed(b []byte, body any) (MessageKind, []byte) {
 		return KindAppendEntriesRefusal, put(uint64(m.Round), uint64(m.Commit), uint64(m.LastLogIndex))
 	case *raft.TimeoutNow:
 		return KindTimeoutNow, b
+	case *EntryRequest:
+		return KindEntryRequest, b
+	case *EntryReply:
+		return KindEntryReply, b
 	case *Forward:
 		return KindForward, put(m.Boot, m.Batch)
 	case *ForwardReply:
@@ -284,6 +293,10 @@ func appendVariable(b []byte, body any) []byte {
 			b = binary.LittleEndian.AppendUint64(b, uint64(r.Term))
 			b = binary.LittleEndian.AppendUint64(b, uint64(r.First))
 		}
+	case *EntryRequest:
+		b = appendWanted(b, m)
+	case *EntryReply:
+		b = appendFound(b, m)
 	case *Forward:
 		for _, c := range m.Commands {
 			b = binary.AppendUvarint(b, uint64(len(c)))
@@ -392,6 +405,12 @@ func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any
 	case KindSnapshotChunk:
 		m := &SnapshotChunk{Boot: f.u64(), Number: f.u64(), Outcome: SnapshotOutcome(f.u64())}
 		return m, decodeChunk(m, variable)
+	case KindEntryRequest:
+		m := &EntryRequest{}
+		return m, decodeWanted(m, variable)
+	case KindEntryReply:
+		m := &EntryReply{}
+		return m, decodeFound(m, group, variable)
 	case KindForward:
 		m := &Forward{Boot: f.u64(), Batch: f.u64()}
 		return m, decodeCommands(m, variable)

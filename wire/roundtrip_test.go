@@ -117,6 +117,30 @@ func (s source) entries(group wire.GroupID) *raft.AppendEntries {
 	return m
 }
 
+// wanted asks for some entries.
+func (s source) wanted() *wire.EntryRequest {
+	m := &wire.EntryRequest{}
+	for range 1 + s.IntN(wire.MaxWanted) {
+		m.Wanted = append(m.Wanted, wire.WantedEntry{Index: raft.Index(s.number()), Term: raft.Term(s.number()), Hash: s.record().Hash})
+	}
+	return m
+}
+
+// found answers for some.
+func (s source) found(group wire.GroupID) *wire.EntryReply {
+	m := &wire.EntryReply{}
+	for range s.IntN(5) {
+		r := s.record()
+		r.Group, r.Kind = group, uint8(1+s.IntN(3))
+		f := wire.FoundEntry{Index: r.Index, Term: r.Term, State: wire.EntryState(1 + s.IntN(5))}
+		if f.State == wire.EntryThere {
+			f.Record = wire.AppendRecord(nil, r)
+		}
+		m.Found = append(m.Found, f)
+	}
+	return m
+}
+
 // messages makes one of each kind.
 func (s source) messages() []*wire.Message {
 	group := wire.GroupID(s.number())
@@ -147,6 +171,7 @@ func (s source) messages() []*wire.Message {
 				Configuration: wire.AppendConfiguration(nil, sampleConfiguration()),
 			},
 		},
+		s.wanted(), s.found(group),
 		forward,
 		&wire.ForwardReply{Boot: s.number(), Batch: s.number()},
 		&wire.ReadRequest{Boot: s.number(), Number: s.number()},

@@ -188,6 +188,10 @@ func sampleMessages() []namedMessage {
 		{"snapshot-chunk-none", &wire.SnapshotChunk{
 			Boot: sampleBoot, Number: sampleNumber, Outcome: wire.SnapshotUnavailable, Chunk: []byte{},
 		}},
+		{"entry-request", &wire.EntryRequest{Wanted: []wire.WantedEntry{
+			{Index: sampleIndex, Term: sampleTerm, Hash: wire.Hash{0x71, 0x72}}, {Index: sampleIndex + 1, Term: sampleTerm, Hash: wire.Hash{0x81}},
+		}}},
+		{"entry-reply", &wire.EntryReply{Found: sampleFound()}},
 		{"forward", &wire.Forward{Boot: sampleBoot, Batch: sampleNumber, Commands: [][]byte{
 			wire.AppendCommand(nil, sampleCommand()), wire.AppendCommand(nil, &wire.Command{}),
 		}}},
@@ -250,4 +254,13 @@ func sampleConfiguration() *wire.Configuration {
 		{ID: sampleServer + 1, Roles: wire.RoleLearner, PeerURLs: []string{"https://10.0.0.2:2380"}},
 		{ID: sampleServer + 2, Roles: wire.RoleOldVoter, Name: "three", Traits: 0xF1, Later: []byte{0xF2, 0xF3}},
 	}}
+}
+
+// sampleFound has an entry, and lacks one.
+func sampleFound() []wire.FoundEntry {
+	r := sampleEntries()[0].record
+	return []wire.FoundEntry{
+		{Index: r.Index, Term: r.Term, State: wire.EntryThere, Record: wire.AppendRecord(nil, r)},
+		{Index: sampleIndex + 7, Term: sampleTerm, State: wire.EntryLacking},
+	}
 }

@@ -1,0 +1,499 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wal"
+	"github.com/quorate/quorate/wire"
+)
+
+// Healing is a server's copy of a group of which the log has holes: it has lost entries that it has promised to keep.
+// It takes no part in the algorithm, and is to the others like a server that is down, until every hole is filled, with
+// the very entry that was there, durably. Then the log is what it was, and a Replica goes on from it. So no rule of
+// the algorithm knows of healing.
+//
+// It asks all others for what it lacks, and they answer, in any role, and while they heal themselves. A hole which
+// nobody can fill is cut only if it is certain that the entry was never committed, and never will be: see mayCut.
+//
+// It belongs to one goroutine, is driven like a Replica, and reads nothing itself.
+type Healing struct {
+	options        Options
+	group          wal.Group
+	applied        raft.Index
+	configurations []raft.Configuration // by the entries of group.Configurations; without voters if it is a hole
+	latest         *wire.Configuration
+	peers          []raft.ServerID
+
+	missing []*missing // ascending; those whose filling is not durable
+	library library
+	work    Work
+	ticket  raft.Ticket // of the last write
+	cutting raft.Ticket // of the write that cuts the log; 0: none
+	cutFrom raft.Index
+	ticks   int
+	held    []Input // for the replica
+}
+
+// missing is a hole, and what is known of its entry elsewhere.
+type missing struct {
+	hole    wal.Hole
+	ticket  raft.Ticket // of the write that fills it; 0: nobody has sent it yet
+	answers []entryAnswer
+}
+
+// entryAnswer is the last that a server has said of an entry.
+type entryAnswer struct {
+	from  raft.ServerID
+	term  raft.Term
+	state wire.EntryState
+}
+
+// Healing and Replica ask again after so many ticks, and say every so many ticks what is missing still.
+const (
+	healAskTicks  = 10
+	healTellTicks = 1000
+)
+
+// NewHealing returns how a group heals of which the log has holes. applied is how far the state machine is, durably. It is
+// an error if there is nobody who could be asked.
+func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, error) {
+	options.setDefaults()
+	h := &Healing{options: options, group: g, applied: applied}
+	for _, at := range g.Configurations {
+		if at.Bytes == nil {
+			h.configurations = append(h.configurations, raft.Configuration{})
+			continue
+		}
+		c, err := wire.DecodeConfiguration(at.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("group %d: configuration of entry %d: %w", options.Group, at.Index, err)
+		}
+		h.latest = c
+		h.configurations = append(h.configurations, *c.Raft())
+		h.peers = append(h.peers, c.Raft().Members()...)
+	}
+	slices.Sort(h.peers)
+	h.peers = slices.DeleteFunc(slices.Compact(h.peers), func(id raft.ServerID) bool { return id == options.Member.ID })
+	h.work.Configuration = h.latest
+	for _, hole := range g.Holes {
+		h.missing = append(h.missing, &missing{hole: hole})
+	}
+	if len(h.peers) == 0 && !h.Healed() {
+		return nil, fmt.Errorf("group %d: %v: restore the data directory from a backup, or as much of this file as is intact elsewhere", options.Group, h.stillMissing())
+	}
+	return h, nil
+}
+
+// Healed reports whether every hole is filled, durably, or cut. Then the log is whole.
+func (h *Healing) Healed() bool { return len(h.missing) == 0 }
+
+// Held returns what a Replica is to be told first.
+func (h *Healing) Held() []Input { return h.held }
+
+// Configuration is the latest that is known, and the index of its entry.
+func (h *Healing) Configuration() (*wire.Configuration, raft.Index) {
+	for i := len(h.group.Configurations) - 1; i > 0; i-- {
+		if at := &h.group.Configurations[i]; at.Bytes != nil {
+			return h.latest, at.Index
+		}
+	}
+	return h.latest, h.group.Configurations[0].Index
+}
+
+// Step takes in what happened and returns what must now be done.
+func (h *Healing) Step(inputs []Input) Work {
+	for _, in := range inputs {
+		h.take(in)
+	}
+	h.cut()
+	work := h.work
+	h.work = Work{}
+	return work
+}
+
+func (h *Healing) take(input Input) {
+	switch in := input.(type) {
+	case Tick:
+		if h.ticks%healAskTicks == 0 {
+			h.ask(h.peers)
+		}
+		if h.ticks++; h.ticks%healTellTicks == 0 {
+			h.tell(h.stillMissing())
+		}
+	case Receive:
+		h.receive(in.From, &in.Message)
+	case Persisted:
+		h.persisted(in.Ticket)
+	case Fetched:
+		to, reply, err := h.library.fetched(&in)
+		if err != nil {
+			h.work.Fatal = err
+			return
+		}
+		h.reply(to, reply)
+	case Cancel:
+		h.cancel(in.Handle)
+	case Transfer:
+		h.work.Answers = append(h.work.Answers, Answer{Handle: in.Handle, Outcome: NotLeader})
+	case Propose:
+		h.hold(in, in.Handle)
+	case Read:
+		h.hold(in, in.Handle)
+	case Reconfigure:
+		h.hold(in, in.Handle)
+	case KeyKnown, Campaign:
+		h.held = append(h.held, in)
+	}
+}
+
+// receive takes in messages about lost entries. All others are for servers that take part.
+func (h *Healing) receive(from raft.ServerID, m *wire.Message) {
+	switch body := m.Body.(type) {
+	case *wire.EntryRequest:
+		reply, fetch := h.library.requested(from, body, h.look)
+		if fetch != nil {
+			h.work.Fetch = append(h.work.Fetch, *fetch)
+		}
+		h.reply(from, reply)
+	case *wire.EntryReply:
+		h.found(from, m.Term, body)
+	}
+}
+
+// look says what is known of an entry.
+func (h *Healing) look(w *wire.WantedEntry) (wire.EntryState, bool) {
+	term, ok := termIn(&h.group, w.Index)
+	switch {
+	case h.cutting != 0 && w.Index >= h.cutFrom:
+		return 0, false
+	case w.Index > h.group.Last:
+		return wire.EntryLacking, false
+	case !ok || w.Index == h.group.Base.Index:
+		return wire.EntryCompacted, false
+	case term != w.Term:
+		return wire.EntryLacking, false
+	case h.lost(w.Index) != nil:
+		return wire.EntryLost, false
+	}
+	return 0, true
+}
+
+// termIn returns the term of an entry of a group's log.
+func termIn(g *wal.Group, i raft.Index) (term raft.Term, ok bool) {
+	if i == g.Base.Index {
+		return g.Base.Term, true
+	}
+	if i < g.Base.Index || i > g.Last {
+		return 0, false
+	}
+	for _, run := range g.Runs {
+		if run.First <= i {
+			term = run.Term
+		}
+	}
+	return term, true
+}
+
+// reply sends an answer. The term of this server changes only with its log, and is durable.
+func (h *Healing) reply(to raft.ServerID, m *wire.EntryReply) {
+	if m != nil && len(m.Found) > 0 {
+		h.send(to, m)
+	}
+}
+
+func (h *Healing) send(to raft.ServerID, body any) {
+	m := wire.Message{Group: h.options.Group, Term: h.group.HardState.CurrentTerm, Body: body}
+	h.work.Send = append(h.work.Send, Outgoing{To: to, Message: wire.AppendMessage(nil, &m)})
+}
+
+// ask asks some servers for what has not been sent yet.
+func (h *Healing) ask(peers []raft.ServerID) {
+	m := &wire.EntryRequest{}
+	for _, x := range h.missing {
+		if x.ticket == 0 && len(m.Wanted) < wire.MaxWanted {
+			m.Wanted = append(m.Wanted, wire.WantedEntry{Index: x.hole.Index, Term: x.hole.Term, Hash: x.hole.Hash})
+		}
+	}
+	if len(m.Wanted) == 0 || h.cutting != 0 {
+		return
+	}
+	for _, peer := range peers {
+		h.send(peer, m)
+	}
+}
+
+// found takes in what a server has said about entries.
+func (h *Healing) found(from raft.ServerID, term raft.Term, m *wire.EntryReply) {
+	if !slices.Contains(h.peers, from) || h.cutting != 0 {
+		return
+	}
+	filled := false
+	for i := range m.Found {
+		f := &m.Found[i]
+		x := h.lost(f.Index)
+		if x == nil || x.ticket != 0 || x.hole.Term != f.Term || f.State > wire.EntryLost {
+			continue
+		}
+		if f.State == wire.EntryThere {
+			filled = h.fill(x, from, f.Record) || filled
+			continue
+		}
+		x.answers = slices.DeleteFunc(x.answers, func(a entryAnswer) bool { return a.from == from })
+		x.answers = append(x.answers, entryAnswer{from, term, f.State})
+	}
+	if filled {
+		h.ask([]raft.ServerID{from}) // it may have more
+	}
+}
+
+// lost returns the hole at i, or nil.
+func (h *Healing) lost(i raft.Index) *missing {
+	at, ok := slices.BinarySearchFunc(h.missing, i, func(x *missing, i raft.Index) int {
+		switch {
+		case x.hole.Index < i:
+			return -1
+		case x.hole.Index > i:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nil
+	}
+	return h.missing[at]
+}
+
+// fill writes an entry into its hole. It must be the very entry that was there.
+func (h *Healing) fill(x *missing, from raft.ServerID, b []byte) bool {
+	record, _, err := wire.DecodeRecord(b)
+	if err == nil {
+		err = x.hole.Fits(&record)
+	}
+	if err != nil {
+		h.tell(Misfit{From: from, Index: x.hole.Index, Why: err})
+		return false
+	}
+	record.Flags = wire.FlagCopy
+	x.ticket = h.write(Write{First: record.Index, Records: [][]byte{wire.AppendRecord(nil, &record)}})
+	h.tell(Filled{From: from, Index: x.hole.Index, Term: x.hole.Term})
+	return true
+}
+
+func (h *Healing) write(w Write) raft.Ticket {
+	h.ticket++
+	w.Ticket = h.ticket
+	h.work.Writes = append(h.work.Writes, w)
+	return h.ticket
+}
+
+// persisted counts as filled what is durable.
+func (h *Healing) persisted(ticket raft.Ticket) {
+	if h.cutting != 0 && h.cutting <= ticket {
+		h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.hole.Index >= h.cutFrom })
+		h.cutting = 0
+	}
+	h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.ticket != 0 && x.ticket <= ticket })
+	if h.Healed() {
+		h.tell(Whole{})
+	}
+}
+
+// cut drops the end of the log from the first hole on that may be cut.
+func (h *Healing) cut() {
+	if h.cutting != 0 {
+		return
+	}
+	for _, x := range h.missing {
+		if x.ticket == 0 && h.mayCut(x) {
+			h.cutFrom = x.hole.Index
+			h.cutting = h.write(Write{TruncateFrom: x.hole.Index})
+			h.tell(Cut{From: x.hole.Index, Last: h.group.Last})
+			return
+		}
+	}
+}
+
+// mayCut reports whether the entry of a hole, and those after it, were never committed and never will be, by what
+// this server has acknowledged: a quorum, without this server, lacks the entry, each of them in a later term than any
+// entry here is of. Had the entry been committed, one of that quorum would have acknowledged it, and have it still, for
+// what is committed is never replaced; and none of them ever will acknowledge it to a leader of its term, or to one of
+// any term that this server has acknowledged anything in. Every configuration from the one in force there on must have
+// such a quorum, and both sides of a joint one.
+func (h *Healing) mayCut(x *missing) bool {
+	if x.hole.Index <= max(h.group.HardState.Commit, h.applied) {
+		return false
+	}
+	lastTerm := h.lastTerm()
+	lacks := func(id raft.ServerID) bool {
+		return id != h.options.Member.ID && slices.ContainsFunc(x.answers, func(a entryAnswer) bool {
+			return a.from == id && a.state == wire.EntryLacking && a.term > lastTerm
+		})
+	}
+	for i := range h.configurations {
+		inForce := i+1 == len(h.configurations) || h.group.Configurations[i+1].Index >= x.hole.Index
+		if known := len(h.configurations[i].Voters) > 0; inForce && known && !h.configurations[i].HasQuorum(lacks) {
+			return false
+		}
+	}
+	return h.inForceBefore(x.hole.Index)
+}
+
+// inForceBefore reports whether the configuration is known that is in force before an entry.
+func (h *Healing) inForceBefore(i raft.Index) bool {
+	known := false
+	for k, at := range h.group.Configurations {
+		if at.Index < i {
+			known = len(h.configurations[k].Voters) > 0
+		}
+	}
+	return known
+}
+
+func (h *Healing) lastTerm() raft.Term {
+	term, _ := termIn(&h.group, h.group.Last)
+	return term
+}
+
+// hold keeps a request for the replica.
+func (h *Healing) hold(in Input, handle uint64) {
+	if len(h.held) >= h.options.MaxPending {
+		h.work.Answers = append(h.work.Answers, Answer{Handle: handle, Outcome: Busy})
+		return
+	}
+	h.held = append(h.held, in)
+}
+
+// cancel ends a request that is held.
+func (h *Healing) cancel(handle uint64) {
+	h.held = slices.DeleteFunc(h.held, func(in Input) bool {
+		held := uint64(0)
+		switch in := in.(type) {
+		case Propose:
+			held = in.Handle
+		case Read:
+			held = in.Handle
+		case Reconfigure:
+			held = in.Handle
+		}
+		if held != handle || handle == 0 {
+			return false
+		}
+		h.work.Answers = append(h.work.Answers, Answer{Handle: handle, Outcome: Canceled})
+		return true
+	})
+}
+
+func (h *Healing) tell(e fmt.Stringer) { h.work.Events = append(h.work.Events, e) }
+
+// HealingStatus says what a server that heals lacks.
+type HealingStatus struct {
+	// Missing is how many entries are lost, First the first of them.
+	Missing int
+	First   raft.EntryID
+	// Text says what is missing, and who has been asked for it.
+	Text string
+	// NeedsState is not 0 if the entries up to it can only be replaced by a state: others have compacted them.
+	NeedsState raft.Index
+}
+
+// Status describes the group as far as it can be told.
+func (h *Healing) Status() Status {
+	configuration, index := h.Configuration()
+	s := Status{Configuration: configuration, Healing: h.status()}
+	s.Raft = raft.Status{
+		ID: h.options.Member.ID, CurrentTerm: h.group.HardState.CurrentTerm, VotedFor: h.group.HardState.VotedFor,
+		CommitIndex: h.group.HardState.Commit, LastApplied: h.applied, LastIndex: h.group.Last, LastTerm: h.lastTerm(), Durable: h.group.Last,
+		Configuration: raft.ConfigurationAt{Index: index, Configuration: configuration.Raft()},
+	}
+	return s
+}
+
+func (h *Healing) status() *HealingStatus {
+	s := &HealingStatus{Missing: len(h.missing), Text: h.stillMissing().String()}
+	if len(h.missing) > 0 {
+		s.First = h.missing[0].hole.EntryID
+	}
+	for _, x := range h.missing {
+		compacted := slices.ContainsFunc(x.answers, func(a entryAnswer) bool { return a.state == wire.EntryCompacted })
+		if compacted && len(x.answers) == len(h.peers) {
+			s.NeedsState = x.hole.Index
+		}
+	}
+	return s
+}
+
+func (h *Healing) stillMissing() StillMissing {
+	m := StillMissing{Count: len(h.missing)}
+	if len(h.missing) == 0 {
+		return m
+	}
+	x := h.missing[0]
+	m.First, m.Last = x.hole, h.missing[len(h.missing)-1].hole.Index
+	for _, peer := range h.peers {
+		word := "has not answered"
+		for _, a := range x.answers {
+			if a.from == peer {
+				word = [...]string{"", "", fmt.Sprintf("lacks it in term %d", a.term), "has compacted it", "has lost it, too"}[min(a.state, wire.EntryLost)]
+			}
+		}
+		m.Peers = append(m.Peers, fmt.Sprintf("%x %s", uint64(peer), word))
+	}
+	return m
+}
+
+// Filled says that a server has sent an entry which was lost here.
+type Filled struct {
+	From  raft.ServerID
+	Index raft.Index
+	Term  raft.Term
+}
+
+func (e Filled) String() string {
+	return fmt.Sprintf("entry %d of term %d, which was lost, comes from %x", e.Index, e.Term, uint64(e.From))
+}
+
+// Misfit says that a server has sent another entry than the one that was asked for.
+type Misfit struct {
+	From  raft.ServerID
+	Index raft.Index
+	Why   error
+}
+
+func (e Misfit) String() string {
+	return fmt.Sprintf("%x sent another entry than %d, which was lost: %v", uint64(e.From), e.Index, e.Why)
+}
+
+// Cut says that the end of the log was dropped, because an entry in it is lost that was never committed.
+type Cut struct{ From, Last raft.Index }
+
+func (e Cut) String() string {
+	return fmt.Sprintf("entries %d to %d are cut: the first is lost, and was never committed", e.From, e.Last)
+}
+
+// Whole says that nothing is missing any more.
+type Whole struct{}
+
+func (Whole) String() string { return "the log is whole again" }
+
+// StillMissing says what a server that heals lacks, and who has been asked for it.
+type StillMissing struct {
+	Count int
+	First wal.Hole
+	Last  raft.Index
+	Peers []string
+}
+
+func (e StillMissing) String() string {
+	if e.Count == 0 {
+		return "nothing is missing"
+	}
+	peers := "there is nobody else to ask"
+	if len(e.Peers) > 0 {
+		peers = strings.Join(e.Peers, ", ")
+	}
+	return fmt.Sprintf("%d entries of the log are lost, between %d and %d; the first, of term %d, was in %s at byte %d (%s); %s",
+		e.Count, e.First.Index, e.Last, e.First.Term, e.First.File, e.First.Offset, e.First.Reason, peers)
+}

@@ -1,0 +1,395 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/internal/crashdisk"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wal"
+	"github.com/quorate/quorate/wire"
+)
+
+// healer is a server whose log is on a disk of its own, and rots.
+type healer struct {
+	t       *testing.T
+	id      raft.ServerID
+	disk    *crashdisk.Disk
+	boot    uint64
+	log     *wal.Log
+	healing *Healing
+	replica *Replica // once it is healed
+	writes  []Write  // not durable
+	slow    bool     // nothing gets durable
+	events  []string
+}
+
+// healers are servers with equal logs.
+type healers struct {
+	t       *testing.T
+	all     []*healer
+	network []letter
+	entries [][]byte
+}
+
+const healCluster = 0x51
+
+// newHealers makes servers with n entries in their logs, committed up to commit. term says of which term an entry is.
+func newHealers(t *testing.T, servers, n int, commit raft.Index, term func(i raft.Index) raft.Term) *healers {
+	t.Helper()
+	c := &healers{t: t}
+	configuration := &wire.Configuration{}
+	for id := range servers {
+		configuration.Members = append(configuration.Members, wire.Member{ID: raft.ServerID(id + 1), Roles: wire.RoleVoter})
+	}
+	hash := wire.GenesisHash(healCluster, testGroup)
+	for i := raft.Index(1); i <= raft.Index(n); i++ {
+		r := wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: i, Term: term(i), Payload: fmt.Appendf(nil, "entry %d, as it was written, in bytes", i)}
+		r.Hash = wire.EntryHash(hash, &r)
+		hash = r.Hash
+		c.entries = append(c.entries, wire.AppendRecord(nil, &r))
+	}
+	for id := range servers {
+		s := &healer{t: t, id: raft.ServerID(id + 1), disk: crashdisk.New(crashdisk.Options{})}
+		c.all = append(c.all, s)
+		s.open()
+		must(t, s.log.Append([]wal.Write{{Group: testGroup, Base: &wal.Base{Configuration: wire.AppendConfiguration(nil, configuration)}}}))
+		state := raft.HardState{CurrentTerm: term(raft.Index(n)), Commit: commit}
+		must(t, s.log.Append([]wal.Write{{Group: testGroup, HardState: &state, First: 1, Records: c.entries}}))
+		must(t, s.log.Seal())
+		must(t, s.log.Close())
+	}
+	return c
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *healer) open() wal.Recovered {
+	s.t.Helper()
+	s.boot++
+	log, recovered, err := wal.Open(wal.Options{
+		FS: s.disk, Dir: "wal", SegmentBytes: 1 << 16, Cluster: healCluster, Server: uint64(s.id), Boot: s.boot, KeepHoles: true,
+	})
+	must(s.t, err)
+	s.log = log
+	return recovered
+}
+
+// rot damages the payload of an entry, beyond what a checksum can mend.
+func (s *healer) rot(i raft.Index) {
+	s.t.Helper()
+	done := false
+	must(s.t, wal.Scan(s.disk, "wal", func(at wal.Item) error {
+		if at.Record != nil && at.Record.IsEntry() && at.Record.Index == i && !done {
+			done = true
+			for k := range int64(5) {
+				must(s.t, s.disk.Flip(at.File, at.Offset+wire.RecordHeaderBytes+k, 0xff))
+			}
+		}
+		return nil
+	}))
+	if !done {
+		s.t.Fatalf("server %d has no entry %d", s.id, i)
+	}
+}
+
+// start opens the log, and begins to heal, or is a replica at once.
+func (s *healer) start() {
+	s.t.Helper()
+	recovered := s.open()
+	g := recovered.Groups[0]
+	options := Options{Group: testGroup, Boot: s.boot, Member: wire.Member{ID: s.id, Roles: wire.RoleVoter}}
+	healing, err := NewHealing(options, g, 0)
+	must(s.t, err)
+	s.healing, s.writes, s.replica = healing, nil, nil
+	s.goOn(options)
+}
+
+// goOn makes a replica of the server once its log is whole.
+func (s *healer) goOn(options Options) {
+	s.t.Helper()
+	if s.healing == nil || !s.healing.Healed() {
+		return
+	}
+	g, _ := s.log.State(testGroup)
+	if len(g.Holes) > 0 {
+		s.t.Fatalf("server %d is healed, and its log has holes: %v", s.id, g.Holes)
+	}
+	state, err := Restart(s.log, g, 0)
+	must(s.t, err)
+	s.replica, err = New(options, state)
+	must(s.t, err)
+	s.healing = nil
+}
+
+// step runs a server once.
+func (c *healers) step(s *healer, inputs ...Input) {
+	c.t.Helper()
+	for len(inputs) > 0 {
+		var work Work
+		if s.healing != nil {
+			work = s.healing.Step(inputs)
+		} else {
+			work = s.replica.Step(0, inputs)
+		}
+		must(c.t, work.Fatal)
+		inputs = nil
+		for _, w := range work.Writes {
+			must(c.t, s.log.Append([]wal.Write{{
+				Group: testGroup, HardState: w.HardState, TruncateFrom: w.TruncateFrom, First: w.First, Records: w.Records,
+			}}))
+			s.writes = append(s.writes, w)
+		}
+		for _, m := range work.Send {
+			c.network = append(c.network, letter{s.id, m.To, m.Message})
+		}
+		for _, f := range work.Fetch {
+			records, err := s.log.Read(testGroup, f.First, f.Last, f.LimitBytes)
+			inputs = append(inputs, Fetched{ID: f.ID, Records: records, Err: err})
+		}
+		for _, e := range work.Events {
+			s.events = append(s.events, e.String())
+		}
+		if len(s.writes) > 0 && !s.slow {
+			must(c.t, s.log.Sync())
+			inputs = append(inputs, Persisted{Ticket: s.writes[len(s.writes)-1].Ticket})
+			s.writes = nil
+		}
+	}
+	s.goOn(Options{Group: testGroup, Boot: s.boot, Member: wire.Member{ID: s.id, Roles: wire.RoleVoter}})
+}
+
+// run lets time pass, and delivers what is sent among the servers that are started.
+func (c *healers) run(ticks int) {
+	c.t.Helper()
+	for range ticks {
+		for _, s := range c.all {
+			if s.log != nil && (s.healing != nil || s.replica != nil) {
+				c.step(s, Tick{Random: uint64(s.id) * 77})
+			}
+		}
+		for len(c.network) > 0 {
+			l := c.network[0]
+			c.network = c.network[1:]
+			s := c.all[l.to-1]
+			m, err := wire.DecodeMessage(slices.Clone(l.bytes))
+			must(c.t, err)
+			if s.healing != nil || s.replica != nil {
+				c.step(s, Receive{From: l.from, Message: m})
+			}
+		}
+	}
+}
+
+// hasAll checks that a server has all entries up to one.
+func (c *healers) hasAll(s *healer, last int) {
+	c.t.Helper()
+	if s.healing != nil {
+		c.t.Fatalf("server %d has not healed: %s", s.id, s.healing.status().Text)
+	}
+	for i := 1; i <= last; i++ {
+		records, err := s.log.Read(testGroup, raft.Index(i), raft.Index(i), 1)
+		must(c.t, err)
+		want := slices.Clone(c.entries[i-1])
+		if wire.Raw(records[0]).Hash() != wire.Raw(want).Hash() {
+			c.t.Fatalf("server %d has another entry %d", s.id, i)
+		}
+	}
+}
+
+func ofTerm(term raft.Term) func(raft.Index) raft.Term {
+	return func(raft.Index) raft.Term { return term }
+}
+
+func TestDisjointHolesOfAllServersHealWithoutALeader(t *testing.T) {
+	c := newHealers(t, 3, 300, 300, ofTerm(2))
+	for _, s := range c.all {
+		for i := raft.Index(s.id); i <= 300; i += 3 {
+			s.rot(i)
+		}
+		s.start()
+		if s.healing == nil {
+			t.Fatalf("server %d has no holes", s.id)
+		}
+	}
+	c.run(30)
+	for _, s := range c.all {
+		c.hasAll(s, 300)
+		must(t, s.log.Close())
+		if g := s.open().Groups[0]; len(g.Holes) > 0 || g.Last < 300 {
+			t.Fatalf("server %d, started again, has holes %v, and entries to %d", s.id, g.Holes, g.Last)
+		}
+	}
+}
+
+func TestWhatAllHaveLostIsWaitedForAndNamed(t *testing.T) {
+	c := newHealers(t, 3, 20, 20, ofTerm(2))
+	for _, s := range c.all {
+		s.rot(7)
+		s.start()
+	}
+	c.run(2 * healTellTicks)
+	for _, s := range c.all {
+		if s.healing == nil {
+			t.Fatalf("server %d goes on without entry 7", s.id)
+		}
+		text := s.healing.status().Text
+		if !strings.Contains(text, "entries of the log are lost, between 7 and 7") || strings.Count(text, "has lost it, too") != 2 || !slices.Contains(s.events, text) {
+			t.Errorf("server %d says %q, and has said %q", s.id, text, s.events)
+		}
+	}
+}
+
+// A committed entry is never cut, whoever says that it is lacking.
+func TestHoleBelowTheCommitIndexIsNeverCut(t *testing.T) {
+	c := newHealers(t, 3, 20, 20, ofTerm(2))
+	s := c.all[0]
+	s.rot(20)
+	s.start()
+	c.lack(s, 20, 9, 2, 3)
+	if s.healing == nil || s.healing.cutting != 0 {
+		t.Error("it is cut")
+	}
+}
+
+// lack lets servers say, in a term, that they lack an entry.
+func (c *healers) lack(s *healer, i raft.Index, term raft.Term, from ...raft.ServerID) {
+	c.t.Helper()
+	for _, id := range from {
+		m := &wire.EntryReply{Found: []wire.FoundEntry{{Index: i, Term: wire.Raw(c.entries[i-1]).Term(), State: wire.EntryLacking}}}
+		c.step(s, Receive{From: id, Message: wire.Message{Group: testGroup, Term: term, Body: m}})
+	}
+}
+
+// TestHoleIsCutOnlyWithAQuorumOfLaterTerms: entries 1 to 10 are of term 2, 11 to 20 of term 3, and 8 is lost.
+func TestHoleIsCutOnlyWithAQuorumOfLaterTerms(t *testing.T) {
+	for name, test := range map[string]struct {
+		servers int
+		term    raft.Term
+		from    []raft.ServerID
+		cut     bool
+	}{
+		"both others of three":                       {3, 4, []raft.ServerID{2, 3}, true},
+		"one other of three":                         {3, 4, []raft.ServerID{2}, false},
+		"one other of three, twice":                  {3, 4, []raft.ServerID{2, 2}, false},
+		"its own answer does not count":              {3, 4, []raft.ServerID{1, 2}, false},
+		"the term of the last entry":                 {3, 3, []raft.ServerID{2, 3}, false},
+		"the term of the entry":                      {3, 2, []raft.ServerID{2, 3}, false},
+		"three of five":                              {5, 4, []raft.ServerID{2, 4, 5}, true},
+		"two of five":                                {5, 4, []raft.ServerID{2, 4}, false},
+		"a server that does not belong to the group": {3, 4, []raft.ServerID{2, 9}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newHealers(t, test.servers, 20, 6, func(i raft.Index) raft.Term { return 2 + raft.Term(i-1)/10 })
+			s := c.all[0]
+			s.rot(8)
+			s.slow = true
+			s.start()
+			c.lack(s, 8, test.term, test.from...)
+			if cut := s.healing.cutting != 0; cut != test.cut {
+				t.Fatalf("cut: %v, want %v", cut, test.cut)
+			}
+			if !test.cut {
+				return
+			}
+			if s.healing.Healed() {
+				t.Error("it counts as healed before the cut is durable")
+			}
+			must(t, s.log.Sync())
+			s.slow = false
+			c.step(s, Persisted{Ticket: 1})
+			c.hasAll(s, 7)
+			if g, _ := s.log.State(testGroup); g.Last != 7 {
+				t.Errorf("the log ends at %d", g.Last)
+			}
+		})
+	}
+}
+
+func TestHoleCountsAsFilledOnlyWhenItIsDurable(t *testing.T) {
+	c := newHealers(t, 3, 20, 20, ofTerm(2))
+	s := c.all[0]
+	s.rot(5)
+	s.slow = true
+	s.start()
+	c.all[1].start()
+	c.run(30)
+	if len(s.writes) != 1 || s.healing == nil {
+		t.Fatalf("%d writes are under way, and healed is %v", len(s.writes), s.healing == nil)
+	}
+	s.slow = false
+	c.run(1)
+	c.hasAll(s, 20)
+}
+
+func TestOnlyTheVeryEntryFillsItsHole(t *testing.T) {
+	c := newHealers(t, 3, 20, 20, ofTerm(2))
+	s := c.all[0]
+	s.rot(5)
+	s.start()
+	sound, _, err := wire.DecodeRecord(c.entries[4])
+	must(t, err)
+	before := wire.Raw(c.entries[3]).Hash()
+	for name, change := range map[string]func(r *wire.Record){
+		"another term":            func(r *wire.Record) { r.Term = 1; r.Hash = wire.EntryHash(before, r) },
+		"another payload":         func(r *wire.Record) { r.Payload = []byte("x"); r.Hash = wire.EntryHash(before, r) },
+		"another payload, hidden": func(r *wire.Record) { r.Payload = []byte("x") },
+		"another kind":            func(r *wire.Record) { r.Kind = wire.RecordCommand; r.Hash = wire.EntryHash(before, r) },
+		"another hash":            func(r *wire.Record) { r.Hash[0]++ },
+	} {
+		r := sound
+		change(&r)
+		m := &wire.EntryReply{Found: []wire.FoundEntry{{Index: 5, Term: 2, State: wire.EntryThere, Record: wire.AppendRecord(nil, &r)}}}
+		c.step(s, Receive{From: 2, Message: wire.Message{Group: testGroup, Term: 2, Body: m}})
+		if s.healing == nil || s.healing.ticket != 0 {
+			t.Fatalf("%s: it is taken", name)
+		}
+	}
+}
+
+// TestWhoHealsTakesNoPart: whatever the others ask, a server that heals sends nothing but questions and answers about
+// lost entries.
+func TestWhoHealsTakesNoPart(t *testing.T) {
+	c := newHealers(t, 3, 20, 20, ofTerm(2))
+	s := c.all[0]
+	s.rot(5)
+	s.start()
+	for _, body := range []any{
+		&raft.RequestVote{LastLogIndex: 99, LastLogTerm: 9}, &raft.RequestPreVote{LastLogIndex: 99, LastLogTerm: 9}, &raft.TimeoutNow{},
+		&raft.AppendEntries{PrevLogIndex: 20, PrevLogTerm: 2, Last: 20, LeaderCommit: 20}, &wire.ReadRequest{Boot: 1, Number: 1},
+	} {
+		c.step(s, Receive{From: 2, Message: wire.Message{Group: testGroup, Term: 9, Body: body}})
+	}
+	for range 1000 {
+		c.step(s, Tick{Random: 1})
+	}
+	c.step(s, Propose{Handle: 1}, Read{Handle: 2}, Cancel{Handle: 1})
+	for _, l := range c.network {
+		m, err := wire.DecodeMessage(l.bytes)
+		must(t, err)
+		if _, ok := m.Body.(*wire.EntryRequest); !ok || m.Term != 2 {
+			t.Fatalf("it sent %T in term %d", m.Body, m.Term)
+		}
+	}
+	if len(s.writes) > 0 || len(s.healing.Held()) != 1 {
+		t.Errorf("%d writes, %d requests held", len(s.writes), len(s.healing.Held()))
+	}
+}
+
+func TestWhoIsAloneCannotHeal(t *testing.T) {
+	c := newHealers(t, 1, 20, 20, ofTerm(2))
+	s := c.all[0]
+	s.rot(5)
+	g := s.open().Groups[0]
+	_, err := NewHealing(Options{Group: testGroup, Member: wire.Member{ID: 1}}, g, 0)
+	if err == nil || !strings.Contains(err.Error(), "there is nobody else to ask") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,277 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/internal/crashdisk"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wal"
+	"github.com/quorate/quorate/wire"
+)
+
+// In some worlds, logs rot while their servers are down. What is hit is never lost on two servers at once, so that each
+// piece survives somewhere, or was never anywhere else.
+
+// drawRot draws whether logs rot. Whoever heals may need any other, so then everything heals in the end.
+func (p *plan) drawRot(d dice) {
+	if p.servers < 3 || p.churn.spares > 0 || !d.chance("plan.has.rot", 120_000) {
+		return
+	}
+	p.rot = d.between("plan.rot", 200_000, 900_000)
+	p.ending = everythingHeals
+	if p.crashEvery == 0 {
+		p.crashEvery = d.scale("plan.rotCrash", second/2, 8*second)
+	}
+}
+
+// rotten are the entries that a server has lost, or may have, since its disk was damaged; empty once it is whole.
+type rotten map[raft.EntryID]bool
+
+// place is a part of a log that may rot.
+type place struct {
+	file     string
+	from, to int64
+	frame    uint64
+	entry    raft.EntryID // whose payload it is, or no entry's
+}
+
+// rot damages the log of a server that is about to start.
+func (s *server) rot() {
+	w := s.world
+	label := fmt.Sprintf("server.rot %d", s.id)
+	if w.plan.rot == 0 || w.ending || s.failing || !s.kept || !w.dice.chance(label, w.plan.rot) {
+		return
+	}
+	places := s.rottable()
+	last := w.dice.below(label, 12)
+	hit := map[uint64]bool{}
+	for range last + 1 {
+		if len(places) == 0 {
+			return
+		}
+		p := places[w.dice.below(label, len(places))]
+		if hit[p.frame] {
+			continue // two places in one frame may be more than its copies can mend
+		}
+		hit[p.frame] = true
+		bytes := 1 // of a header; more of it would be refused, and rightly
+		if p.entry.Index != 0 {
+			bytes = 1 + w.dice.below(label, int(min(p.to-p.from, 64)))
+			s.rotten[p.entry] = true
+		}
+		from := p.from + int64(w.dice.below(label, int(p.to-p.from)-bytes+1))
+		for k := range int64(bytes) {
+			w.counts.RottenBytes++
+			if err := s.disk.Flip(p.file, from+k, byte(1+w.dice.below(label, 255))); err != nil {
+				w.check.Fail("T1", "rot: %v", err)
+			}
+		}
+	}
+	w.counts.Rots++
+	w.tell(s, "its log rots: %d entries are hit", len(s.rotten))
+}
+
+// rottable returns what may rot on a server's disk: the headers of frames, and headers and payloads of entries, of all that is
+// known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
+func (s *server) rottable() []place {
+	var places []place
+	var frame, mark uint64
+	firsts := map[string]uint64{}
+	err := wal.Scan(s.disk, walDir, func(i wal.Item) error {
+		switch {
+		case i.Segment != nil && !i.Segment.Blank:
+			firsts[i.File] = i.Segment.FirstFrame
+		case i.Frame != nil && i.Wrong == "":
+			frame, mark = i.Frame.Sequence, max(mark, i.Frame.Synced)
+			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + 72, frame: frame})
+		case i.Frame != nil:
+			frame = 0
+		case i.Record != nil && i.Record.IsEntry() && i.Wrong == "" && frame > 0:
+			id := raft.EntryID{Index: i.Record.Index, Term: i.Record.Term}
+			payload := i.Offset + wire.RecordHeaderBytes
+			places = append(places, place{file: i.File, from: i.Offset, to: payload, frame: frame})
+			if n := int64(len(i.Record.Payload)); n > 0 && !s.world.isLostElsewhere(s, id) {
+				places = append(places, place{file: i.File, from: payload, to: payload + n, frame: frame, entry: id})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.world.check.Fail("T1", "rot: %v", err)
+	}
+	kept := places[:0]
+	for _, p := range places {
+		if p.frame <= mark && p.frame > 0 {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// isLostElsewhere reports whether another server has lost an entry.
+func (w *world) isLostElsewhere(s *server, id raft.EntryID) bool {
+	for _, other := range w.servers {
+		if other != s && other.rotten[id] {
+			return true
+		}
+	}
+	return false
+}
+
+// beginHealing lets a server heal whose log has holes. It is down for all others until it has.
+func (s *server) beginHealing(found *wal.Group) error {
+	w := s.world
+	var err error
+	if s.healing, err = replica.NewHealing(s.replicaOptions(), *found, s.machine.durable()); err != nil {
+		return err
+	}
+	for _, h := range found.Holes {
+		if !s.rotten[h.EntryID] {
+			w.check.Fail("R1", "server %d has lost entry %d of term %d, which was not hit", s.id, h.Index, h.Term)
+		}
+	}
+	w.counts.Healings++
+	w.counts.Holes += len(found.Holes)
+	s.checks.Heals(imageOf(found))
+	return nil
+}
+
+// handleHealing lets an event happen to a server that heals.
+func (s *server) handleHealing(e *event) {
+	w := s.world
+	switch e.kind {
+	case evTick:
+		s.after(evTick, w.plan.tick*s.rate/million)
+		s.put(s.nextTick())
+	case evDeliver:
+		w.deliverHealing(s, e)
+	case evSynced:
+		if err := s.log.Sync(); err != nil {
+			s.failHealing(err)
+			return
+		}
+		s.checks.Synced()
+		s.put(replica.Persisted{Ticket: raft.Ticket(e.number)})
+	case evFetched:
+		s.fetched(e.data.(replica.Fetch))
+	case evKeyKnown:
+		s.put(replica.KeyKnown{ID: raft.ServerID(e.number), Key: keyOf(raft.ServerID(e.number))})
+	}
+	if s.healing != nil && len(s.inbox) > 0 {
+		s.turnHealing()
+	}
+}
+
+// deliverHealing hands a message to a server that heals.
+func (w *world) deliverHealing(s *server, e *event) {
+	w.wedges.onTheWay--
+	m, err := wire.DecodeMessage(e.bytes)
+	if w.link(int(e.number), s.index).cuts > 0 || err != nil {
+		w.counts.Lost++
+		return
+	}
+	s.put(replica.Receive{From: raft.ServerID(e.number + 1), Message: m})
+}
+
+func (s *server) turnHealing() {
+	w := s.world
+	inputs := s.inbox
+	s.inbox, s.spare = s.spare[:0], inputs
+	work := s.healing.Step(inputs)
+	clear(inputs)
+	if work.Fatal != nil {
+		w.check.Fail("R2", "server %d must not go on healing: %v", s.id, work.Fatal)
+		return
+	}
+	for _, e := range work.Events {
+		w.tell(s, "%s", e)
+		switch e := e.(type) {
+		case replica.Filled:
+			w.counts.HolesFilled++
+		case replica.Cut:
+			w.counts.HolesCut++
+		case replica.Misfit:
+			w.check.Fail("C4", "server %d: %v", s.id, e)
+		}
+	}
+	if len(work.Writes) > 0 && !s.writeHealing(work.Writes) {
+		return
+	}
+	for i := range work.Send {
+		m := &work.Send[i]
+		decoded, err := wire.DecodeMessage(m.Message)
+		if err != nil {
+			w.check.Fail("N2", "server %d sends what nobody can read: %v", s.id, err)
+			return
+		}
+		s.checks.Asked(m.To, &decoded)
+		w.send(s.index, *m)
+	}
+	for _, f := range work.Fetch {
+		s.fetch(f)
+	}
+	if s.healing.Healed() {
+		s.becomeWhole()
+	}
+}
+
+// writeHealing appends what a server that heals writes; false if its disk has failed, or it crashes over it.
+func (s *server) writeHealing(writes []replica.Write) bool {
+	w := s.world
+	if err := s.log.Append(forLog(writes)); err != nil {
+		s.failHealing(err)
+		return false
+	}
+	for i := range writes {
+		if from := writes[i].TruncateFrom; from != 0 {
+			s.checks.Cuts(from)
+		}
+	}
+	if !w.ending && w.dice.chance(fmt.Sprintf("server.crashHealing %d", s.id), 50_000) {
+		w.tell(s, "crashes while it heals")
+		s.crash(w.dice.chance(s.labels.kill, w.plan.killShare))
+		return false
+	}
+	w.queue.add(event{at: w.now + w.dice.spread(s.labels.sync, w.plan.syncTime), kind: evSynced, server: s.index, life: s.life,
+		number: uint64(writes[len(writes)-1].Ticket)})
+	return true
+}
+
+// failHealing is fail for a server that heals.
+func (s *server) failHealing(err error) {
+	if !s.failing || !errors.Is(err, crashdisk.ErrCrashed) {
+		s.world.check.Fail("R2", "server %d must not go on healing: %v", s.id, err)
+		return
+	}
+	s.crash(false)
+}
+
+// becomeWhole lets a server go on whose log has no holes any more.
+func (s *server) becomeWhole() {
+	w := s.world
+	held := s.healing.Held()
+	s.healing = nil
+	s.life++ // what was planned for its healing does not happen
+	found, _ := s.log.State(group)
+	if len(found.Holes) > 0 {
+		w.check.Fail("R1", "server %d is healed, and its log has holes: %v", s.id, found.Holes)
+		return
+	}
+	if found.LastHash == (wire.Hash{}) {
+		records, err := s.log.Read(group, found.Last, found.Last, 1)
+		if err != nil {
+			w.check.Fail("R1", "server %d is healed, and cannot read its log: %v", s.id, err)
+			return
+		}
+		found.LastHash = wire.Raw(records[0]).Hash()
+	}
+	w.counts.Healed++
+	if err := s.begin(&found, imageOf(&found), false); err != nil {
+		w.check.Fail("R1", "server %d does not start after it has healed: %v", s.id, err)
+		return
+	}
+	s.inbox = append(s.inbox, held...)
+	s.run()
+}

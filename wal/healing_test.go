@@ -1,0 +1,150 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/internal/crashdisk"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wire"
+)
+
+// refillFrom fills all holes of a log from what was written there, and makes that durable.
+func refillFrom(t testing.TB, l *Log, m *model) (filled int) {
+	t.Helper()
+	for _, g := range l.sorted {
+		for len(g.holes) > 0 {
+			h := g.holes[0]
+			must(t, l.Append([]Write{{Group: g.id, First: h.Index, Records: [][]byte{m.copyOf(g.id, h.Index)}}}))
+			filled++
+		}
+	}
+	must(t, l.Seal())
+	return filled
+}
+
+// copyOf returns a copy of an entry as a peer would send it.
+func (m *model) copyOf(id wire.GroupID, i raft.Index) []byte {
+	g := m.groups[id]
+	record := slices.Clone(g.entries[i-g.base.Index-1])
+	setCopyFlag(record)
+	return record
+}
+
+// opened opens a log that may have holes.
+func opened(t testing.TB, w *world, disk *crashdisk.Disk) (*Log, Recovered, error) {
+	t.Helper()
+	options := w.options
+	options.FS, options.KeepHoles = disk, true
+	return Open(options)
+}
+
+// healsFrom opens a damaged log, fills its holes, opens it again, and checks that it is what it was. It says
+// what became of it.
+func healsFrom(t testing.TB, w *world, image *crashdisk.Disk, what string) string {
+	t.Helper()
+	l, recovered, err := opened(t, w, image)
+	if err != nil {
+		var damage *DamageError
+		if !errors.As(err, &damage) {
+			t.Fatalf("%s: got %v", what, err)
+		}
+		return "refused"
+	}
+	outcome := "harmless"
+	if len(recovered.Healed) > 0 {
+		outcome = "mended"
+	}
+	want := w.history[len(w.history)-1]
+	if n := refillFrom(t, l, w.model); n > 0 {
+		outcome = "filled"
+	} else if found, err := modelOf(l, recovered.Groups); err != nil || found.fingerprint() != want {
+		t.Fatalf("%s: %s, and the log is another one: %v", what, outcome, err)
+	}
+	must(t, l.Close())
+	l, recovered, err = opened(t, w, image)
+	if err != nil {
+		t.Fatalf("%s: %s, and then: %v", what, outcome, err)
+	}
+	defer l.Close()
+	found, err := modelOf(l, recovered.Groups)
+	if err != nil || found.fingerprint() != want {
+		t.Fatalf("%s: %s, and the log is another one when opened again: %v", what, outcome, err)
+	}
+	return outcome
+}
+
+// TestEveryFlippedByteHealsOrIsRefused flips each byte of a small log that has all kinds of records, in several ways.
+// Where the log is opened, and its holes are filled by a peer, it is what it was, now and when it is opened again.
+func TestEveryFlippedByteHealsOrIsRefused(t *testing.T) {
+	for name, w := range map[string]*world{"rotting": rotting(t), "full": ofAllKinds(t)} {
+		parts := partsOf(t, w)
+		counts := map[string]int{}
+		n := 0
+		names, err := w.disk.List(testDir)
+		must(t, err)
+		for _, base := range names {
+			file := testDir + "/" + base
+			size, err := w.disk.Durable().Size(file)
+			must(t, err)
+			for offset := int64(0); strings.HasSuffix(base, segmentSuffix) && offset < size; offset++ {
+				at := slices.IndexFunc(parts, func(p part) bool { return p.file == file && p.from <= offset && offset < p.to })
+				common := at < 0 || offset < blockBytes && offset > 100 || offset > parts[at].from+wire.RecordHeaderBytes+40
+				if n++; common && n%97 != 0 && !*crashDeep {
+					continue
+				}
+				for m, mask := range []byte{1 << (offset % 8), 0xff} {
+					if offset%2 != int64(m) && !*crashDeep {
+						continue
+					}
+					image := w.disk.Clone()
+					must(t, image.Flip(file, offset, mask))
+					what := fmt.Sprintf("%s, %s at byte %d, bits %#x", name, file, offset, mask)
+					outcome := healsFrom(t, w, image, what)
+					if outcome == "harmless" && at >= 0 && parts[at].live {
+						t.Fatalf("%s: in use, and not noticed", what)
+					}
+					if outcome == "refused" && (at < 0 || !parts[at].live || parts[at].entry.Index != 0) {
+						t.Fatalf("%s: refused", what)
+					}
+					counts[outcome]++
+				}
+			}
+		}
+		t.Logf("%s: %v", name, counts)
+		if counts["filled"] == 0 || counts["mended"] == 0 || counts["harmless"] == 0 {
+			t.Errorf("%s: not everything has happened", name)
+		}
+	}
+}
+
+// ofAllKinds is a sealed log with records of all kinds.
+func ofAllKinds(t testing.TB) *world {
+	t.Helper()
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.options.SegmentBytes = 12 * blockBytes
+	w.start(1, 2, 3)
+	w.append(w.entries(1, 4, 30), w.entries(2, 6, 60), w.configuration(1, "two"))
+	w.sync()
+	w.append(w.hardState(1, 7, 2), w.replace(1, 4, 3, 40), w.drop(3))
+	w.sync()
+	w.append(w.compact(2, 3), w.hardState(2, 7, 1), w.entries(2, 2, 700))
+	w.sync()
+	for range 3 {
+		w.append(w.entries(2, 2, 9000), w.entries(1, 1, 0))
+		w.sync()
+	}
+	w.append(w.compact(2, 9))
+	w.moveForward(3000)
+	w.sync()
+	w.append(w.truncate(1, 6), w.hardState(2, 9, 0))
+	w.seal()
+	w.close()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	return w
+}
