@@ -3,7 +3,6 @@ package quorate
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -190,14 +189,7 @@ func (h *Host) dropHoles(id GroupID, found *wal.Group, applied Index, snapshots 
 	if err != nil {
 		return err
 	}
-	isHole := func(i Index) bool {
-		return slices.ContainsFunc(found.Holes, func(o wal.Hole) bool { return o.Index == i })
-	}
-	to := min(applied, found.Last)
-	for to > found.Base.Index && isHole(to) {
-		to--
-	}
-	if to > found.Base.Index && len(found.Holes) > 0 && found.Holes[0].Index <= to {
+	if to := found.Droppable(applied); to != 0 {
 		if err := h.writer.write([]wal.Write{{Group: id, CompactTo: to}}); err != nil {
 			return err
 		}

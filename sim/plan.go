@@ -103,12 +103,12 @@ func drawPlan(d dice) plan {
 	p.drawLeases(d)
 	p.drawSessions(d)
 	p.drawSnapshots(d)
-	if p.rot > 0 {
-		p.snapshot = snapshotPlan{} // base records that rot, and entries that all have compacted, do not heal yet
-	}
 	if !p.calm {
 		p.drawPreference(d)
 		p.drawRot(d)
+	}
+	if p.rot > 0 {
+		p.snapshot = snapshotPlan{} // base records that rot, and entries that all have compacted, do not heal yet
 	}
 	return p
 }

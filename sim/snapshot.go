@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/raft"
@@ -196,14 +195,8 @@ func (s *server) takeUp(found *wal.Group) (raft.Index, error) {
 
 // dropHoles drops the entries that the log has lost, as far as the state has what they did, as Host.Start does.
 func (s *server) dropHoles(found wal.Group) (wal.Group, error) {
-	to := min(s.machine.durable(), found.Last)
-	isHole := func(i raft.Index) bool {
-		return slices.ContainsFunc(found.Holes, func(h wal.Hole) bool { return h.Index == i })
-	}
-	for to > found.Base.Index && isHole(to) {
-		to--
-	}
-	if to <= found.Base.Index || found.Holes[0].Index > to {
+	to := found.Droppable(s.machine.durable())
+	if to == 0 {
 		return found, nil
 	}
 	if err := s.log.Append([]wal.Write{{Group: group, CompactTo: to}}); err != nil {

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/quorate/quorate/raft"
@@ -60,4 +61,22 @@ func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error
 	}
 	p.Hash = wire.Raw(records[0]).Hash()
 	return p, nil
+}
+
+// Droppable returns the last entry up to which the log of a group with holes may be compacted, of those up to limit: that
+// entry and the configuration in force there are no holes, and some are dropped. 0: there is none.
+func (g *Group) Droppable(limit raft.Index) raft.Index {
+	isHole := func(i raft.Index) bool {
+		return slices.ContainsFunc(g.Holes, func(h Hole) bool { return h.Index == i })
+	}
+	for to := min(limit, g.Last); to > g.Base.Index && len(g.Holes) > 0 && g.Holes[0].Index < to; to-- {
+		k := len(g.Configurations) - 1
+		for k > 0 && g.Configurations[k].Index > to {
+			k--
+		}
+		if !isHole(to) && g.Configurations[k].Bytes != nil {
+			return to
+		}
+	}
+	return 0
 }

@@ -144,7 +144,7 @@ func (g *group) rebase(b Base) {
 	g.base, g.baseHash = b.EntryID, b.Hash
 }
 
-// configurationAt returns the configuration in force at i, which is not below the base.
+// configurationAt returns the configuration in force at i, which is not below the base; nil if it is a hole.
 func (g *group) configurationAt(i raft.Index) []byte {
 	k := len(g.configurations) - 1
 	for k > 0 && g.configurations[k].Index > i {

@@ -168,6 +168,9 @@ func (l *Log) stageCompaction(g *group, to raft.Index) error {
 	if to >= g.staged.cut || to > g.last() || to <= g.base.Index {
 		return fmt.Errorf("compact up to %d, the log has %d to %d", to, g.base.Index+1, min(g.staged.cut-1, g.last()))
 	}
+	if g.configurationAt(to) == nil {
+		return fmt.Errorf("compact up to %d: the configuration in force there is a hole", to)
+	}
 	term, _ := g.term(to)
 	hash, err := l.hashAt(g, to)
 	if err != nil {
