@@ -204,6 +204,7 @@ func (s *Server) serve() (err error) {
 		},
 		Report:   s.Report,
 		NewToken: s.newToken,
+		Flush:    s.machine.flushNowAndWait,
 		Metrics:  http.HandlerFunc(s.serveMetrics()), Pprof: o.EnablePprof, Version: Version, Logger: s.logger,
 	})
 	if err != nil {
