@@ -152,6 +152,16 @@ func encodeAnswers(answers []kv.Answer) [][]byte {
 	return encoded
 }
 
+// flushNowAndWait makes what has been applied durable, and returns up to where that is. Flushes under way at once are as
+// good as one: the engine puts them in a row.
+func (m *machine) flushNowAndWait(context.Context) (index uint64, err error) {
+	if err := m.flushOnce(); err != nil {
+		m.fatal(err)
+		return 0, err
+	}
+	return m.durable.Load(), nil
+}
+
 // flush makes what is applied durable whenever enough of it has gathered. It is the flusher's loop.
 func (m *machine) flush(ctx context.Context) {
 	for {
@@ -175,7 +185,9 @@ func (m *machine) flushOnce() error {
 	if err != nil {
 		return fmt.Errorf("read what is durable: %w", err)
 	}
-	m.durable.Store(durable)
+	for known := m.durable.Load(); durable > known && !m.durable.CompareAndSwap(known, durable); known = m.durable.Load() {
+		// Somebody else has flushed meanwhile. What is durable never becomes less.
+	}
 	return nil
 }
 

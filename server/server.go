@@ -206,6 +206,7 @@ func (s *Server) serve() (err error) {
 			return s.machine.removed.wait(ctx, revision, s.context.Done())
 		},
 		Defragment: s.engine.Compact,
+		Flush:      s.machine.flushNowAndWait,
 		Report:     s.Report,
 		NewToken:   s.newToken,
 		Metrics:    http.HandlerFunc(s.serveMetrics()), Pprof: o.EnablePprof, Version: Version, Logger: s.logger,
