@@ -49,7 +49,7 @@ var layers = []layer{
 	{row: 6, dir: "cmd/quorate/internal/supervise", kind: kindProduct},
 	{row: 6, dir: "server", kind: kindProduct, modules: []string{grpcModule, prometheusModule}, tests: []string{etcdClientModule, etcdAPIModule}},
 	{row: 6, dir: "console", kind: kindPlanned, never: []string{"server"}},
-	{row: 6, dir: "ops", kind: kindProduct, never: []string{"etcdapi"}, tests: []string{etcdClientModule}},
+	{row: 6, dir: "ops", kind: kindProduct, never: []string{"etcdapi"}, tests: []string{etcdClientModule, etcdAPIModule}},
 	{row: 6, dir: "scenario", kind: kindProof, never: []string{".", "transport"}},
 
 	{row: 5, dir: "etcdapi", kind: kindProduct, never: []string{"wal", "transport"}, modules: []string{grpcModule, protobufModule, etcdAPIModule, etcdClientModule}},
