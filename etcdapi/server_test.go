@@ -103,7 +103,7 @@ func TestCallsAreCounted(t *testing.T) {
 	if m := counted["etcdserverpb.KV/Txn"]; m.Started != 0 {
 		t.Errorf("Txn: %+v", m)
 	}
-	if len(s.Methods) != 35 || s.ReceivedBytes == 0 || s.SentBytes == 0 {
+	if len(s.Methods) != 38 || s.ReceivedBytes == 0 || s.SentBytes == 0 {
 		t.Errorf("%+v", s)
 	}
 }
