@@ -177,7 +177,8 @@ func (s *Store) DurableIndex() (uint64, error) {
 // Flush makes everything applied so far durable, and waits for it.
 func (s *Store) Flush() error { return s.engine.Flush() }
 
-// Close closes the engine, without a flush: commands after the durable index are applied again.
+// Close closes the engine, without a flush: commands after the durable index are applied again. Whoever reads, is
+// served or stages has ended before.
 func (s *Store) Close() error {
 	s.views.drop(func(int, int, *view) bool { return true })
 	if s.staging.stage == nil {
