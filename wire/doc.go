@@ -85,7 +85,7 @@
 //	 6  AppendEntriesReply    round, verified index, flag promise?               -
 //	 7  AppendEntriesRefusal  round, commit, last log index                      runs: term, first index
 //	 8  TimeoutNow            -                                                  -
-//	12  EntryRequest          -                                                  each: index, term, hash (16)
+//	12  EntryRequest          -                                                  each: index, term, hash (16); both 0 if not known
 //	13  EntryReply            -                                                  each: index, term, state (8), and if that is 1, a record
 //	16  Forward               boot, batch                                        each: varint length, command
 //	17  ForwardReply          boot, batch                                        -
