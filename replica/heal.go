@@ -28,6 +28,7 @@ type Healing struct {
 	peers          []raft.ServerID
 
 	missing []*missing // ascending; those whose filling is not durable
+	gaps    []*gap     // ascending
 	library library
 	work    Work
 	ticket  raft.Ticket // of the last write
@@ -43,6 +44,20 @@ type missing struct {
 	ticket  raft.Ticket // of the write that fills it; 0: nobody has sent it yet
 	answers []entryAnswer
 }
+
+// gap is a run of holes of which some are not known.
+type gap struct {
+	wal.Gap
+	// candidates are what others have there, by index; bytes is their size.
+	candidates map[raft.Index][]wire.Raw
+	bytes      int
+}
+
+const (
+	// maxCandidates bounds the entries that are kept for one place, maxGapBytes those for one gap: beyond it they are asked for again.
+	maxCandidates = 8
+	maxGapBytes   = 256 << 20
+)
 
 // entryAnswer is the last that a server has said of an entry.
 type entryAnswer struct {
@@ -80,6 +95,9 @@ func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, err
 	h.work.Configuration = h.latest
 	for _, hole := range g.Holes {
 		h.missing = append(h.missing, &missing{hole: hole})
+	}
+	for _, p := range g.Gaps {
+		h.gaps = append(h.gaps, &gap{Gap: p, candidates: map[raft.Index][]wire.Raw{}})
 	}
 	if len(h.peers) == 0 && !h.Healed() {
 		return nil, fmt.Errorf("group %d: %v: restore the data directory from a backup, or as much of this file as is intact elsewhere", options.Group, h.stillMissing())
@@ -173,10 +191,10 @@ func (h *Healing) look(w *wire.WantedEntry) (wire.EntryState, bool) {
 		return wire.EntryLacking, false
 	case !ok || w.Index == h.group.Base.Index:
 		return wire.EntryCompacted, false
-	case term != w.Term:
-		return wire.EntryLacking, false
 	case h.lost(w.Index) != nil:
 		return wire.EntryLost, false
+	case w.Term != 0 && term != w.Term:
+		return wire.EntryLacking, false
 	}
 	return 0, true
 }
@@ -213,6 +231,9 @@ func (h *Healing) send(to raft.ServerID, body any) {
 func (h *Healing) ask(peers []raft.ServerID) {
 	m := &wire.EntryRequest{}
 	for _, x := range h.missing {
+		if p := h.gapAt(x.hole.Index); p != nil && len(p.candidates[x.hole.Index]) > 0 && h.ticks%healTellTicks != 0 {
+			continue
+		}
 		if x.ticket == 0 && len(m.Wanted) < wire.MaxWanted {
 			m.Wanted = append(m.Wanted, wire.WantedEntry{Index: x.hole.Index, Term: x.hole.Term, Hash: x.hole.Hash})
 		}
@@ -234,19 +255,43 @@ func (h *Healing) found(from raft.ServerID, term raft.Term, m *wire.EntryReply) 
 	for i := range m.Found {
 		f := &m.Found[i]
 		x := h.lost(f.Index)
-		if x == nil || x.ticket != 0 || x.hole.Term != f.Term || f.State > wire.EntryLost {
+		if x == nil || x.ticket != 0 || x.hole.Known() && x.hole.Term != f.Term || f.State > wire.EntryLost {
+			continue
+		}
+		if p := h.gapAt(f.Index); p != nil && f.State == wire.EntryThere {
+			if h.isAnother(p, f) {
+				x.answered(entryAnswer{from, term, wire.EntryLacking})
+				continue
+			}
+			filled = p.add(f.Record) || filled
+			h.fillGap(p, from)
 			continue
 		}
 		if f.State == wire.EntryThere {
 			filled = h.fill(x, from, f.Record) || filled
 			continue
 		}
-		x.answers = slices.DeleteFunc(x.answers, func(a entryAnswer) bool { return a.from == from })
-		x.answers = append(x.answers, entryAnswer{from, term, f.State})
+		x.answered(entryAnswer{from, term, f.State})
 	}
 	if filled {
 		h.ask([]raft.ServerID{from}) // it may have more
 	}
+}
+
+// answered remembers the last that a server has said.
+func (x *missing) answered(a entryAnswer) {
+	x.answers = slices.DeleteFunc(x.answers, func(other entryAnswer) bool { return other.from == a.from })
+	x.answers = append(x.answers, a)
+}
+
+// isAnother reports whether an entry is certainly not the one that was lost there, and so who has it lacks that: it is of a later
+// term than the entry behind the gap is, or that one does not follow from it.
+func (h *Healing) isAnother(p *gap, f *wire.FoundEntry) bool {
+	latest := h.group.HardState.CurrentTerm
+	if p.Last < h.group.Last {
+		latest, _ = termIn(&h.group, p.Last+1)
+	}
+	return f.Term > latest || f.Index == p.Last && !p.Follows(wire.Raw(f.Record).Hash(), h.options.Group)
 }
 
 // lost returns the hole at i, or nil.
@@ -264,6 +309,76 @@ func (h *Healing) lost(i raft.Index) *missing {
 		return nil
 	}
 	return h.missing[at]
+}
+
+func (h *Healing) gapAt(i raft.Index) *gap {
+	for _, p := range h.gaps {
+		if p.First <= i && i <= p.Last {
+			return p
+		}
+	}
+	return nil
+}
+
+// add keeps an entry that may be one of those that are lost; false if it is known already.
+func (p *gap) add(record wire.Raw) bool {
+	i := record.Index()
+	known := p.candidates[i]
+	if len(known) >= maxCandidates || slices.ContainsFunc(known, func(c wire.Raw) bool { return c.Hash() == record.Hash() }) {
+		return false
+	}
+	if p.bytes += len(record); p.bytes > maxGapBytes {
+		p.candidates, p.bytes = map[raft.Index][]wire.Raw{}, len(record)
+	}
+	p.candidates[i] = append(p.candidates[i], slices.Clone(record))
+	return true
+}
+
+// choose finds the entries that were there, from the last on: each is the one from which the next follows. It returns nil
+// while one is missing.
+func (p *gap) choose(group wire.GroupID) [][]byte {
+	records := make([][]byte, p.Last-p.First+1)
+	follows := func(hash wire.Hash) bool { return p.Follows(hash, group) }
+	for i := p.Last; i >= p.First; i-- {
+		k := slices.IndexFunc(p.candidates[i], func(c wire.Raw) bool { return follows(c.Hash()) })
+		if k < 0 {
+			return nil
+		}
+		chosen := p.candidates[i][k]
+		records[i-p.First] = chosen
+		follows = func(hash wire.Hash) bool { return chosen.Follows(hash, group) }
+	}
+	return records
+}
+
+// fillGap fills a gap as soon as all of it is there.
+func (h *Healing) fillGap(p *gap, from raft.ServerID) {
+	records := p.choose(h.options.Group)
+	if records == nil {
+		return
+	}
+	if err := p.Fits(h.options.Group, records); err != nil {
+		h.tell(Misfit{From: from, Index: p.First, Why: err})
+		return
+	}
+	w := Write{First: p.First}
+	for _, b := range records {
+		record, _, err := wire.DecodeRecord(b)
+		if err != nil {
+			return
+		}
+		record.Flags = wire.FlagCopy
+		w.Records = append(w.Records, wire.AppendRecord(nil, &record))
+		h.tell(Filled{From: from, Index: record.Index, Term: record.Term})
+	}
+	ticket := h.write(w)
+	for _, x := range h.missing {
+		if p.First <= x.hole.Index && x.hole.Index <= p.Last {
+			x.ticket = ticket
+		}
+	}
+	p.candidates = nil
+	h.gaps = slices.DeleteFunc(h.gaps, func(other *gap) bool { return other == p })
 }
 
 // fill writes an entry into its hole. It must be the very entry that was there.
@@ -293,6 +408,7 @@ func (h *Healing) write(w Write) raft.Ticket {
 func (h *Healing) persisted(ticket raft.Ticket) {
 	if h.cutting != 0 && h.cutting <= ticket {
 		h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.hole.Index >= h.cutFrom })
+		h.gaps = slices.DeleteFunc(h.gaps, func(p *gap) bool { return p.Last >= h.cutFrom })
 		h.cutting = 0
 	}
 	h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.ticket != 0 && x.ticket <= ticket })
@@ -323,7 +439,7 @@ func (h *Healing) cut() {
 // any term that this server has acknowledged anything in. Every configuration from the one in force there on must have
 // such a quorum, and both sides of a joint one.
 func (h *Healing) mayCut(x *missing) bool {
-	if x.hole.Index <= max(h.group.HardState.Commit, h.applied) {
+	if x.hole.Index <= max(h.group.HardState.Commit, h.applied) || len(h.gaps) > 0 && x.hole.Index > h.gaps[0].First {
 		return false
 	}
 	lastTerm := h.lastTerm()
@@ -352,7 +468,11 @@ func (h *Healing) inForceBefore(i raft.Index) bool {
 	return known
 }
 
+// lastTerm returns a term that no entry of the log is above.
 func (h *Healing) lastTerm() raft.Term {
+	if n := len(h.group.Gaps); n > 0 && h.group.Gaps[n-1].Last == h.group.Last {
+		return h.group.HardState.CurrentTerm
+	}
 	term, _ := termIn(&h.group, h.group.Last)
 	return term
 }
@@ -494,6 +614,10 @@ func (e StillMissing) String() string {
 	if len(e.Peers) > 0 {
 		peers = strings.Join(e.Peers, ", ")
 	}
-	return fmt.Sprintf("%d entries of the log are lost, between %d and %d; the first, of term %d, was in %s at byte %d (%s); %s",
-		e.Count, e.First.Index, e.Last, e.First.Term, e.First.File, e.First.Offset, e.First.Reason, peers)
+	term := fmt.Sprintf("of term %d", e.First.Term)
+	if !e.First.Known() {
+		term = "of which the term is not known"
+	}
+	return fmt.Sprintf("%d entries of the log are lost, between %d and %d; the first, %s, was in %s at byte %d (%s); %s",
+		e.Count, e.First.Index, e.Last, term, e.First.File, e.First.Offset, e.First.Reason, peers)
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/internal/crashdisk"
 	"github.com/quorate/quorate/raft"
@@ -35,6 +36,10 @@ type place struct {
 	from, to int64
 	frame    uint64
 	entry    raft.EntryID // whose payload it is, or no entry's
+	// header is the entry whose header it is: mended, unless what is beside it is lost, too.
+	header raft.EntryID
+	// lost are the entries of a frame that may be lost as a whole; then nothing else is said of it.
+	lost []raft.EntryID
 }
 
 // rot damages the log of a server that is about to start.
@@ -52,47 +57,105 @@ func (s *server) rot() {
 			return
 		}
 		p := places[w.dice.below(label, len(places))]
+		if w.dice.chance(label, 150_000) { // one of those that are lost as a whole, which are the last
+			p = places[len(places)-1]
+		}
 		if hit[p.frame] {
 			continue // two places in one frame may be more than its copies can mend
 		}
 		hit[p.frame] = true
+		if len(p.lost) > 0 {
+			if hit[p.frame-1] || hit[p.frame+1] {
+				continue // what is lost is told by what is around it
+			}
+			hit[p.frame-1], hit[p.frame+1] = true, true
+			for _, id := range p.lost {
+				s.rotten[id] = true
+			}
+			w.counts.RottenFrames++
+			s.flip(p.file, p.from, 4096)
+			continue
+		}
+		if p.header.Index != 0 {
+			s.rotten[p.header] = true
+		}
 		bytes := 1 // of a header; more of it would be refused, and rightly
 		if p.entry.Index != 0 {
 			bytes = 1 + w.dice.below(label, int(min(p.to-p.from, 64)))
 			s.rotten[p.entry] = true
 		}
 		from := p.from + int64(w.dice.below(label, int(p.to-p.from)-bytes+1))
-		for k := range int64(bytes) {
-			w.counts.RottenBytes++
-			if err := s.disk.Flip(p.file, from+k, byte(1+w.dice.below(label, 255))); err != nil {
-				w.check.Fail("T1", "rot: %v", err)
-			}
-		}
+		s.flip(p.file, from, bytes)
 	}
 	w.counts.Rots++
 	w.tell(s, "its log rots: %d entries are hit", len(s.rotten))
+}
+
+// flip damages some bytes of a file.
+func (s *server) flip(file string, from int64, bytes int) {
+	w := s.world
+	for k := range int64(bytes) {
+		w.counts.RottenBytes++
+		if err := s.disk.Flip(file, from+k, byte(1+w.dice.below("server.flip", 255))); err != nil {
+			w.check.Fail("T1", "rot: %v", err)
+		}
+	}
+}
+
+// frameSeen is a sound frame in a log.
+type frameSeen struct {
+	file    string
+	offset  int64
+	number  uint64
+	entries []raft.EntryID
+	others  int // records that are neither entries nor hard states
+}
+
+// losable returns the frames that may be lost as a whole. They have entries and hard states only, and so has the one behind
+// them: a truncation is told by nothing else, and then the damage is rightly refused, or never comes to an end.
+func losable(frames []frameSeen, isLost func(raft.EntryID) bool) (places []place) {
+	for k := 1; k+1 < len(frames); k++ {
+		before, f, after := &frames[k-1], &frames[k], &frames[k+1]
+		if before.file != f.file || after.file != f.file || before.number+1 != f.number || f.number+1 != after.number {
+			continue
+		}
+		if f.others+after.others > 0 || len(f.entries) == 0 || len(after.entries) == 0 || slices.ContainsFunc(f.entries, isLost) {
+			continue
+		}
+		places = append(places, place{file: f.file, from: f.offset, to: f.offset + 4096, frame: f.number, lost: f.entries})
+	}
+	return places
 }
 
 // rottable returns what may rot on a server's disk: the headers of frames, and headers and payloads of entries, of all that is
 // known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
 func (s *server) rottable() []place {
 	var places []place
+	var frames []frameSeen
 	var frame, mark uint64
 	firsts := map[string]uint64{}
 	err := wal.Scan(s.disk, walDir, func(i wal.Item) error {
 		switch {
-		case i.Segment != nil && !i.Segment.Blank:
+		case i.Segment != nil:
 			firsts[i.File] = i.Segment.FirstFrame
 		case i.Frame != nil && i.Wrong == "":
 			frame, mark = i.Frame.Sequence, max(mark, i.Frame.Synced)
 			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + 72, frame: frame})
+			frames = append(frames, frameSeen{file: i.File, offset: i.Offset, number: frame})
 		case i.Frame != nil:
 			frame = 0
-		case i.Record != nil && i.Record.IsEntry() && i.Wrong == "" && frame > 0:
+		case i.Record != nil && frame > 0 && i.Wrong == "" && i.Record.Kind == wire.RecordHardState: // the next frame has it, too
+		case i.Record != nil && frame > 0 && (i.Wrong != "" || !i.Record.IsEntry() || i.Record.Flags != 0):
+			frames[len(frames)-1].others++
+		case i.Record != nil && frame > 0:
 			id := raft.EntryID{Index: i.Record.Index, Term: i.Record.Term}
+			frames[len(frames)-1].entries = append(frames[len(frames)-1].entries, id)
 			payload := i.Offset + wire.RecordHeaderBytes
-			places = append(places, place{file: i.File, from: i.Offset, to: payload, frame: frame})
-			if n := int64(len(i.Record.Payload)); n > 0 && !s.world.isLostElsewhere(s, id) {
+			if s.world.isLostElsewhere(s, id) {
+				return nil
+			}
+			places = append(places, place{file: i.File, from: i.Offset, to: payload, frame: frame, header: id})
+			if n := int64(len(i.Record.Payload)); n > 0 {
 				places = append(places, place{file: i.File, from: payload, to: payload + n, frame: frame, entry: id})
 			}
 		}
@@ -101,9 +164,17 @@ func (s *server) rottable() []place {
 	if err != nil {
 		s.world.check.Fail("T1", "rot: %v", err)
 	}
+	places = append(places, losable(frames, func(id raft.EntryID) bool { return s.world.isLostElsewhere(s, id) })...)
+	sound := map[string]bool{}
+	for _, f := range frames {
+		sound[fmt.Sprint(f.file, f.number)] = true
+	}
 	kept := places[:0]
 	for _, p := range places {
-		if p.frame <= mark && p.frame > 0 {
+		if !sound[fmt.Sprint(p.file, p.frame-1)] && p.frame != firsts[p.file] {
+			continue // what follows a frame that was lost before proves what that was
+		}
+		if p.frame <= mark && p.frame > 0 && (len(p.lost) == 0 || p.frame < mark) {
 			kept = append(kept, p)
 		}
 	}
@@ -128,7 +199,7 @@ func (s *server) beginHealing(found *wal.Group) error {
 		return err
 	}
 	for _, h := range found.Holes {
-		if !s.rotten[h.EntryID] {
+		if h.Known() && !s.rotten[h.EntryID] {
 			w.check.Fail("R1", "server %d has lost entry %d of term %d, which was not hit", s.id, h.Index, h.Term)
 		}
 	}

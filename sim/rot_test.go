@@ -2,11 +2,14 @@ package sim
 
 import (
 	"flag"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/internal/choice"
 )
+
+var rotStory = flag.Int("rot.story", 0, "tell the story of this seed")
 
 var rotWorlds = flag.Int("rot.worlds", 24, "how many worlds with rot to run")
 
@@ -36,14 +39,17 @@ func TestLogsThatRotHealInWorlds(t *testing.T) {
 	for range *rotWorlds {
 		d, p := rottingPlan(&seed)
 		w := newPlannedWorld(Options{Seed: seed, Simulated: 20 * time.Second}, d, p)
+		if *rotStory > 0 && uint64(*rotStory) == seed {
+			w.story = os.Stdout
+		}
 		if stack := w.run(); w.check.Violation() != nil {
 			t.Errorf("seed %d: at %v: %v\n%s", seed, time.Duration(w.now), w.check.Violation(), stack)
 		}
 		counts.Add(&w.counts)
 	}
-	t.Logf("%d logs rotted, %d bytes; %d places mended; %d servers healed of %d, %d entries filled of %d, %d cuts",
-		counts.Rots, counts.RottenBytes, counts.Mended, counts.Healed, counts.Healings, counts.HolesFilled, counts.Holes, counts.HolesCut)
-	if counts.RottenBytes < 100**rotWorlds || counts.Mended == 0 || counts.Healed == 0 || counts.HolesFilled == 0 {
+	t.Logf("%d logs rotted, %d bytes, %d whole frames; %d places mended; %d servers healed of %d, %d entries filled of %d, %d cuts",
+		counts.Rots, counts.RottenBytes, counts.RottenFrames, counts.Mended, counts.Healed, counts.Healings, counts.HolesFilled, counts.Holes, counts.HolesCut)
+	if counts.RottenBytes < 100**rotWorlds || counts.Mended == 0 || counts.RottenFrames == 0 || counts.Healed == 0 || counts.HolesFilled == 0 {
 		t.Error("not everything has happened")
 	}
 }

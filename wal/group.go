@@ -43,6 +43,9 @@ type group struct {
 	positions []position
 	// holes are the entries that are lost, ascending. Their positions say where they were.
 	holes []Hole
+	gaps  []Gap
+	// broken is not nil during recovery while it is not known what became of the group: a frame is lost, that may have been about it.
+	broken *DamageError
 	// moved says that positions are not in the order of segments, because copies took their places.
 	moved bool
 	// runs are the terms of the entries from first on.
@@ -115,6 +118,7 @@ func (g *group) truncate(from raft.Index) {
 	}
 	g.positions = g.positions[:from-g.first]
 	g.holes = g.holes[:g.holesBefore(from)]
+	g.gaps = slices.DeleteFunc(slices.Clone(g.gaps), func(p Gap) bool { return p.Last >= from })
 	for len(g.runs) > 0 && g.runs[len(g.runs)-1].First >= from {
 		g.runs = g.runs[:len(g.runs)-1]
 	}
@@ -129,9 +133,10 @@ func (g *group) rebase(b Base) {
 	if b.Index >= g.last() {
 		g.positions, g.runs, g.first, g.moved = nil, nil, b.Index+1, false
 		g.lastHash = b.Hash
-		g.holes = nil
+		g.holes, g.gaps = nil, nil
 	}
 	g.holes = g.holes[g.holesBefore(b.Index+1):]
+	g.gaps = slices.DeleteFunc(slices.Clone(g.gaps), func(p Gap) bool { return p.First <= b.Index })
 	if b.Index >= g.first {
 		g.dropUpTo(b.Index)
 	}
@@ -183,6 +188,7 @@ func (g *group) state() Group {
 		Runs:           slices.Clone(g.runs),
 		Configurations: slices.Clone(g.configurations),
 		Holes:          slices.Clone(g.holes),
+		Gaps:           slices.Clone(g.gaps),
 	}
 }
 

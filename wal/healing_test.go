@@ -16,6 +16,26 @@ import (
 func refillFrom(t testing.TB, l *Log, m *model) (filled int) {
 	t.Helper()
 	for _, g := range l.sorted {
+		for len(g.gaps) > 0 {
+			p := g.gaps[0]
+			w := Write{Group: g.id, First: p.First}
+			for i := p.First; i <= p.Last; i++ {
+				w.Records = append(w.Records, m.copyOf(g.id, i))
+			}
+			if short := w; len(w.Records) > 1 {
+				short.Records = w.Records[1:]
+				short.First++
+				if err := l.Append([]Write{short}); !errors.Is(err, ErrRefused) {
+					t.Fatalf("a part of the gap from %d to %d: got %v", p.First, p.Last, err)
+				}
+			}
+			err := l.Append([]Write{w})
+			if errors.Is(err, ErrRefused) && strings.Contains(err.Error(), "does not follow from the entry before it") {
+				return -1 // what is lost had replaced entries that are there still
+			}
+			must(t, err)
+			filled += len(w.Records)
+		}
 		for len(g.holes) > 0 {
 			h := g.holes[0]
 			must(t, l.Append([]Write{{Group: g.id, First: h.Index, Records: [][]byte{m.copyOf(g.id, h.Index)}}}))
@@ -54,14 +74,29 @@ func healsFrom(t testing.TB, w *world, image *crashdisk.Disk, what string) strin
 		}
 		return "refused"
 	}
+	if recovered.TornTail != nil && strings.Contains(what, "2 blocks") {
+		must(t, l.Close())
+		return "torn tail" // the last frame and the mark that it was durable are lost together: the published exception
+	}
 	outcome := "harmless"
 	if len(recovered.Healed) > 0 {
 		outcome = "mended"
 	}
 	want := w.history[len(w.history)-1]
-	if n := refillFrom(t, l, w.model); n > 0 {
+	switch n := refillFrom(t, l, w.model); {
+	case n < 0:
+		must(t, l.Close())
+		return "stuck"
+	case n > 0:
 		outcome = "filled"
-	} else if found, err := modelOf(l, recovered.Groups); err != nil || found.fingerprint() != want {
+	}
+	if outcome == "filled" {
+		// it is looked at when it is opened again
+	} else if found, err := modelOf(l, recovered.Groups); err == nil && found.fingerprint() != want &&
+		strings.Contains(what, "2 blocks") && slices.Contains(w.history, found.fingerprint()) {
+		must(t, l.Close())
+		return "torn tail" // the same: it is as if they had never been written
+	} else if err != nil || found.fingerprint() != want {
 		t.Fatalf("%s: %s, and the log is another one: %v", what, outcome, err)
 	}
 	must(t, l.Close())
@@ -147,4 +182,62 @@ func ofAllKinds(t testing.TB) *world {
 		t.Fatal(w.err)
 	}
 	return w
+}
+
+// ofOneGroup is a sealed log as a server has it: many frames of one group, in several segments, with truncations.
+func ofOneGroup(t testing.TB) *world {
+	t.Helper()
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.options.SegmentBytes = 12 * blockBytes
+	w.start(1)
+	for round := range 6 {
+		for range 4 {
+			w.append(w.entries(1, 1+round%3, 40))
+			w.sync()
+		}
+		w.append(w.hardState(1, raft.Term(10+round), 1), w.replace(1, w.model.groups[1].last()-1, 2, 30))
+		w.sync()
+		w.append(w.entries(1, 1, 5000))
+		w.sync()
+	}
+	w.append(w.entries(1, 2, 10))
+	w.seal()
+	w.close()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	return w
+}
+
+// TestEveryLostBlockHealsOrIsRefused loses each block of logs, and two in a row. Where the log is opened, and what it lacks
+// comes from a peer, it is what it was.
+func TestEveryLostBlockHealsOrIsRefused(t *testing.T) {
+	for name, w := range map[string]*world{"rotting": rotting(t), "full": ofAllKinds(t), "one group": ofOneGroup(t)} {
+		counts := map[string]int{}
+		for file, content := range blocksOf(t, w.disk) {
+			for at := int64(0); at < int64(len(content)); at += blockBytes {
+				for blocks := int64(1); blocks <= 2 && at+blocks*blockBytes <= int64(len(content)); blocks++ {
+					for how, is := range map[string][]byte{"zeros": make([]byte, blocks*blockBytes), "noise": noise(int(blocks * blockBytes))} {
+						image := w.disk.Clone()
+						put(t, image, file, at, content[at:at+blocks*blockBytes], is)
+						counts[healsFrom(t, w, image, fmt.Sprintf("%s, %d blocks of %s at %d: %s", name, blocks, file, at, how))]++
+					}
+				}
+			}
+		}
+		t.Logf("%s: %v", name, counts)
+		if name == "one group" && (counts["filled"] < 2*counts["refused"] || counts["harmless"] == 0) {
+			t.Errorf("%s: too much is refused", name)
+		}
+	}
+}
+
+func noise(n int) []byte {
+	b := make([]byte, n)
+	x := uint32(1)
+	for i := range b {
+		x = x*1664525 + 1013904223
+		b[i] = byte(x >> 24)
+	}
+	return b
 }

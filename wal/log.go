@@ -85,6 +85,8 @@ type Group struct {
 	// Holes are the entries that are lost, ascending; none unless Options.KeepHoles was set. While there
 	// are any, the server has forgotten what it has promised to keep. A configuration that is a hole has no Bytes.
 	Holes []Hole
+	// Gaps are the runs of holes that can only be filled together, ascending.
+	Gaps []Gap
 }
 
 // Write is what one group wants to be written. Its parts are applied in the order of the fields.
@@ -101,7 +103,7 @@ type Write struct {
 	TruncateFrom raft.Index
 	// First is the index of the first of Records, which are entries, encoded and consecutive. They
 	// follow the last entry, except for those with FlagCopy, each of which takes the place of a copy of
-	// itself, or fills the hole where it was. They are not kept after Append.
+	// itself, or fills the hole where it was; those of a Gap all at once. They are not kept after Append.
 	First   raft.Index
 	Records [][]byte
 	// Drop removes the group.

@@ -21,6 +21,9 @@ func (r *recovery) readTail() error {
 			return err
 		}
 	}
+	if err := r.notKnown(); err != nil {
+		return err
+	}
 	mark := r.end
 	if first := r.current; first != nil && first == r.inUse[0] && first.header.previous != 0 && mark.sequence < first.header.firstFrame {
 		return &DamageError{ // what is before a segment is given back only when its own frames are durable
@@ -235,7 +238,7 @@ func (l *Log) useGroups(groups []*group) {
 // it must be known to follow something that ends.
 func (r *recovery) writeUnsure() error {
 	l := r.log
-	if err := l.stage(append(r.refill(), r.unsure...)); err != nil {
+	if err := l.stage(append(r.refill(), l.joinGaps(r.unsure)...)); err != nil {
 		return fmt.Errorf("write the end of the log anew: %w", err)
 	}
 	l.sealed = true

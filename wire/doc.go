@@ -88,7 +88,7 @@
 //	 9  SnapshotOffer         base                                               -
 //	10  SnapshotRequest       boot, number                                       what the state machine asks for
 //	11  SnapshotChunk         boot, number, outcome                              varint length, position; a piece of a state
-//	12  EntryRequest          -                                                  each: index, term, hash (16)
+//	12  EntryRequest          -                                                  each: index, term, hash (16); both 0 if not known
 //	13  EntryReply            -                                                  each: index, term, state (8), and if that is 1, a record
 //	16  Forward               boot, batch                                        each: varint length, command
 //	17  ForwardReply          boot, batch                                        -
