@@ -174,21 +174,13 @@ func (s *server) positionOf(index raft.Index) (*wire.Position, error) {
 
 // takeUp lets the log begin after a state that was found beside it, as Host.Start does. It returns where that is, or 0.
 func (s *server) takeUp(found *wal.Group) (raft.Index, error) {
-	bytes := s.machine.store.InstalledPosition()
-	if bytes == nil {
-		return 0, nil
-	}
-	p, err := wire.DecodePosition(bytes)
-	if err != nil || p.Index <= found.Base.Index {
+	w, err := replica.TakeUp(found, s.machine.store.InstalledPosition())
+	if w == nil || err != nil {
 		return 0, err
 	}
-	write := wal.Write{Group: group, Base: &wal.Base{EntryID: p.EntryID, Hash: p.Hash, Configuration: p.Configuration}}
-	if p.Term > found.HardState.CurrentTerm {
-		write.HardState = &raft.HardState{CurrentTerm: p.Term, Commit: found.HardState.Commit}
-	}
-	if err := s.log.Append([]wal.Write{write}); err != nil {
+	if err := s.log.Append([]wal.Write{*w}); err != nil {
 		return 0, err
 	}
 	s.world.mark(stateTakenUp)
-	return p.Index, s.log.Sync()
+	return w.Base.Index, s.log.Sync()
 }
