@@ -386,6 +386,31 @@ func TestStrandedPeerIsSentHeartbeatsOnly(t *testing.T) {
 	}
 }
 
+// Entries of the midst of the log are on their way, and are cut: then nothing is asked about them.
+func TestWindowBehindWhichTheLogIsCutIsGivenUp(t *testing.T) {
+	core := compactedLeader(t, 2)
+	core.options.MaxAppendBytes, core.options.MaxInflightMessages = 1, 1
+	p := core.leadState.peer(2)
+	p.becomeProbing()
+	p.nextIndex, p.probing = 3, false
+	core.log.sizesFrom, core.log.sizes = 0, make([]uint64, 7)
+	for i := range core.log.sizes {
+		core.log.sizes[i] = uint64(i + 1)
+	}
+	if step(core); len(core.Step(nil).Send) != 1 || p.nextIndex != 4 || len(p.inflight) != 1 {
+		t.Fatalf("next is %d, %d are on their way", p.nextIndex, len(p.inflight))
+	}
+	p.stuckSince = p.matchIndex
+	for _, m := range sentTo(core.Step([]Input{Compact{5}, Tick{}}), 2) {
+		if m.(*AppendEntries).Last != 0 {
+			t.Errorf("sends %v", m)
+		}
+	}
+	if len(p.inflight) != 0 || !p.stranded {
+		t.Errorf("peer 2 is %+v", p)
+	}
+}
+
 // It is told apart once, and again if it is stranded again.
 func TestPeerIsStrandedOnceEachTime(t *testing.T) {
 	core := compactedLeader(t, 2)
