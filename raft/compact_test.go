@@ -174,6 +174,9 @@ func TestFigure13_InstallSnapshot7(t *testing.T) {
 		if got := termsOf(core); len(got) != 0 || core.Base() != test.base || core.LastIndex() != test.base.Index || core.CommitIndex() != test.base.Index {
 			t.Errorf("%s: the log has %v after %v, commit %d", test.why, got, core.Base(), core.CommitIndex())
 		}
+		if core.Durable() > 2 {
+			t.Errorf("%s: durable up to %d, and all that was behind 2 is gone", test.why, core.Durable())
+		}
 		for i := Index(0); i <= test.base.Index+1; i++ {
 			if term, ok := core.TermAt(i); ok != (i == test.base.Index) || ok && term != test.base.Term {
 				t.Errorf("%s: entry %d of term %d is there: %t", test.why, i, term, ok)

@@ -19,6 +19,8 @@ type fed struct {
 	sent          []letter // by the server, and not looked at yet
 	step1         *SnapshotWork
 	given         []*Apply
+	fetches       []Fetch // that wait, if holdFetches
+	holdFetches   bool
 	wrote         []Write
 	events        []string
 }
@@ -66,6 +68,10 @@ func (f *fed) step(inputs ...Input) {
 		}
 		for _, e := range work.Events {
 			f.events = append(f.events, e.String())
+		}
+		if f.holdFetches {
+			f.fetches = append(f.fetches, work.Fetch...)
+			work.Fetch = nil
 		}
 		for _, fetch := range work.Fetch {
 			inputs = append(inputs, Fetched{ID: fetch.ID, Records: f.leader.records[fetch.First-1 : fetch.Last]})
@@ -251,6 +257,9 @@ func TestStateComesPieceByPiece(t *testing.T) {
 	if len(f.wrote) != 1 || f.wrote[0].Base == nil || f.wrote[0].Base.Hash != f.positionAt(last).Hash {
 		t.Errorf("writes %+v, want the log's new beginning", f.wrote)
 	}
+	if c := f.s.replica.snapshot.counts; c.installed != 1 || c.received != uint64(len("onetwothreefour")) {
+		t.Errorf("counts %+v", c)
+	}
 	f.ticks(2 * snapshotPatience)
 	f.wantNobodyAsked()
 	f.wantStep("none")
@@ -278,11 +287,15 @@ func TestOfferCountsIfTheLeaderMakesItAndItIsNews(t *testing.T) {
 // A second offer changes nothing about the dialogue that has begun.
 func TestSecondOfferBeginsNothingAnew(t *testing.T) {
 	f := newFed(t, 10)
-	m := f.begin(f.last() - 3)
+	f.begin(f.last() - 3)
 	f.offer(f.last() - 2)
 	f.offer(f.last() - 4)
 	f.wantNobodyAsked()
-	f.piece(f.leader.id, m, f.positionAt(f.last()), "one")
+	f.wantStep("none")
+	f.ticks(snapshotPatience + snapshotPause)
+	m := f.wantAsked(f.other.id, "all")
+	f.offer(f.last() - 3) // nor is the leader asked again because of it
+	f.piece(f.other.id, m, f.positionAt(f.last()), "one")
 	f.wantStep("stage one")
 	if f.s.replica.snapshot.needed != f.last()-2 {
 		t.Errorf("needs a state of %d, want %d", f.s.replica.snapshot.needed, f.last()-2)
@@ -329,7 +342,10 @@ func TestOnlyTheAnswerThatIsWaitedForIsTaken(t *testing.T) {
 	f := newFed(t, 10)
 	first := f.begin(f.last())
 	at := f.positionAt(f.last())
-	f.ticks(snapshotPatience + snapshotPause)
+	f.ticks(snapshotPatience)
+	f.piece(f.other.id, first, at, "not asked yet")
+	f.wantStep("none")
+	f.ticks(snapshotPause)
 	m := f.wantAsked(f.other.id, "all")
 	f.piece(f.leader.id, first, at, "late")
 	f.piece(f.other.id, first, at, "an old number")
@@ -424,6 +440,26 @@ func TestNothingIsAppliedWhileAStateIsInstalled(t *testing.T) {
 	}
 }
 
+// Nor while entries are being read that are to be applied.
+func TestStateIsNotInstalledWhileEntriesAreFetched(t *testing.T) {
+	f := newFed(t, 10)
+	f.s.replica.tail.limit = 0 // memory keeps nothing
+	f.append(f.reached(), f.reached()+1)
+	f.append(f.reached(), f.reached()+1)
+	f.holdFetches = true
+	f.applied()
+	if len(f.fetches) != 1 {
+		t.Fatalf("asks the log for %v", f.fetches)
+	}
+	f.complete(f.positionAt(f.last()))
+	f.wantStep("none")
+	f.step(Fetched{ID: f.fetches[0].ID, Records: f.leader.records[f.fetches[0].First-1 : f.fetches[0].Last]})
+	f.wantStep("install")
+	if len(f.given) != 0 {
+		t.Errorf("is given %v besides", f.given)
+	}
+}
+
 // If the log has the entry at which a state is, it keeps what follows, and only that is applied.
 func TestInstalledStateWithinTheLogSkipsWhatItHas(t *testing.T) {
 	f := newFed(t, 10)
@@ -449,7 +485,7 @@ func TestStateThatIsUnfitIsNotInstalled(t *testing.T) {
 		why  string
 		make func(f *fed, at *wire.Position)
 	}{
-		{"the state here is as far", func(f *fed, at *wire.Position) { at.Index = f.s.replica.apply.applied }},
+		{"the state here is as far", func(f *fed, at *wire.Position) { at.Index = f.s.replica.core.CommitIndex() - 2 }},
 		{"another entry", func(f *fed, at *wire.Position) { at.Index, at.Term = f.s.replica.core.CommitIndex(), at.Term+7 }},
 		{"cannot be", func(f *fed, at *wire.Position) { at.Term = f.term() + maxTermAhead + 1 }},
 	} {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -101,11 +102,54 @@ func (s *server) stepSnapshot() {
 	default:
 		done.Request, done.Complete, done.Err = m.store.StageSnapshot(step.Chunk)
 		w.counts.SnapshotPieces++
+		if done.Err == nil {
+			s.witnessPiece(step.Chunk)
+		}
 		if done.Err != nil && !errors.Is(done.Err, kv.ErrSnapshotChunk) {
 			w.check.Fail("C15", "server %d cannot stage a piece of a state: %v", s.id, done.Err)
 		}
 	}
 	s.put(done)
+}
+
+// piece is what is remembered of the latest piece of a state that was staged.
+type piece struct {
+	from                     raft.ServerID
+	lifeOfSender, ofReceiver int
+}
+
+// pieceArrives notes whose piece the state machine is about to stage.
+func (s *server) pieceArrives(inputs []replica.Input, work *replica.Work) {
+	if work.Snapshot == nil || work.Snapshot.Chunk == nil {
+		return
+	}
+	for _, in := range inputs {
+		if r, ok := in.(replica.Receive); ok {
+			if m, ok := r.Message.Body.(*wire.SnapshotChunk); ok && bytes.Equal(m.Chunk, work.Snapshot.Chunk) {
+				s.arriving = piece{r.From, s.world.servers[r.From-1].life, s.life}
+			}
+		}
+	}
+}
+
+// witnessPiece looks at a piece that was staged. Its first byte behind layout and checksum says what it is: package kv
+// draws it.
+func (s *server) witnessPiece(chunk []byte) {
+	const at, begins, full = 5, 1, 2
+	w, last, now := s.world, s.staged, s.arriving
+	s.staged = now
+	switch flags := chunk[at]; {
+	case flags&begins != 0 && flags&full != 0:
+		w.mark(stateInFull)
+	case flags&begins != 0:
+		w.mark(stateByDelta)
+	case last.ofReceiver != now.ofReceiver:
+		w.mark(stateOutlivesReceiver)
+	case last.from != now.from:
+		w.mark(stateOfTwoSources)
+	case last.lifeOfSender != now.lifeOfSender:
+		w.mark(stateOutlivesSender)
+	}
 }
 
 // tookOver notes that the state is another's now.
@@ -118,6 +162,12 @@ func (s *server) tookOver(index raft.Index) {
 		return
 	}
 	s.tookOverAt = w.now
+	if s.informer != nil && s.informer.wanted {
+		w.mark(stateUnderWatchers)
+	}
+	if s.seen.role == raft.Leader {
+		w.mark(stateForLeader)
+	}
 	s.checks.Installed(index, s.machine.digest())
 	s.compareState()
 	s.informer.applied(nil)
