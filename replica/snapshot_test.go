@@ -105,11 +105,16 @@ func (f *fed) offer(base raft.Index) {
 // append lets the leader's entries after one arrive, up to another one, all of them committed.
 func (f *fed) append(prev, last raft.Index) {
 	f.t.Helper()
+	f.step(f.entries(prev, last))
+}
+
+// entries is the receipt of those.
+func (f *fed) entries(prev, last raft.Index) Receive {
 	m := &raft.AppendEntries{PrevLogIndex: prev, PrevLogTerm: wire.Raw(f.leader.records[prev-1]).Term(), LeaderCommit: last, Round: 1000}
 	for _, b := range f.leader.records[prev:last] {
 		m.Entries = append(m.Entries, raft.Entry{Term: wire.Raw(b).Term(), Kind: raft.EntryKind(wire.Raw(b).Kind()), Data: slices.Clone(b)})
 	}
-	f.receive(f.leader.id, f.term(), m)
+	return Receive{From: f.leader.id, Message: wire.Message{Group: testGroup, Term: f.term(), Body: m}}
 }
 
 // applied lets the state machine be done with what it was given first.
@@ -437,6 +442,21 @@ func TestNothingIsAppliedWhileAStateIsInstalled(t *testing.T) {
 	f.append(at.Index, f.last())
 	if len(f.given) != 1 || f.given[0].Entries[0].Index != at.Index+1 {
 		t.Errorf("is given %v, want entry %d", f.given, at.Index+1)
+	}
+}
+
+// What has come in before is written first, and what comes after, behind it: a state is installed between two writes.
+func TestStateIsInstalledBetweenTwoWrites(t *testing.T) {
+	f := newFed(t, 10)
+	at := f.positionAt(f.last() - 1)
+	f.complete(at)
+	f.wrote = nil
+	f.step(f.entries(f.reached(), f.reached()+1), SnapshotWorked{}, f.entries(at.Index, f.last()))
+	if len(f.wrote) != 3 || len(f.wrote[0].Records) != 1 || f.wrote[1].Base == nil || len(f.wrote[1].Records) != 0 || len(f.wrote[2].Records) != 1 {
+		t.Fatalf("writes %+v", f.wrote)
+	}
+	if f.reached() != f.last() || f.s.replica.core.Base() != at.EntryID {
+		t.Errorf("the log begins after %v and ends at %d", f.s.replica.core.Base(), f.reached())
 	}
 }
 
