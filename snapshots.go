@@ -2,11 +2,9 @@ package quorate
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
-	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
 	"github.com/quorate/quorate/wire"
@@ -203,22 +201,11 @@ func (h *Host) dropHoles(id GroupID, found *wal.Group, applied Index, snapshots 
 
 // takeUp lets the log begin after the state that the state machine has installed, if a crash came between the two.
 func (h *Host) takeUp(id GroupID, found *wal.Group, snapshots Snapshots) (*wal.Group, error) {
-	bytes := snapshots.InstalledPosition()
-	if bytes == nil {
-		return found, nil
+	w, err := replica.TakeUp(found, snapshots.InstalledPosition())
+	if w == nil || err != nil {
+		return found, err
 	}
-	p, err := wire.DecodePosition(bytes)
-	if err != nil {
-		return nil, fmt.Errorf("the state's place in the log: %w", err)
-	}
-	if p.Index <= found.Base.Index {
-		return found, nil
-	}
-	w := wal.Write{Group: id, Base: &wal.Base{EntryID: p.EntryID, Hash: p.Hash, Configuration: p.Configuration}}
-	if p.Term > found.HardState.CurrentTerm {
-		w.HardState = &raft.HardState{CurrentTerm: p.Term, Commit: found.HardState.Commit}
-	}
-	if err := h.writer.write([]wal.Write{w}); err != nil {
+	if err := h.writer.write([]wal.Write{*w}); err != nil {
 		return nil, err
 	}
 	now, _ := h.log.State(id)

@@ -61,6 +61,14 @@ const (
 	// States of other servers.
 	stateTakenUp
 	stateKeepsLog
+	stateEndsOwnEntries
+	stateByDelta
+	stateInFull
+	stateOfTwoSources
+	stateOutlivesSender
+	stateOutlivesReceiver
+	stateUnderWatchers
+	stateForLeader
 	// Requests.
 	firstReadOfReign
 	readRefusedByDeposed
@@ -157,6 +165,15 @@ var markTable = [marks]aMark{
 
 	stateTakenUp:  {"crash between a state that was taken over and the log that begins after it", "takeUp", 1},
 	stateKeepsLog: {"state is taken over, and the log has that entry and keeps what follows", "note", 1},
+
+	stateEndsOwnEntries:   {"state is taken over by a server with entries that are not committed, and go", "witnessEvent", 1},
+	stateByDelta:          {"piece begins a state that brings what has changed only", "witnessPiece", 1},
+	stateInFull:           {"piece begins a state that brings everything", "witnessPiece", 1},
+	stateOfTwoSources:     {"piece goes on where another server's ended", "witnessPiece", 1},
+	stateOutlivesSender:   {"piece goes on where one of its sender's earlier life ended", "witnessPiece", 1},
+	stateOutlivesReceiver: {"piece goes on where the last one ended before the receiver crashed", "witnessPiece", 1},
+	stateUnderWatchers:    {"state is taken over by a server at which somebody watches", "tookOver", 1},
+	stateForLeader:        {"state is taken over by a server that leads", "tookOver", 1},
 
 	firstReadOfReign:     {"read is the first that a new leader confirms", "witnessAnswer", 1000},
 	readRefusedByDeposed: {"leader steps down while reads wait at it", "witnessDeposed", 200},

@@ -68,6 +68,8 @@ type server struct {
 	window  window
 	promise promise
 	witness witness
+	// arriving is whose piece of a state is about to be staged, and staged whose was last.
+	arriving, staged piece
 	// tookOverAt is when it took over another's state last.
 	tookOverAt int64
 	// moments counts what has happened after which a crash is worth its while.

@@ -33,6 +33,7 @@ func (s *server) turn() {
 	}
 	s.gotReply = false
 	s.witnessTurn(inputs, &work)
+	s.pieceArrives(inputs, &work)
 	s.checkVotes(inputs, &work)
 	s.note(&work)
 	if s.readsByLease() > reads {

@@ -244,9 +244,9 @@ func (r *recovery) writeUnsure() error {
 	l.sealed = true
 	if n := len(l.segments); n > 0 && l.segments[n-1].header.firstFrame > l.sequence {
 		// Nothing in it is known to be durable, its header included: nothing may build on it.
+		// But it says that what is before it is durable, and segments may be gone because of that: it is replaced.
 		l.segments, l.sealed = l.segments[:n-1:n-1], false
-	}
-	if len(l.ops) == 0 && r.torn == nil {
+	} else if len(l.ops) == 0 && r.torn == nil {
 		return nil
 	}
 	s, err := l.make(l.lastNumber + 1)
