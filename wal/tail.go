@@ -244,7 +244,7 @@ func (r *recovery) writeUnsure() error {
 		// Nothing in it is known to be durable, its header included: nothing may build on it.
 		l.segments, l.sealed = l.segments[:n-1:n-1], false
 	}
-	if len(l.ops) == 0 && r.torn == nil {
+	if len(l.ops) == 0 && r.torn == nil && !l.hasHoles() { // what proves a gap must stay known to be durable
 		return nil
 	}
 	s, err := l.make(l.lastNumber + 1)
