@@ -85,7 +85,7 @@ func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, err
 		h.gaps = append(h.gaps, &gap{Gap: p, candidates: map[raft.Index][]wire.Raw{}})
 	}
 	if len(h.peers) == 0 && !h.Healed() {
-		return nil, fmt.Errorf("group %d: %v: restore the data directory from a backup, or as much of this file as is intact elsewhere", options.Group, h.stillMissing())
+		return nil, fmt.Errorf("%v: restore the data directory from a backup, or replace this server: %w", h.stillMissing(), &wal.HoleError{Hole: g.Holes[0]})
 	}
 	return h, nil
 }
