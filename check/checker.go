@@ -123,6 +123,11 @@ func (c *Checker) fail(check, format string, args ...any) {
 // Fail reports a violation that the caller has found itself.
 func (c *Checker) Fail(check, format string, args ...any) { c.fail(check, format, args...) }
 
+// IsCommitted reports whether some server has committed an entry.
+func (c *Checker) IsCommitted(id raft.EntryID) bool {
+	return id.Index >= 1 && id.Index <= c.Committed() && c.committed[id.Index-1].mark.term == id.Term
+}
+
 // Committed returns the last index that any server has committed.
 func (c *Checker) Committed() raft.Index { return raft.Index(len(c.committed)) }
 

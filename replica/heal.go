@@ -3,7 +3,6 @@ package replica
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/wal"
@@ -44,20 +43,6 @@ type missing struct {
 	ticket  raft.Ticket // of the write that fills it; 0: nobody has sent it yet
 	answers []entryAnswer
 }
-
-// gap is a run of holes of which some are not known.
-type gap struct {
-	wal.Gap
-	// candidates are what others have there, by index; bytes is their size.
-	candidates map[raft.Index][]wire.Raw
-	bytes      int
-}
-
-const (
-	// maxCandidates bounds the entries that are kept for one place, maxGapBytes those for one gap: beyond it they are asked for again.
-	maxCandidates = 8
-	maxGapBytes   = 256 << 20
-)
 
 // entryAnswer is the last that a server has said of an entry.
 type entryAnswer struct {
@@ -100,7 +85,7 @@ func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, err
 		h.gaps = append(h.gaps, &gap{Gap: p, candidates: map[raft.Index][]wire.Raw{}})
 	}
 	if len(h.peers) == 0 && !h.Healed() {
-		return nil, fmt.Errorf("group %d: %v: restore the data directory from a backup, or as much of this file as is intact elsewhere", options.Group, h.stillMissing())
+		return nil, fmt.Errorf("%v: restore the data directory from a backup, or replace this server: %w", h.stillMissing(), &wal.HoleError{Hole: g.Holes[0]})
 	}
 	return h, nil
 }
@@ -284,16 +269,6 @@ func (x *missing) answered(a entryAnswer) {
 	x.answers = append(x.answers, a)
 }
 
-// isAnother reports whether an entry is certainly not the one that was lost there, and so who has it lacks that: it is of a later
-// term than the entry behind the gap is, or that one does not follow from it.
-func (h *Healing) isAnother(p *gap, f *wire.FoundEntry) bool {
-	latest := h.group.HardState.CurrentTerm
-	if p.Last < h.group.Last {
-		latest, _ = termIn(&h.group, p.Last+1)
-	}
-	return f.Term > latest || f.Index == p.Last && !p.Follows(wire.Raw(f.Record).Hash(), h.options.Group)
-}
-
 // lost returns the hole at i, or nil.
 func (h *Healing) lost(i raft.Index) *missing {
 	at, ok := slices.BinarySearchFunc(h.missing, i, func(x *missing, i raft.Index) int {
@@ -309,76 +284,6 @@ func (h *Healing) lost(i raft.Index) *missing {
 		return nil
 	}
 	return h.missing[at]
-}
-
-func (h *Healing) gapAt(i raft.Index) *gap {
-	for _, p := range h.gaps {
-		if p.First <= i && i <= p.Last {
-			return p
-		}
-	}
-	return nil
-}
-
-// add keeps an entry that may be one of those that are lost; false if it is known already.
-func (p *gap) add(record wire.Raw) bool {
-	i := record.Index()
-	known := p.candidates[i]
-	if len(known) >= maxCandidates || slices.ContainsFunc(known, func(c wire.Raw) bool { return c.Hash() == record.Hash() }) {
-		return false
-	}
-	if p.bytes += len(record); p.bytes > maxGapBytes {
-		p.candidates, p.bytes = map[raft.Index][]wire.Raw{}, len(record)
-	}
-	p.candidates[i] = append(p.candidates[i], slices.Clone(record))
-	return true
-}
-
-// choose finds the entries that were there, from the last on: each is the one from which the next follows. It returns nil
-// while one is missing.
-func (p *gap) choose(group wire.GroupID) [][]byte {
-	records := make([][]byte, p.Last-p.First+1)
-	follows := func(hash wire.Hash) bool { return p.Follows(hash, group) }
-	for i := p.Last; i >= p.First; i-- {
-		k := slices.IndexFunc(p.candidates[i], func(c wire.Raw) bool { return follows(c.Hash()) })
-		if k < 0 {
-			return nil
-		}
-		chosen := p.candidates[i][k]
-		records[i-p.First] = chosen
-		follows = func(hash wire.Hash) bool { return chosen.Follows(hash, group) }
-	}
-	return records
-}
-
-// fillGap fills a gap as soon as all of it is there.
-func (h *Healing) fillGap(p *gap, from raft.ServerID) {
-	records := p.choose(h.options.Group)
-	if records == nil {
-		return
-	}
-	if err := p.Fits(h.options.Group, records); err != nil {
-		h.tell(Misfit{From: from, Index: p.First, Why: err})
-		return
-	}
-	w := Write{First: p.First}
-	for _, b := range records {
-		record, _, err := wire.DecodeRecord(b)
-		if err != nil {
-			return
-		}
-		record.Flags = wire.FlagCopy
-		w.Records = append(w.Records, wire.AppendRecord(nil, &record))
-		h.tell(Filled{From: from, Index: record.Index, Term: record.Term})
-	}
-	ticket := h.write(w)
-	for _, x := range h.missing {
-		if p.First <= x.hole.Index && x.hole.Index <= p.Last {
-			x.ticket = ticket
-		}
-	}
-	p.candidates = nil
-	h.gaps = slices.DeleteFunc(h.gaps, func(other *gap) bool { return other == p })
 }
 
 // fill writes an entry into its hole. It must be the very entry that was there.
@@ -507,117 +412,3 @@ func (h *Healing) cancel(handle uint64) {
 }
 
 func (h *Healing) tell(e fmt.Stringer) { h.work.Events = append(h.work.Events, e) }
-
-// HealingStatus says what a server that heals lacks.
-type HealingStatus struct {
-	// Missing is how many entries are lost, First the first of them.
-	Missing int
-	First   raft.EntryID
-	// Text says what is missing, and who has been asked for it.
-	Text string
-	// NeedsState is not 0 if the entries up to it can only be replaced by a state: others have compacted them.
-	NeedsState raft.Index
-}
-
-// Status describes the group as far as it can be told.
-func (h *Healing) Status() Status {
-	configuration, index := h.Configuration()
-	s := Status{Configuration: configuration, Healing: h.status()}
-	s.Raft = raft.Status{
-		ID: h.options.Member.ID, CurrentTerm: h.group.HardState.CurrentTerm, VotedFor: h.group.HardState.VotedFor,
-		CommitIndex: h.group.HardState.Commit, LastApplied: h.applied, LastIndex: h.group.Last, LastTerm: h.lastTerm(), Durable: h.group.Last,
-		Configuration: raft.ConfigurationAt{Index: index, Configuration: configuration.Raft()},
-	}
-	return s
-}
-
-func (h *Healing) status() *HealingStatus {
-	s := &HealingStatus{Missing: len(h.missing), Text: h.stillMissing().String()}
-	if len(h.missing) > 0 {
-		s.First = h.missing[0].hole.EntryID
-	}
-	for _, x := range h.missing {
-		compacted := slices.ContainsFunc(x.answers, func(a entryAnswer) bool { return a.state == wire.EntryCompacted })
-		if compacted && len(x.answers) == len(h.peers) {
-			s.NeedsState = x.hole.Index
-		}
-	}
-	return s
-}
-
-func (h *Healing) stillMissing() StillMissing {
-	m := StillMissing{Count: len(h.missing)}
-	if len(h.missing) == 0 {
-		return m
-	}
-	x := h.missing[0]
-	m.First, m.Last = x.hole, h.missing[len(h.missing)-1].hole.Index
-	for _, peer := range h.peers {
-		word := "has not answered"
-		for _, a := range x.answers {
-			if a.from == peer {
-				word = [...]string{"", "", fmt.Sprintf("lacks it in term %d", a.term), "has compacted it", "has lost it, too"}[min(a.state, wire.EntryLost)]
-			}
-		}
-		m.Peers = append(m.Peers, fmt.Sprintf("%x %s", uint64(peer), word))
-	}
-	return m
-}
-
-// Filled says that a server has sent an entry which was lost here.
-type Filled struct {
-	From  raft.ServerID
-	Index raft.Index
-	Term  raft.Term
-}
-
-func (e Filled) String() string {
-	return fmt.Sprintf("entry %d of term %d, which was lost, comes from %x", e.Index, e.Term, uint64(e.From))
-}
-
-// Misfit says that a server has sent another entry than the one that was asked for.
-type Misfit struct {
-	From  raft.ServerID
-	Index raft.Index
-	Why   error
-}
-
-func (e Misfit) String() string {
-	return fmt.Sprintf("%x sent another entry than %d, which was lost: %v", uint64(e.From), e.Index, e.Why)
-}
-
-// Cut says that the end of the log was dropped, because an entry in it is lost that was never committed.
-type Cut struct{ From, Last raft.Index }
-
-func (e Cut) String() string {
-	return fmt.Sprintf("entries %d to %d are cut: the first is lost, and was never committed", e.From, e.Last)
-}
-
-// Whole says that nothing is missing any more.
-type Whole struct{}
-
-func (Whole) String() string { return "the log is whole again" }
-
-// StillMissing says what a server that heals lacks, and who has been asked for it.
-type StillMissing struct {
-	Count int
-	First wal.Hole
-	Last  raft.Index
-	Peers []string
-}
-
-func (e StillMissing) String() string {
-	if e.Count == 0 {
-		return "nothing is missing"
-	}
-	peers := "there is nobody else to ask"
-	if len(e.Peers) > 0 {
-		peers = strings.Join(e.Peers, ", ")
-	}
-	term := fmt.Sprintf("of term %d", e.First.Term)
-	if !e.First.Known() {
-		term = "of which the term is not known"
-	}
-	return fmt.Sprintf("%d entries of the log are lost, between %d and %d; the first, %s, was in %s at byte %d (%s); %s",
-		e.Count, e.First.Index, e.Last, term, e.First.File, e.First.Offset, e.First.Reason, peers)
-}

@@ -125,6 +125,7 @@ func checkTrust(members []quorate.Member) error {
 // explain says what an operator can do about a host that does not open.
 func explain(err error, o *Options) error {
 	var damage *wal.DamageError
+	var hole *wal.HoleError
 	switch {
 	case err == nil:
 		return nil
@@ -139,7 +140,7 @@ func explain(err error, o *Options) error {
 		return fmt.Errorf("--data-dir %s: %w", o.DataDir, err)
 	case errors.Is(err, quorate.ErrCopied):
 		return err // it says everything
-	case errors.As(err, &damage):
+	case errors.As(err, &damage), errors.As(err, &hole):
 		return fmt.Errorf("--data-dir %s: the log is damaged: %w", o.DataDir, err)
 	}
 	return fmt.Errorf("--data-dir %s: %w", o.DataDir, err)

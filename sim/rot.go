@@ -73,6 +73,7 @@ func (s *server) rot() {
 				s.rotten[id] = true
 			}
 			w.counts.RottenFrames++
+			w.tell(s, "frame %d of %s is lost, at %d, with entries %v", p.frame, p.file, p.from, p.lost)
 			s.flip(p.file, p.from, 4096)
 			continue
 		}
@@ -94,6 +95,7 @@ func (s *server) rot() {
 // flip damages some bytes of a file.
 func (s *server) flip(file string, from int64, bytes int) {
 	w := s.world
+	w.tell(s, "rot: %d bytes of %s at %d", bytes, file, from)
 	for k := range int64(bytes) {
 		w.counts.RottenBytes++
 		if err := s.disk.Flip(file, from+k, byte(1+w.dice.below("server.flip", 255))); err != nil {
@@ -113,13 +115,15 @@ type frameSeen struct {
 
 // losable returns the frames that may be lost as a whole. They have entries and hard states only, and so has the one behind
 // them: a truncation is told by nothing else, and then the damage is rightly refused, or never comes to an end.
-func losable(frames []frameSeen, isLost func(raft.EntryID) bool) (places []place) {
+// Of several entries in one frame that were not committed, others may have the first and lack the last: which ones they were is not
+// known then, and the server waits for ever.
+func losable(frames []frameSeen, isLost, isCommitted func(raft.EntryID) bool) (places []place) {
 	for k := 1; k+1 < len(frames); k++ {
 		before, f, after := &frames[k-1], &frames[k], &frames[k+1]
 		if before.file != f.file || after.file != f.file || before.number+1 != f.number || f.number+1 != after.number {
 			continue
 		}
-		if f.others+after.others > 0 || len(f.entries) == 0 || len(after.entries) == 0 || slices.ContainsFunc(f.entries, isLost) {
+		if f.others+after.others > 0 || len(f.entries) == 0 || len(after.entries) == 0 || slices.ContainsFunc(f.entries, isLost) || len(f.entries) > 1 && !isCommitted(f.entries[len(f.entries)-1]) {
 			continue
 		}
 		places = append(places, place{file: f.file, from: f.offset, to: f.offset + 4096, frame: f.number, lost: f.entries})
@@ -164,7 +168,7 @@ func (s *server) rottable() []place {
 	if err != nil {
 		s.world.check.Fail("T1", "rot: %v", err)
 	}
-	places = append(places, losable(frames, func(id raft.EntryID) bool { return s.world.isLostElsewhere(s, id) })...)
+	places = append(places, losable(frames, func(id raft.EntryID) bool { return s.world.isLostElsewhere(s, id) }, s.world.check.IsCommitted)...)
 	sound := map[string]bool{}
 	for _, f := range frames {
 		sound[fmt.Sprint(f.file, f.number)] = true
@@ -322,6 +326,10 @@ func (s *server) failHealing(err error) {
 // becomeWhole lets a server go on whose log has no holes any more.
 func (s *server) becomeWhole() {
 	w := s.world
+	if err := s.log.Seal(); err != nil {
+		s.failHealing(err)
+		return
+	}
 	held := s.healing.Held()
 	s.healing = nil
 	s.life++ // what was planned for its healing does not happen

@@ -76,6 +76,10 @@ func (e *HoleError) Error() string {
 		h.Index, h.Term, h.Group, h.File, h.Offset, h.Reason)
 }
 
+func (l *Log) hasHoles() bool {
+	return slices.ContainsFunc(l.sorted, func(g *group) bool { return len(g.holes) > 0 })
+}
+
 // holeAt returns the hole at i, or nil.
 func (g *group) holeAt(i raft.Index) *Hole {
 	if at := g.holesBefore(i); at < len(g.holes) && g.holes[at].Index == i {
