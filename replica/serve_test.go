@@ -250,6 +250,25 @@ func TestLogIsKeptForThoseWhoNeedIt(t *testing.T) {
 	}
 }
 
+// Who needs a state anyway is no reason to keep what comes behind it, however often it answers.
+func TestLogIsNotKeptForThoseWhoAreStranded(t *testing.T) {
+	h := newHosting(t, 4)
+	h.drop = func(from, to raft.ServerID) bool { return to == h.a.id || from == h.a.id }
+	write := func() (last raft.Index) {
+		h.propose(h.l, "lacking")
+		h.drain()
+		return h.l.replica.core.LastIndex()
+	}
+	last := write()
+	h.step(Flushed{Index: last, Compel: last})
+	h.step(Receive{From: h.a.id, Message: wire.Message{Group: testGroup, Term: h.l.replica.term, Body: &raft.AppendEntriesRefusal{Round: 1, LastLogIndex: 1}}})
+	last = write()
+	h.step(Flushed{Index: last, Keep: last})
+	if got := h.l.replica.core.Base().Index; got != last {
+		t.Errorf("the log begins after %d, want %d", got, last)
+	}
+}
+
 // A guest that has asked nothing for long is forgotten, and the log is no longer kept for it.
 func TestGuestThatIsGoneIsForgotten(t *testing.T) {
 	h := newHosting(t, 4)

@@ -208,12 +208,14 @@ func (s *snapshot) installed(r *Replica, in *SnapshotWorked) {
 		return
 	}
 	r.apply.installed(position.EntryID)
-	r.logTime = max(r.logTime, in.Time)
 	if position.Index > r.core.Base().Index {
 		r.installing = position
 		r.batch = append(r.batch, raft.Install{Base: position.EntryID, Configuration: configuration.Raft()})
 		r.stepCore()
 		r.installing = nil
+	}
+	if r.core.LastIndex() == position.Index {
+		r.logTime = in.Time // as if its last entry had come: see noteTime
 	}
 	r.commands.skipped(r)
 	r.reads.applied(r)

@@ -181,7 +181,7 @@ func (s *server) compareState() {
 		if other == s || !other.up || other.machine.store.Revision() < store.Revision() || other.machine.store.CompactRevision() != store.CompactRevision() {
 			continue
 		}
-		for _, revision := range []int64{store.Revision(), max(store.CompactRevision(), store.Revision()/2)} {
+		for _, revision := range []int64{store.Revision(), max(store.CompactRevision(), store.Revision()/2, 1)} {
 			ours, code, err := store.HashKV(revision)
 			theirs, otherCode, otherErr := other.machine.store.HashKV(revision)
 			if ours != theirs || code != otherCode || err != nil || otherErr != nil {
