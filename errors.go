@@ -34,6 +34,8 @@ var (
 	ErrOtherCluster = errors.New("data directory belongs to another cluster")
 	// ErrNewerFormat: the data directory was written by a newer version.
 	ErrNewerFormat = errors.New("data directory was written by a newer version")
+	// ErrStateLost: the log begins after what the state machine has, and nobody has what is missing.
+	ErrStateLost = errors.New("the state is lost")
 	// ErrGroupRunning: the group has been started on this host already.
 	ErrGroupRunning = errors.New("group is running already")
 )

@@ -180,6 +180,31 @@ func (g *Group) tellFlushed() {
 	})
 }
 
+// Regains tells whether a group's state could be had again if it were lost: from the log, or, where that begins later,
+// from another member. The error says what is missing. It is for the time between Open and Start.
+func (h *Host) Regains(id GroupID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.regains(h.recovered[id])
+}
+
+func (h *Host) regains(g *wal.Group) error {
+	if g == nil || g.Base.Index == 0 {
+		return nil
+	}
+	newest := g.Configurations[len(g.Configurations)-1]
+	c, err := wire.DecodeConfiguration(newest.Bytes)
+	if err != nil {
+		return fmt.Errorf("configuration of entry %d: %w", newest.Index, err)
+	}
+	for i := range c.Members {
+		if c.Members[i].ID != h.id {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: the log begins after entry %d, and no other server belongs to the group that could have what was before", ErrStateLost, g.Base.Index)
+}
+
 // takeUp lets the log begin after the state that the state machine has installed, if a crash came between the two.
 func (h *Host) takeUp(id GroupID, found *wal.Group, snapshots Snapshots) (*wal.Group, error) {
 	bytes := snapshots.InstalledPosition()

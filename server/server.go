@@ -51,7 +51,7 @@ type Server struct {
 	done      chan struct{} // closed when nothing is served any more
 	ended     sync.Once     // closes done
 	cancel    context.CancelFunc
-	context   context.Context // ends the flusher, the remover, the compactor, the lessor and the vigil
+	context   context.Context // ends the flusher, the remover, the healer, the compactor, the lessor and the vigil
 	running   sync.WaitGroup
 
 	closing  sync.Once
@@ -143,22 +143,39 @@ func actual(u string, l net.Listener) string {
 	return net.JoinHostPort(host, port)
 }
 
-func (s *Server) openStore() error {
+// openState opens what is in the state's directory.
+func (s *Server) openState() error {
 	dir := filepath.Join(s.options.DataDir, stateDir)
+	var watched watchedFor
 	engine, err := pebblekv.Open(dir, pebblekv.Options{
 		Fatal:      func(message string) { s.fatal(fmt.Errorf("state in %s: %s", dir, message)) },
-		Background: func(err error) { s.fatal(fmt.Errorf("state in %s: %w", dir, err)) },
-		Log:        s.logEngine,
+		Background: func(err error) {
+			if err = fmt.Errorf("state in %s: %w", dir, err); !pebblekv.IsDamage(err) || watched.note(err) {
+				s.fatal(err)
+			}
+		},
+		Damage: func(found pebblekv.Damage) {
+			if err := fmt.Errorf("%s: %w: %w", found.Path, pebblekv.ErrDamaged, found.Err); watched.note(err) {
+				s.fatal(err)
+			}
+		},
+		Log: s.logEngine,
 	})
 	if err != nil {
-		return explainState(err, dir)
+		return err
 	}
-	s.store, err = kv.Open(engine, kv.Options{
+	store, err := kv.Open(engine, kv.Options{
 		Cluster: s.host.ClusterID(),
 		Limits:  kv.Limits{TxnOps: s.options.MaxTxnOps, RequestBytes: s.options.MaxRequestBytes},
 	})
-	s.disk = newDiskUsage(dir)
-	return explainState(err, dir)
+	if found := watched.open(); found != nil && err == nil {
+		err = errors.Join(found, store.Close())
+	}
+	if err != nil {
+		return err
+	}
+	s.store, s.disk = store, newDiskUsage(dir)
+	return nil
 }
 
 // logEngine logs what the engine says of itself.
@@ -179,6 +196,7 @@ func (s *Server) startGroup() (err error) {
 	}
 	s.forClients.Group = s.group
 	close(s.started)
+	s.running.Go(func() { s.heal(s.context) })
 	s.running.Go(func() { s.endDue(s.context) })
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
@@ -253,6 +271,7 @@ func (s *Server) warnOpen(what, u string, l net.Listener) {
 func (s *Server) fatal(err error) {
 	s.failed.Do(func() {
 		s.hasFailed.Store(true)
+		s.noteDamage(err)
 		s.logger.Error("this server must not go on", "err", err)
 		s.end()
 		s.options.OnFatal(err)
