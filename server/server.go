@@ -148,7 +148,7 @@ func (s *Server) openState() error {
 	dir := filepath.Join(s.options.DataDir, stateDir)
 	var watched watchedFor
 	engine, err := pebblekv.Open(dir, pebblekv.Options{
-		Fatal:      func(message string) { s.fatal(fmt.Errorf("state in %s: %s", dir, message)) },
+		Fatal: func(message string) { s.fatal(fmt.Errorf("state in %s: %s", dir, message)) },
 		Background: func(err error) {
 			if err = fmt.Errorf("state in %s: %w", dir, err); !pebblekv.IsDamage(err) || watched.note(err) {
 				s.fatal(err)
