@@ -167,8 +167,11 @@ func (g *Group) positionOf(index Index) (*wire.Position, error) {
 // maxPositions is how many places are remembered at which states are pinned.
 const maxPositions = 64
 
-// tellFlushed tells the replica what the log need not keep.
+// tellFlushed tells the replica what the log need not keep, and what the state has become.
 func (g *Group) tellFlushed() {
+	if sums, ok := g.machine.(Sums); ok {
+		g.put(replica.Sums{Sums: sums.Sums()})
+	}
 	if g.snapshots == nil {
 		return
 	}

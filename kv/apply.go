@@ -86,6 +86,7 @@ func (w *writer) apply(commands []Command) (answers []Answer, err error) {
 	}
 	now := w.now
 	w.store.current.Store(&now)
+	w.store.sums.publish()
 	return answers, nil
 }
 
@@ -128,6 +129,7 @@ func (w *writer) command(c *Command, a *Answer) error {
 		return err
 	}
 	w.now.digest = w.digester.fold(w.now.digest, c, a)
+	w.store.sums.note(&w.now, w.store.options.SumEvery)
 	return nil
 }
 

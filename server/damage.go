@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/internal/vfs"
 	"github.com/quorate/quorate/kv/pebblekv"
 )
@@ -228,9 +229,11 @@ func (s *Server) heal(ctx context.Context) {
 	}
 }
 
-// noteDamage makes it durable that the state is damaged, if that is why this server must not go on.
+// noteDamage makes it durable that the state is damaged, or another than that of the others, if that is why this server
+// must not go on.
 func (s *Server) noteDamage(err error) {
-	if !pebblekv.IsDamage(err) {
+	var differs *quorate.DiffersError
+	if !pebblekv.IsDamage(err) && !errors.As(err, &differs) {
 		return
 	}
 	if marking := (damage{s.options.DataDir}).mark(err); marking != nil {

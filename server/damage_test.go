@@ -294,11 +294,15 @@ func TestDamagedStateIsKeptUntilTheNewOneIsWhole(t *testing.T) {
 
 // TestErrorsOfADamagedStateAreNoted: what ends the server because of damage leaves a mark, and nothing else does.
 func TestErrorsOfADamagedStateAreNoted(t *testing.T) {
-	s := &Server{options: Options{DataDir: t.TempDir()}}
+	s, other := &Server{options: Options{DataDir: t.TempDir()}}, damage{t.TempDir()}
 	d := damage{s.options.DataDir}
 	s.noteDamage(syscall.ENOSPC)
 	if why, err := d.reason(damageFile); why != "" || err != nil {
 		t.Errorf("marked for nothing: %s, %v", why, err)
+	}
+	(&Server{options: Options{DataDir: other.dir}}).noteDamage(fmt.Errorf("group 1: %w", &quorate.DiffersError{}))
+	if why, err := other.reason(damageFile); !strings.Contains(why, "differs from that of a majority") || err != nil {
+		t.Errorf("marked with %q, %v", why, err)
 	}
 	s.noteDamage(fmt.Errorf("read: %w", pebblekv.ErrDamaged))
 	s.noteDamage(fmt.Errorf("read again: %w", kv.ErrCorrupt))
