@@ -117,6 +117,7 @@ func (w *writer) command(c *Command, a *Answer) error {
 	if c.Index <= w.now.applied {
 		invariant.Check(false, "command %d applied again, after %d", c.Index, w.now.applied)
 	}
+	w.store.sums.pass(&w.now, c.Time)
 	w.now.time = max(w.now.time, c.Time)
 	w.now.applied = c.Index
 	var err error

@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
@@ -81,39 +80,4 @@ func (s *Store) HashKV(at int64) (KVHash, Code, error) {
 	}
 	h, err := hashVersions(p.iterator, at, p.compact)
 	return h, CodeOK, err
-}
-
-func hashVersions(it Iterator, at, compact int64) (KVHash, error) {
-	sum := sha256.New()
-	var v version
-	var previous, scratch, b []byte
-	decided := false // whether the version that lives at the compaction revision was met
-	for ok := it.First(); ok; ok = it.Next() {
-		k := it.Key()
-		var err error
-		if v.key, v.at, scratch, err = splitVersionKey(k, scratch); err != nil {
-			return KVHash{}, err
-		}
-		if err := v.parse(it.Value()); err != nil {
-			return KVHash{}, cmp.Or(it.Error(), err)
-		}
-		if prefix := k[:len(k)-suffixBytes]; string(prefix) != string(previous) {
-			previous, decided = append(previous[:0], prefix...), false
-		}
-		retained := v.at.main >= compact || !decided && !v.tombstone
-		decided = decided || v.at.main <= compact
-		if !retained || v.at.main > at {
-			continue
-		}
-		b = binary.BigEndian.AppendUint64(b[:0], uint64(len(v.key)))
-		b = append(b, v.key...)
-		b = binary.BigEndian.AppendUint64(b, uint64(v.at.main))
-		b = binary.BigEndian.AppendUint32(b, v.at.sub)
-		b = binary.BigEndian.AppendUint64(b, uint64(len(it.Value())))
-		sum.Write(append(b, it.Value()...))
-	}
-	if err := it.Error(); err != nil {
-		return KVHash{}, err
-	}
-	return KVHash{Hash: [16]byte(sum.Sum(nil)[:16]), Revision: at, Compact: compact}, nil
 }

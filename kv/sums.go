@@ -27,13 +27,15 @@ const (
 
 // sums are the digests of the last indexes at which all servers note them.
 type sums struct {
-	// The writer's: what the batch under way has noted, and at multiples of what.
-	noted []wire.Sum
-	every uint64
+	// The writer's: what the batch under way has noted, and at multiples of what; and which marks it has passed.
+	noted  []wire.Sum
+	every  uint64
+	passed marks
+	passes bool // the batch has passed some
 
 	mu         sync.Mutex // guards what follows
 	fine, rare []wire.Sum // ascending
-
+	marks      marks
 }
 
 // note notes the digest, if the index is one where it is noted.
@@ -44,13 +46,21 @@ func (s *sums) note(now *state, every uint64) {
 	}
 }
 
+// pass notes which marks are passed by the next command, whose log time it is told.
+func (s *sums) pass(now *state, time uint64) {
+	if s.passed.pass(now, time) {
+		s.passes = true
+	}
+}
+
 // publish shows what the batch has noted, now that it is committed.
 func (s *sums) publish() {
-	if len(s.noted) == 0 {
+	if len(s.noted) == 0 && !s.passes {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.marks, s.passes = s.passed, false
 	for _, sum := range s.noted {
 		if sum.At%(s.every*coarse) == 0 {
 			s.rare = appendSum(s.rare, sum, maxSumsRare)

@@ -42,6 +42,7 @@ type Server struct {
 	checkup checkup
 
 	leasesEnded, sessionsEnded atomic.Uint64 // by this server, because they were due
+	scrubbedBytes              atomic.Uint64
 
 	clients, metrics []net.Listener
 
@@ -51,7 +52,7 @@ type Server struct {
 	done      chan struct{} // closed when nothing is served any more
 	ended     sync.Once     // closes done
 	cancel    context.CancelFunc
-	context   context.Context // ends the flusher, the remover, the healer, the compactor, the lessor and the vigil
+	context   context.Context // ends the flusher, the remover, the healer, the scrubber, the compactor, the lessor and the vigil
 	running   sync.WaitGroup
 
 	closing  sync.Once
@@ -197,6 +198,9 @@ func (s *Server) startGroup() (err error) {
 	s.forClients.Group = s.group
 	close(s.started)
 	s.running.Go(func() { s.heal(s.context) })
+	if s.options.ScrubBytesPerSecond > 0 {
+		s.running.Go(func() { s.scrub(s.context) })
+	}
 	s.running.Go(func() { s.endDue(s.context) })
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)

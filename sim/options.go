@@ -85,7 +85,7 @@ type Counts struct {
 	Drawn, Tuned, Unlinked                               int
 	Compacting, Stranded, SegmentsReleased               int
 	SnapshotsBegun, SnapshotPieces, SnapshotPiecesServed int
-	SnapshotsInstalled, LogsBegunAnew                    int
+	SnapshotsInstalled, LogsBegunAnew, SumsCompared      int
 	Promising, ReadLeased, LeaseReads                    int
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
@@ -135,6 +135,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"worlds in which logs are compacted", &c.Compacting}, {"segments given back", &c.SegmentsReleased}, {"servers that the log had left behind", &c.Stranded},
 		{"dialogues for a state begun", &c.SnapshotsBegun}, {"pieces of states given", &c.SnapshotPiecesServed}, {"pieces of states staged", &c.SnapshotPieces},
 		{"states taken over", &c.SnapshotsInstalled}, {"logs that began anew after one", &c.LogsBegunAnew},
+		{"sums of states compared", &c.SumsCompared},
 		{"endings that left a core", &c.Cores}, {"endings that left some links", &c.SomeLinks},
 		{"of them with a constrained election", &c.Constrained},
 		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders}, {"endings with a storm of reads", &c.Storms},

@@ -65,6 +65,7 @@ type server struct {
 	window  window
 	promise promise
 	witness witness
+	sumsAt uint64 // which multiple of an index was told last
 	// tookOverAt is when it took over another's state last.
 	tookOverAt int64
 	// moments counts what has happened after which a crash is worth its while.
@@ -147,7 +148,7 @@ func (s *server) open() error {
 	if err != nil {
 		return err
 	}
-	if err := s.machine.open(); err != nil {
+	if err := s.machine.open(&w.plan); err != nil {
 		return err
 	}
 	image := imageOf(&found)
@@ -337,6 +338,7 @@ func (s *server) crash(processOnly bool) {
 func (s *server) end() {
 	w := s.world
 	s.strikes++
+	s.countSums()
 	s.machine.crash(func(batches int) int { return w.dice.below(s.labels.keep, batches+1) })
 	s.checks.Stopped()
 	w.endRequests(s)
@@ -345,7 +347,7 @@ func (s *server) end() {
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
 	s.replica, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil
-	s.paused = false
+	s.paused, s.sumsAt = false, 0
 	s.leases, s.sessions = ender{}, ender{}
 	s.storage = storage{}
 	s.seen, s.window, s.promise = seen{}, window{}, promise{}
