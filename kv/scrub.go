@@ -52,6 +52,10 @@ func (s *Store) Mark(span int) Mark {
 	return s.sums.marks[min(max(span, 0), markSpans-1)]
 }
 
+// VersionsSpan returns the bounds of the engine's keys under which the versions of all keys are: for those who look into
+// an engine.
+func VersionsSpan() (lo, hi []byte) { return []byte{spaceVersions}, []byte{spaceVersions + 1} }
+
 // Scrub is a reading of everything that the engine holds, of one moment, a little at a time. It finds what is damaged
 // on the disk, in the words of the engine, and makes the hash of the keys as of a revision, which is that of HashKV. It
 // pins what it reads until it is closed. It belongs to one goroutine.

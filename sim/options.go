@@ -86,6 +86,7 @@ type Counts struct {
 	Compacting, Stranded, SegmentsReleased               int
 	SnapshotsBegun, SnapshotPieces, SnapshotPiecesServed int
 	SnapshotsInstalled, LogsBegunAnew, SumsCompared      int
+	Rotten, StatesGivenUp                                int
 	Promising, ReadLeased, LeaseReads                    int
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
@@ -135,7 +136,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"worlds in which logs are compacted", &c.Compacting}, {"segments given back", &c.SegmentsReleased}, {"servers that the log had left behind", &c.Stranded},
 		{"dialogues for a state begun", &c.SnapshotsBegun}, {"pieces of states given", &c.SnapshotPiecesServed}, {"pieces of states staged", &c.SnapshotPieces},
 		{"states taken over", &c.SnapshotsInstalled}, {"logs that began anew after one", &c.LogsBegunAnew},
-		{"sums of states compared", &c.SumsCompared},
+		{"sums of states compared", &c.SumsCompared}, {"states that have rotted silently", &c.Rotten}, {"states given up", &c.StatesGivenUp},
 		{"endings that left a core", &c.Cores}, {"endings that left some links", &c.SomeLinks},
 		{"of them with a constrained election", &c.Constrained},
 		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders}, {"endings with a storm of reads", &c.Storms},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/internal/crashdisk"
+	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
@@ -65,7 +66,8 @@ type server struct {
 	window  window
 	promise promise
 	witness witness
-	sumsAt uint64 // which multiple of an index was told last
+	sumsAt  uint64     // which multiple of an index was told last
+	hashed  *kv.KVHash // all that it holds; nil: it has not looked
 	// tookOverAt is when it took over another's state last.
 	tookOverAt int64
 	// moments counts what has happened after which a crash is worth its while.
@@ -347,7 +349,7 @@ func (s *server) end() {
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
 	s.replica, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil
-	s.paused, s.sumsAt = false, 0
+	s.paused, s.sumsAt, s.hashed = false, 0, nil
 	s.leases, s.sessions = ender{}, ender{}
 	s.storage = storage{}
 	s.seen, s.window, s.promise = seen{}, window{}, promise{}

@@ -22,7 +22,15 @@ func (s *server) tellSums() {
 		return
 	}
 	s.sumsAt = at
-	s.put(replica.Sums{Sums: s.machine.store.Sums()})
+	s.putSums()
+}
+
+func (s *server) putSums() {
+	sums := s.machine.store.Sums()
+	if s.hashed != nil {
+		sums = append(sums, s.hashed.Sum())
+	}
+	s.put(replica.Sums{Sums: sums})
 }
 
 // countSums counts what a server has compared, when its life ends.
