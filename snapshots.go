@@ -183,16 +183,16 @@ func (g *Group) tellFlushed() {
 	})
 }
 
-// Regains tells whether a group's state could be had again if it were lost: from the log, or, where that begins later,
-// from another member. The error says what is missing. It is for the time between Open and Start.
-func (h *Host) Regains(id GroupID) error {
+// Regains tells whether what a group's state lacks, which ends at an entry, could be had: from the log, or, where that
+// begins later, from another member. The error says what is missing. It is for the time between Open and Start.
+func (h *Host) Regains(id GroupID, applied Index) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.regains(h.recovered[id])
+	return h.regains(h.recovered[id], applied)
 }
 
-func (h *Host) regains(g *wal.Group) error {
-	if g == nil || g.Base.Index == 0 {
+func (h *Host) regains(g *wal.Group, applied Index) error {
+	if g == nil || g.Base.Index <= applied {
 		return nil
 	}
 	newest := g.Configurations[len(g.Configurations)-1]
@@ -205,7 +205,7 @@ func (h *Host) regains(g *wal.Group) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: the log begins after entry %d, and no other server belongs to the group that could have what was before", ErrStateLost, g.Base.Index)
+	return fmt.Errorf("%w: it ends at entry %d, the log begins after %d, and no other server belongs to the group that could have what is between", ErrStateLost, applied, g.Base.Index)
 }
 
 // takeUp lets the log begin after the state that the state machine has installed, if a crash came between the two.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/internal/vfs"
+	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/kv/pebblekv"
 )
 
@@ -169,6 +170,11 @@ func (s *Server) openStore() error {
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.dir, err)
 	}
+	if why == "" && s.host.Regains(groupID, 0) != nil {
+		if err := s.peek(); err != nil {
+			return explainState(err, d.path(stateDir))
+		}
+	}
 	if why == "" {
 		err := s.openState()
 		if err == nil || !pebblekv.IsDamage(err) {
@@ -176,7 +182,7 @@ func (s *Server) openStore() error {
 		}
 		why = err.Error()
 	}
-	if err := s.host.Regains(groupID); err != nil {
+	if err := s.host.Regains(groupID, 0); err != nil {
 		return s.unhealable(why, err)
 	}
 	s.logger.Error("the state is damaged: it is set aside, and had from the log, or from another server", "why", why)
@@ -187,6 +193,32 @@ func (s *Server) openStore() error {
 		return err
 	}
 	return explainState(s.openState(), d.path(stateDir))
+}
+
+// peek looks whether a state that nobody else has is as far as it must be, before anything is written to it: of a manifest
+// that is damaged Pebble takes what is before the damage, and removes the tables that it then does not know.
+func (s *Server) peek() error {
+	engine, err := pebblekv.Open(damage{s.options.DataDir}.path(stateDir), pebblekv.Options{
+		ReadOnly: true, Background: func(error) {}, Damage: func(pebblekv.Damage) {}, Log: s.logEngine,
+	})
+	var store *kv.Store
+	if err == nil {
+		store, err = kv.Open(engine, kv.Options{Cluster: s.host.ClusterID()})
+	}
+	if pebblekv.IsDamage(err) {
+		return s.unhealable(err.Error(), s.host.Regains(groupID, 0))
+	}
+	if err != nil {
+		return err
+	}
+	applied := quorate.Index(store.AppliedIndex())
+	if err := store.Close(); err != nil {
+		return err
+	}
+	if lost := s.host.Regains(groupID, applied); lost != nil {
+		return s.unhealable("its files show an earlier state", lost)
+	}
+	return nil
 }
 
 // unhealable says what is lost, and what may help.

@@ -146,8 +146,8 @@ func explain(err error, o *Options) error {
 // explainState does the same for the state.
 func explainState(err error, dir string) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.Is(err, quorate.ErrStateLost):
+		return err
 	case errors.Is(err, kv.ErrNewerFormat):
 		return fmt.Errorf("%s was written by a newer version: start that version again: %w", dir, err)
 	case errors.Is(err, kv.ErrOtherCluster):

@@ -32,6 +32,9 @@ func Open(dir string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.ReadOnly {
+		return e, nil
+	}
 	if err := e.removeDropped(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
