@@ -139,7 +139,7 @@ func TestSumsFromOutsideAreBounded(t *testing.T) {
 	for range 200 {
 		sums := make([]wire.Sum, random.IntN(1000))
 		for i := range sums {
-			sums[i] = wire.Sum{Kind: random.Uint64N(3), At: random.Uint64N(10), Also: random.Uint64N(2), Value: [16]byte{byte(random.IntN(3))}}
+			sums[i] = wire.Sum{Kind: random.Uint64N(3), At: random.Uint64N(1 + random.Uint64N(1000)), Also: random.Uint64N(2), Value: [16]byte{byte(random.IntN(3))}}
 		}
 		in := Receive{From: raft.ServerID(random.IntN(6)), Message: wire.Message{Group: testGroup, Body: &wire.Sums{Sums: sums}}}
 		if random.IntN(4) == 0 {

@@ -115,8 +115,6 @@ func (s *Server) keepVigil(ctx context.Context, report func() *doctor.Report) {
 		case <-ctx.Done():
 			return
 		case <-next.C:
-			now := s.group.Status()
-			s.watchSums(ctx, &now)
 			r := report()
 			b := r.Blocking()
 			s.forClients.removed.Store(b != nil && b.Code == doctor.NotMember)

@@ -37,11 +37,26 @@ func (s *scrubbed) list() []quorate.Sum {
 	return slices.Clone(s.sums)
 }
 
-// watchSums raises the alarm CORRUPT once states differ and nothing will ever tell which is right: every voter has said
+// watchSums looks again and again whether states differ.
+func (s *Server) watchSums(ctx context.Context) {
+	next := time.NewTicker(lookEvery)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-next.C:
+			now := s.group.Status()
+			s.judgeSums(ctx, &now)
+		}
+	}
+}
+
+// judgeSums raises the alarm CORRUPT once states differ and nothing will ever tell which is right: every voter has said
 // what it has, and no majority agrees. Then whatever is answered may be wrong, so nothing is, anywhere, until somebody
 // has looked: that is what the alarm means in etcd, too. As long as a majority agrees it is not raised: whoever differs
 // is fed anew, and the others are right.
-func (s *Server) watchSums(ctx context.Context, now *replica.Status) {
+func (s *Server) judgeSums(ctx context.Context, now *replica.Status) {
 	if u := now.Sums.Undecided; u == nil || !u.AllSpoke || now.Raft.Role != raft.Leader {
 		return
 	}
@@ -56,5 +71,5 @@ func (s *Server) watchSums(ctx context.Context, now *replica.Status) {
 		"todo", "find out which servers are right, mark the state of the others (docs/operating.md), then quorate alarm disarm", "err", err)
 }
 
-// alarmPatience bounds how long the vigil waits for an alarm to be raised.
+// alarmPatience bounds how long it is waited for an alarm to be raised.
 const alarmPatience = time.Second

@@ -52,7 +52,7 @@ type Server struct {
 	done      chan struct{} // closed when nothing is served any more
 	ended     sync.Once     // closes done
 	cancel    context.CancelFunc
-	context   context.Context // ends the flusher, the remover, the healer, the scrubber, the compactor, the lessor and the vigil
+	context   context.Context // ends the flusher, the remover, the healer, the scrubber, the comparer, the compactor, the lessor and the vigil
 	running   sync.WaitGroup
 
 	closing  sync.Once
@@ -202,6 +202,7 @@ func (s *Server) startGroup() (err error) {
 		s.running.Go(func() { s.scrub(s.context) })
 	}
 	s.running.Go(func() { s.endDue(s.context) })
+	s.running.Go(func() { s.watchSums(s.context) })
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
 	if keep.interval() > 0 {
