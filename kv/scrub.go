@@ -64,7 +64,6 @@ type Scrub struct {
 	hasher   versionHasher
 	begun    bool
 	done     bool
-	version  bool // the iterator is among the versions of keys
 }
 
 // NewScrub begins to read. A revision of 0 is the newest. The error is the engine's, or a Code: CodeCompacted and

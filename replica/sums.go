@@ -257,7 +257,7 @@ func (e Undecided) String() string {
 }
 
 func moment(s wire.Sum) string {
-	return fmt.Sprintf("%d/%d (kind %d)", s.At, s.Also, s.Kind)
+	return fmt.Sprintf("%d/%d (kind %d)", s.At, int64(s.Also), s.Kind) // a revision may be -1
 }
 
 // SumStatus is what came of comparing states.

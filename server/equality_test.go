@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/kv/pebblekv"
 )
 
 // TestServerThatDiffersEndsAndIsFedAnew: one of three says another hash than the others. It ends, its state is set aside
@@ -92,5 +95,84 @@ func TestAlarmIsRaisedWhenNobodyCanTell(t *testing.T) {
 	alarms, err := client.AlarmList(testContext(t))
 	if err != nil || len(alarms.Alarms) != 1 {
 		t.Errorf("alarms %v, %v", alarms, err)
+	}
+}
+
+// TestStateThatWasChangedSilentlyIsFoundAndHealed: a byte of a value is changed in the files of one server, with right
+// checksums. It answers wrongly, until all have read what they have; then it gets the state of the others.
+func TestStateThatWasChangedSilentlyIsFoundAndHealed(t *testing.T) {
+	options := clusterOptions(t, 3)
+	fatal := make(chan error, 1)
+	options[2].OnFatal = func(err error) { fatal <- err }
+	servers := startAll(t, options[:2])
+	third, err := Start(options[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := connect(t, servers[0])
+	put, err := client.Put(testContext(t), "key", "value")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it has the key", func() bool { return third.store.Revision() == put.Header.Revision })
+	if err := third.Close(); err != nil {
+		t.Fatal(err)
+	}
+	changeSilently(t, options[2])
+	if third, err = Start(options[2]); err != nil {
+		t.Fatal(err)
+	}
+	read := func() string {
+		got, err := connect(t, third).Get(testContext(t), "key")
+		if err != nil || len(got.Kvs) != 1 {
+			t.Fatal(got, err)
+		}
+		return string(got.Kvs[0].Value)
+	}
+	if got := read(); got == "value" {
+		t.Fatal("nothing was changed")
+	}
+	for _, s := range append(servers, third) {
+		if err := s.scrubOnce(testContext(t), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := testContext(t)
+	select {
+	case err := <-fatal:
+		t.Log(err)
+	case <-ctx.Done():
+		t.Fatal("it goes on")
+	}
+	_ = third.Close() // it has failed
+	if third, err = Start(options[2]); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = third.Close() }()
+	if got := read(); got != "value" {
+		t.Errorf("reads %q", got)
+	}
+}
+
+// changeSilently changes a byte of the value of the last version that a state holds.
+func changeSilently(t *testing.T, o Options) {
+	t.Helper()
+	engine, err := pebblekv.Open(filepath.Join(o.DataDir, stateDir), pebblekv.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := engine.NewIterator(kv.VersionsSpan())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !it.Last() {
+		t.Fatal("nothing is there")
+	}
+	key, value := bytes.Clone(it.Key()), bytes.Clone(it.Value())
+	value[len(value)-1] ^= 1
+	batch := engine.NewBatch()
+	batch.Set(key, value)
+	if err := errors.Join(it.Close(), batch.Commit(), engine.Flush(), engine.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
