@@ -193,7 +193,7 @@ func TestErrorsOfTheHostAreExplained(t *testing.T) {
 	}{
 		{kv.ErrNewerFormat, "state was written by a newer version: start that version again: "},
 		{kv.ErrOtherCluster, "state is the state of another cluster, beside the log of this one: restore the directory that belongs here: "},
-		{errors.New("moon"), "the state in state cannot be opened: if it is damaged, move it away, and it is made anew from the log: "},
+		{errors.New("moon"), "the state in state cannot be opened: "},
 	} {
 		if got := explainState(c.err, "state"); got.Error() != c.want+c.err.Error() || !errors.Is(got, c.err) {
 			t.Errorf("got %q, want %q", got, c.want+c.err.Error())
