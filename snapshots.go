@@ -2,6 +2,7 @@ package quorate
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -165,8 +166,11 @@ func (g *Group) positionOf(index Index) (*wire.Position, error) {
 // maxPositions is how many places are remembered at which states are pinned.
 const maxPositions = 64
 
-// tellFlushed tells the replica what the log need not keep.
+// tellFlushed tells the replica what the log need not keep, and what the state has become.
 func (g *Group) tellFlushed() {
+	if sums, ok := g.machine.(Sums); ok {
+		g.put(replica.Sums{Sums: sums.Sums()})
+	}
 	if g.snapshots == nil {
 		return
 	}
@@ -197,6 +201,36 @@ func (h *Host) dropHoles(id GroupID, found *wal.Group, applied Index, snapshots 
 	now, _ := h.log.State(id)
 	h.recovered[id] = &now
 	return nil
+}
+
+// Regains tells whether what a group's state lacks, which ends at an entry, could be had: from the log, or, where that
+// begins later, from another member. The error says what is missing. It is for the time between Open and Start.
+func (h *Host) Regains(id GroupID, applied Index) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.regains(h.recovered[id], applied)
+}
+
+func (h *Host) regains(g *wal.Group, applied Index) error {
+	if g == nil || g.Base.Index <= applied {
+		return nil
+	}
+	newest := g.Configurations[0] // the newest that is known: later ones may be lost
+	for _, at := range g.Configurations {
+		if at.Bytes != nil {
+			newest = at
+		}
+	}
+	c, err := wire.DecodeConfiguration(newest.Bytes)
+	if err != nil {
+		return fmt.Errorf("configuration of entry %d: %w", newest.Index, err)
+	}
+	for i := range c.Members {
+		if c.Members[i].ID != h.id {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: it ends at entry %d, the log begins after %d, and no other server belongs to the group that could have what is between", ErrStateLost, applied, g.Base.Index)
 }
 
 // takeUp lets the log begin after the state that the state machine has installed, if a crash came between the two.

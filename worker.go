@@ -104,7 +104,7 @@ func (w *worker) tell(g *Group, events []fmt.Stringer) {
 			}
 		case raft.ConfigurationChanged, raft.Truncated, raft.Installed:
 			level = slog.LevelInfo
-		case replica.Diverged:
+		case replica.Diverged, replica.SumsDiffer, replica.Undecided:
 			level = slog.LevelError
 		case raft.Stranded, replica.SnapshotUnfit, replica.Hurried, replica.Stalled:
 			level = slog.LevelWarn

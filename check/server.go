@@ -94,6 +94,9 @@ func (s *Server) WouldRestore(found Image) {
 	}
 }
 
+// Lost says that the server, which is no more, has lost the state of its state machine, and nothing else.
+func (s *Server) Lost() { s.flushed, s.installed = 0, 0 }
+
 // Stopped says that the server is no more, until Restored.
 func (s *Server) Stopped() { s.up = false }
 

@@ -138,9 +138,14 @@ type check struct {
 func (s *Server) serializableRead(ctx context.Context) error { return s.probe(ctx, false) }
 func (s *Server) linearizableRead(ctx context.Context) error { return s.probe(ctx, true) }
 
-// liveChecks: what fails here is mended by a restart, if anything mends it.
+// liveChecks: what fails here is mended by a restart, if anything mends it. That a state has to come first is not.
 func (s *Server) liveChecks() []check {
-	return []check{{"serializable_read", s.serializableRead}}
+	return []check{{"serializable_read", func(ctx context.Context) error {
+		if s.hasState() != nil {
+			return nil
+		}
+		return s.serializableRead(ctx)
+	}}}
 }
 
 // readyChecks: what fails here means that clients should ask another server.

@@ -20,6 +20,7 @@ type Store struct {
 	leases   leases                // the writer's; others may look
 	sessions sessions              // the same
 	views    views                 // what peers are served out of
+	sums     sums                  // what is told to other servers
 	plan     atomic.Pointer[plan]  // of what is staged; nil: nothing is
 	swap     sync.RWMutex          // held to open a view and look at current, and to replace both
 

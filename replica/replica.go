@@ -46,6 +46,8 @@ type Options struct {
 	// PreferTicks is for how long a server that is preferred must have been well before a leader that is not hands over to
 	// it. Default 20 times the shortest that a server waits for its leader: Pace.MinTicks, or Raft.ElectionTicks.
 	PreferTicks int
+	// SumTicks is how often the others are told what the state machine's sums are. Default 3 s.
+	SumTicks int
 }
 
 func (o *Options) setDefaults() {
@@ -67,6 +69,7 @@ func (o *Options) setDefaults() {
 		{&o.MaxApplyEntries, 4096},
 		{&o.TailBytes, 32 << 20},
 		{&o.ResendTicks, 2 * max(o.Raft.ElectionTicks, 10)},
+		{&o.SumTicks, max(1, int(3_000_000_000/o.TickNanoseconds))},
 		{&o.PreferTicks, 20 * max(o.shortestTicks(), 10)},
 	} {
 		if *d.field <= 0 {
@@ -128,6 +131,7 @@ type Replica struct {
 	handover   handover
 	preference preference
 	promptness promptness
+	sums       sums
 	pace       pace
 	library    library
 	termTicket raft.Ticket // of the last write with a hard state: up to it the current term is durable
@@ -215,6 +219,8 @@ func (r *Replica) take(input Input) {
 		r.flushed(&in)
 	case SnapshotWorked:
 		r.snapshot.worked(r, &in)
+	case Sums:
+		r.sums.known(r, in.Sums)
 	case Served:
 		r.serving.served(r, &in)
 	case KeyKnown:
@@ -238,6 +244,7 @@ func (r *Replica) tick(in Tick) {
 	r.outbox.flush(r)
 	r.serving.tick(r)
 	r.snapshot.tick(r)
+	r.sums.tick(r)
 	r.commands.tick(r)
 	r.reads.tick(r)
 	r.claims.tick(r)
@@ -268,6 +275,8 @@ func (r *Replica) receive(from raft.ServerID, m *wire.Message) {
 		r.serving.requested(r, from, body)
 	case *wire.SnapshotChunk:
 		r.snapshot.answered(r, from, body)
+	case *wire.Sums:
+		r.sums.heard(r, from, body)
 	case *wire.Claim:
 		r.claims.claimed(from, &body.Member)
 	case *wire.Change:

@@ -17,6 +17,8 @@ type Status struct {
 	LogTime uint64
 	// Snapshots says what came of other servers' states, and went to them.
 	Snapshots SnapshotStatus
+	// Sums says what came of comparing states.
+	Sums SumStatus
 	// Pace is the campaign delay, and what it follows.
 	Pace Pace
 	// Promptness is, at the leader, how long others take to make entries durable.
@@ -35,6 +37,7 @@ func (r *Replica) Status() Status {
 		Reads:           r.reads.counts,
 		LogTime:         r.logTime,
 		Snapshots:       r.snapshotStatus(),
+		Sums:            r.sums.status(),
 		Pace:            r.pace.found,
 		Promptness:      r.promptness.status(),
 	}

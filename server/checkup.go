@@ -54,6 +54,8 @@ func (s *Server) view(now time.Time, status replica.Status, peers []transport.Pe
 		}
 		v.Progress = append(v.Progress, progress)
 	}
+	v.NoState, v.Feeder = status.Snapshots.Missing, status.Snapshots.Source
+	v.Differing, v.Undecided = status.Sums.Differing, status.Sums.Undecided != nil
 	for _, a := range s.store.Alarms() {
 		v.Alarms = append(v.Alarms, doctor.Alarm{Server: quorate.ServerID(a.Member), Type: a.Type.String()})
 	}

@@ -34,6 +34,7 @@ type machine struct {
 	flushNow chan struct{} // holds one: flush
 	compact  chan struct{} // holds one: look whether there is something to remove
 
+	scrubbed    scrubbed
 	removed     removed
 	slowApplies atomic.Uint64
 }

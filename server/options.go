@@ -77,6 +77,9 @@ type Options struct {
 	// gets entries, and not state. Default 64 MiB. MaxLogBytes is how much is kept for a server that answers and lags
 	// more (--max-log-bytes). Default 512 MiB, or KeepLogBytes if that is more.
 	KeepLogBytes, MaxLogBytes int64
+	// ScrubBytesPerSecond is how fast the whole state is read, again and again, to find what has rotted, and what differs
+	// from the state of the others (--scrub-bytes-per-second). Default 1 MiB; less than 0: it is not read.
+	ScrubBytesPerSecond int64
 	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.
 	MaxTxnOps int
 	// QuotaBackendBytes is up to which size the state may grow before puts are refused and an alarm is
@@ -144,6 +147,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.MaxRequestBytes, defaultMaxRequestBytes)
 	orElse(&o.MaxTxnOps, defaultMaxTxnOps)
 	orElse(&o.KeepLogBytes, defaultKeepLogBytes)
+	orElse(&o.ScrubBytesPerSecond, defaultScrubBytes)
 	orElse(&o.MaxLogBytes, max(o.KeepLogBytes, defaultMaxLogBytes))
 	if o.WatchProgressNotifyInterval != 0 {
 		o.WatchProgressNotifyInterval = max(o.WatchProgressNotifyInterval, minWatchProgress)

@@ -85,6 +85,7 @@
 //	I1  an invariant of the code under test is broken
 //	I2  it panics
 //	K3  stores with the same log do not hold the same
+//	K4  a server goes on with a state that has rotted, or gives one up with which nothing is wrong
 //	L2  a leader would answer a read by its lease, and there is a leader of a later term
 //	L3  a leader would answer a read by its lease, and a quorum without it is free to vote
 //	N1  a message to nobody

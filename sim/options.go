@@ -86,6 +86,7 @@ type Counts struct {
 	Compacting, Stranded, SegmentsReleased               int
 	SnapshotsBegun, SnapshotPieces, SnapshotPiecesServed int
 	SnapshotsInstalled, LogsBegunAnew, HolesDropped      int
+	SumsCompared, Rotten, StatesGivenUp                  int
 	Promising, ReadLeased, LeaseReads                    int
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
@@ -139,6 +140,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"dialogues for a state begun", &c.SnapshotsBegun}, {"pieces of states given", &c.SnapshotPiecesServed}, {"pieces of states staged", &c.SnapshotPieces},
 		{"holes of logs of which the state has what they did", &c.HolesDropped},
 		{"states taken over", &c.SnapshotsInstalled}, {"logs that began anew after one", &c.LogsBegunAnew},
+		{"sums of states compared", &c.SumsCompared}, {"states that have rotted silently", &c.Rotten}, {"states given up", &c.StatesGivenUp},
 		{"endings that left a core", &c.Cores}, {"endings that left some links", &c.SomeLinks},
 		{"of them with a constrained election", &c.Constrained},
 		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders}, {"endings with a storm of reads", &c.Storms},

@@ -62,6 +62,7 @@ type plan struct {
 	churn    churnPlan
 	prefer   preferPlan
 	snapshot snapshotPlan
+	sums     sumsPlan
 	// afterLeases: what goes wrong, and is asked for, goes after leaders with leases.
 	afterLeases bool
 
@@ -103,6 +104,7 @@ func drawPlan(d dice) plan {
 	p.drawLeases(d)
 	p.drawSessions(d)
 	p.drawSnapshots(d)
+	p.drawSums(d)
 	if !p.calm {
 		p.drawPreference(d)
 		p.drawRot(d)

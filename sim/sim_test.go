@@ -103,6 +103,8 @@ func wantEverythingSometimes(t *testing.T, c *sim.Counts) {
 		{"linearizable reads at followers", c.FollowerReads, 50_000},
 		{"serializable reads", c.StaleReads, 20_000},
 		{"compactions", c.Compactions, 5_000},
+		{"sums of states compared", c.SumsCompared, 50_000},
+		{"states that have rotted silently, and were given up", min(c.Rotten, c.StatesGivenUp), 60},
 		{"requests of unknown outcome", c.Unknown, 10_000},
 		{"requests that never happened", c.Never, 10_000},
 		{"requests that are too large", c.TooLarge, 100},

@@ -154,6 +154,7 @@ func (s *server) applied() {
 	w.watching.learn(w.check.Model())
 	s.informer.applied(told)
 	s.put(replica.Applied{Answers: answers})
+	s.tellSums()
 }
 
 // flush makes the state machine durable.

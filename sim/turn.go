@@ -41,6 +41,10 @@ func (s *server) turn() {
 	}
 	w.checkLeases()
 	clear(inputs)
+	if differs(work.Fatal) {
+		s.loseState(work.Fatal)
+		return
+	}
 	if work.Fatal != nil {
 		s.fail(work.Fatal)
 		return

@@ -73,6 +73,9 @@ func Run(options Options) (Result, error) {
 	}
 	w := newWorld(options.withDefaults())
 	f := w.failure(w.run())
+	for _, s := range w.servers {
+		s.countSums()
+	}
 	if w.counts.Faults() >= struckBy {
 		w.counts.Struck = 1
 	}

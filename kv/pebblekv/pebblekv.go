@@ -32,6 +32,9 @@ func Open(dir string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.ReadOnly {
+		return e, nil
+	}
 	if err := e.removeDropped(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -42,7 +45,7 @@ func openEngine(dir string, o Options) (*Engine, error) {
 	e := &Engine{dir: dir, options: o, fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
 	db, err := pebble.Open(dir, e.pebbleOptions(o))
 	if err != nil {
-		return nil, fmt.Errorf("open pebble in %s: %w", dir, err)
+		return nil, unopened(dir, err)
 	}
 	e.db = db
 	return e, nil
