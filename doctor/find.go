@@ -100,7 +100,7 @@ func (r *Report) findQuorum(v *View) {
 // findState looks whether states are what they should be.
 func (r *Report) findState(v *View) {
 	if v.NoState {
-		from := "the others"
+		from := "its log, or the others"
 		if v.Feeder != 0 {
 			from = v.name(v.Feeder)
 		}

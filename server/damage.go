@@ -230,6 +230,13 @@ func (s *Server) unhealable(why string, lost error) error {
 		d.path(stateDir), why, lost, d.path(damageFile))
 }
 
+// awaitWhole lets nobody read a state that was begun anew before it has what had been committed here.
+func (s *Server) awaitWhole() {
+	if healing, err := (damage{s.options.DataDir}).exists(healingFile); healing || err != nil {
+		s.forClients.whole.Store(uint64(s.group.Status().Raft.CommitIndex))
+	}
+}
+
 // heal watches over a state that was begun anew, until it has what was set aside.
 func (s *Server) heal(ctx context.Context) {
 	d := damage{s.options.DataDir}

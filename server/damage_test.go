@@ -206,16 +206,14 @@ func TestStateThatNobodyElseHasIsNotSetAside(t *testing.T) {
 func TestEarlierStateThatNobodyElseHasIsLeftAlone(t *testing.T) {
 	o := clusterOptions(t, 1)[0]
 	o.KeepLogBytes, o.MaxLogBytes = 1, 1
-	fillAlone(t, o, 1)
+	want := fillAlone(t, o, 1)
 	earlier, state := filepath.Join(t.TempDir(), "earlier"), filepath.Join(o.DataDir, stateDir)
 	if err := os.CopyFS(earlier, os.DirFS(state)); err != nil {
 		t.Fatal(err)
 	}
 	compactAlone(t, o)
-	if err := os.RemoveAll(state); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(earlier, state); err != nil {
+	right := filepath.Join(t.TempDir(), "right")
+	if err := errors.Join(os.Rename(state, right), os.Rename(earlier, state)); err != nil {
 		t.Fatal(err)
 	}
 	before := stateFiles(t, o.DataDir)
@@ -225,6 +223,11 @@ func TestEarlierStateThatNobodyElseHasIsLeftAlone(t *testing.T) {
 	if now := stateFiles(t, o.DataDir); !slices.Equal(now, before) {
 		t.Errorf("there were %v, and now %v", before, now)
 	}
+	if err := errors.Join(os.RemoveAll(state), os.Rename(right, state)); err != nil {
+		t.Fatal(err)
+	}
+	want["key"] = strings.Repeat("x", 10_000)
+	expectAll(t, start(t, o), want)
 }
 
 // compactAlone waits until a server's log begins after its state.

@@ -200,6 +200,7 @@ func (s *Server) startGroup() (err error) {
 		return explain(err, &s.options)
 	}
 	s.forClients.Group = s.group
+	s.awaitWhole()
 	close(s.started)
 	s.running.Go(func() { s.heal(s.context) })
 	if s.options.ScrubBytesPerSecond > 0 {

@@ -21,7 +21,7 @@ const rotting = 500_000
 // canRot tells whether there is a majority to say who is right.
 func (w *world) canRot() bool {
 	leader := w.theLeader()
-	if leader == nil || w.plan.ending != everythingHeals {
+	if leader == nil || w.plan.calm || w.plan.ending != everythingHeals {
 		return false
 	}
 	c := leader.replica.Core().Configuration().Configuration
