@@ -96,7 +96,7 @@ func (w *worker) tell(g *Group, events []fmt.Stringer) {
 			level = slog.LevelInfo
 		case replica.Diverged:
 			level = slog.LevelError
-		case raft.Stranded, replica.Hurried, replica.Stalled:
+		case raft.Stranded, replica.Hurried, replica.Stalled, replica.HandsOver:
 			level = slog.LevelWarn
 		}
 		w.host.logger.Log(w.host.context, level, e.String(), "group", uint64(g.id), "term", uint64(g.replica.Core().CurrentTerm()))

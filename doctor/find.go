@@ -34,6 +34,7 @@ func (r *Report) find(v *View) {
 		})
 	}
 	r.findHurry(v)
+	r.findDisk(v)
 }
 
 // findQuorum looks whether anything can be decided, as far as this server can tell: who follows a leader

@@ -43,10 +43,15 @@ type Options struct {
 	// ResendTicks is how long a forwarded batch or read goes unanswered before it is sent again, in
 	// the same term and under the same number. Default twice Raft.ElectionTicks.
 	ResendTicks int
+	// StuckTicks is after how long a write that is not done ends the server: its disk hangs. Default 30 s.
+	StuckTicks int
 	// PreferTicks is for how long a server that is preferred must have been well before a leader that is not hands over to
 	// it. Default 20 times the shortest that a server waits for its leader: Pace.MinTicks, or Raft.ElectionTicks.
 	PreferTicks int
 }
+
+// stuckNanoseconds is the default of Options.StuckTicks.
+const stuckNanoseconds = 30_000_000_000
 
 func (o *Options) setDefaults() {
 	if o.TickNanoseconds == 0 {
@@ -67,6 +72,7 @@ func (o *Options) setDefaults() {
 		{&o.MaxApplyEntries, 4096},
 		{&o.TailBytes, 32 << 20},
 		{&o.ResendTicks, 2 * max(o.Raft.ElectionTicks, 10)},
+		{&o.StuckTicks, int(stuckNanoseconds / o.TickNanoseconds)},
 		{&o.PreferTicks, 20 * max(o.shortestTicks(), 10)},
 	} {
 		if *d.field <= 0 {
@@ -122,6 +128,7 @@ type Replica struct {
 	preference preference
 	promptness promptness
 	pace       pace
+	slowDisk   slowDisk
 }
 
 // New returns a replica in the state that the server found on its disk.
@@ -213,7 +220,8 @@ func (r *Replica) take(input Input) {
 func (r *Replica) tick(in Tick) {
 	elapsed := cmp.Or(in.Elapsed, r.options.TickNanoseconds)
 	r.logTime += elapsed
-	r.batch = append(r.batch, raft.Tick{Random: in.Random, Delay: r.pace.tick(r, &in, cmp.Or(in.Passed, elapsed))})
+	delay := r.slowDisk.delay(r, r.pace.tick(r, &in, cmp.Or(in.Passed, elapsed)))
+	r.batch = append(r.batch, raft.Tick{Random: in.Random, Delay: delay})
 	r.catchUp.tick(&r.options)
 	r.outbox.flush(r)
 	r.commands.tick(r)
@@ -223,6 +231,7 @@ func (r *Replica) tick(in Tick) {
 	r.asking.tick(r)
 	r.handover.tick()
 	r.promptness.tick(r)
+	r.slowDisk.tick(r)
 	r.preference.tick(r)
 	if len(r.leaving) > 0 && r.core.CommitIndex() >= r.configurationIndex {
 		r.leavingTicks++
@@ -346,6 +355,7 @@ func (r *Replica) write(p *raft.Persist) {
 	r.work.Writes = append(r.work.Writes, w)
 	r.writesInFlight++
 	r.pace.wrote()
+	r.slowDisk.wrote(p.Ticket)
 }
 
 // seal completes the record of an entry that was made here; others are complete.
@@ -382,6 +392,7 @@ func (r *Replica) persistedUpTo(ticket raft.Ticket) {
 	r.writesInFlight -= int(ticket - r.persisted)
 	r.persisted = ticket
 	r.pace.persisted(r, r.writesInFlight > 0)
+	r.slowDisk.persisted(ticket)
 	r.batch = append(r.batch, raft.Persisted{Ticket: ticket})
 	r.outbox.release(r)
 }

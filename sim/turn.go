@@ -18,6 +18,7 @@ func (s *server) turn() {
 	now, reads := s.ticksNow(), s.readsByLease()
 	s.promise.beginTurn(now, inputs)
 	bound := s.isBound(now)
+	s.countAge(inputs)
 	work := s.replica.Step(s.clockNow(), inputs) // decide: memory only
 	core := s.replica.Core()
 	view := check.ViewOf(core)
@@ -40,6 +41,7 @@ func (s *server) turn() {
 	}
 	w.checkLeases()
 	clear(inputs)
+	s.checkStuck(&work)
 	if work.Fatal != nil {
 		s.fail(work.Fatal)
 		return
