@@ -392,7 +392,7 @@ func (r *Replica) persistedUpTo(ticket raft.Ticket) {
 	r.writesInFlight -= int(ticket - r.persisted)
 	r.persisted = ticket
 	r.pace.persisted(r, r.writesInFlight > 0)
-	r.slowDisk.persisted(ticket)
+	r.slowDisk.persisted(r, ticket)
 	r.batch = append(r.batch, raft.Persisted{Ticket: ticket})
 	r.outbox.release(r)
 }

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/raft"
 )
@@ -10,12 +11,20 @@ import (
 // each new entry to a majority of the others; but heartbeats need no disk, so that nobody would ever miss that leader.
 // So it hands over, once a write has been under way for as long as it would itself wait for a leader: silent for so long,
 // it would be missed. A write that is never done ends the process: what waits for it waits for nothing.
+//
+// A disk that is only slower than the others' costs much as well: only so many writes are under way at a time, so that a
+// leader proposes at the pace of its own disk. For that it hands over too, if it has been so for a while.
 type slowDisk struct {
 	now int // ticks that were taken in: time that this server has not slept through
 	// writes are under way, in the order of their tickets. What a peer sends is bounded by its window, and what a leader
 	// proposes by Options.MaxWritesInFlight.
 	writes     []writeUnderWay
 	handedOver Slow // how often, and for how long the write had lasted
+	// mean is how long writes take of late, as promptness has it of peers. slower is for how many ticks in a row that has been
+	// clearly longer than it takes others, the way to them included.
+	mean   uint64
+	idle   bool // nothing was written since the last look
+	slower int
 }
 
 type writeUnderWay struct {
@@ -30,10 +39,15 @@ const slowDiskPatience = 2
 // HandsOver tells that this leader's disk is slow, and another takes over.
 type HandsOver struct {
 	To     raft.ServerID
-	Lasted uint64 // nanoseconds
+	Lasted uint64 // nanoseconds, of the write under way; or, if Slower, of those of late
+	// Slower: no write is slow by itself, but all take clearly longer than elsewhere.
+	Slower bool
 }
 
 func (e HandsOver) String() string {
+	if e.Slower {
+		return fmt.Sprintf("the disk is slower than those of others: a write takes %d ms, so leadership is handed over to %x", e.Lasted/1e6, e.To)
+	}
 	return fmt.Sprintf("the disk is slow: a write has been under way for %d ms, so leadership is handed over to %x", e.Lasted/1e6, e.To)
 }
 
@@ -50,7 +64,10 @@ func (d *slowDisk) wrote(ticket raft.Ticket) {
 }
 
 // persisted notes that everything up to a ticket is durable.
-func (d *slowDisk) persisted(ticket raft.Ticket) {
+func (d *slowDisk) persisted(r *Replica, ticket raft.Ticket) {
+	if len(d.writes) > 0 && d.writes[0].ticket <= ticket {
+		d.mean, d.idle = closer(d.mean, min(d.lasted(r), maxAppendNanoseconds)), false
+	}
 	done := 0
 	for done < len(d.writes) && d.writes[done].ticket <= ticket {
 		done++
@@ -76,22 +93,55 @@ func (d *slowDisk) tick(r *Replica) {
 		r.work.Fatal = &StuckError{d.lasted(r)}
 		return
 	}
-	if !r.leads() || !d.isSlow(r) || !r.handover.mayTry(r) {
-		return
+	if d.now%max(r.options.Raft.ElectionTicks, 10) == 0 {
+		if d.idle && len(d.writes) == 0 {
+			d.mean = closer(d.mean, 0)
+		}
+		d.idle = true
 	}
-	to := r.bestSuccessor(r.isVoter)
-	if to != 0 && d.canBeElected(r) {
-		r.handover.begin(r, to)
-		d.handedOver.add(d.lasted(r))
-		r.work.Events = append(r.work.Events, HandsOver{To: to, Lasted: d.lasted(r)})
+	switch {
+	case !r.leads():
+		d.slower = 0
+	case d.isSlow(r):
+		d.handOver(r, HandsOver{Lasted: d.lasted(r)}, r.isWell)
+	case r.isPreferred(r.options.Member.ID) || !d.othersCanLead(r, d.isFaster(r)): // what the operator prefers comes first
+		d.slower = 0
+	default:
+		if d.slower++; d.slower >= r.options.PreferTicks && r.membership.isSettled(r) {
+			d.handOver(r, HandsOver{Lasted: d.mean, Slower: true}, d.isFaster(r))
+		}
 	}
 }
 
-// canBeElected reports whether another could, without this server's disk: votes are written before they count. While too
-// few are well, a leader with a slow disk is better than none.
-func (d *slowDisk) canBeElected(r *Replica) bool {
+// isFaster says of which peers it is certain that a write takes clearly less time there: the way to them and back is
+// counted as well.
+func (d *slowDisk) isFaster(r *Replica) func(*raft.PeerStatus) bool {
+	return func(p *raft.PeerStatus) bool {
+		takes := r.promptness.takes(p.ID)
+		return r.isWell(p) && d.mean >= max(slowFactor*takes, takes+r.options.TickNanoseconds)
+	}
+}
+
+// handOver begins to hand over to one of those who may lead, if there is any use in it.
+func (d *slowDisk) handOver(r *Replica, e HandsOver, may func(*raft.PeerStatus) bool) {
+	if !r.handover.mayTry(r) || !d.othersCanLead(r, may) {
+		return
+	}
+	if e.To = r.bestSuccessor(r.isVoter); e.To != 0 {
+		r.handover.begin(r, e.To)
+		d.handedOver.add(e.Lasted)
+		d.slower = 0
+		r.work.Events = append(r.work.Events, e)
+	}
+}
+
+// othersCanLead reports whether those who may lead are a majority without this server: votes are written before they count.
+// While too few may, a leader with a slow disk is better than none.
+func (d *slowDisk) othersCanLead(r *Replica, may func(*raft.PeerStatus) bool) bool {
+	peers := r.core.AppendPeers(nil)
 	return r.core.Configuration().Configuration.HasQuorum(func(id raft.ServerID) bool {
-		return id != r.options.Member.ID && r.isWellPeer(id)
+		i := slices.IndexFunc(peers, func(p raft.PeerStatus) bool { return p.ID == id })
+		return i >= 0 && may(&peers[i])
 	})
 }
 
@@ -102,14 +152,4 @@ func (d *slowDisk) delay(r *Replica, delay int) int {
 		return delay
 	}
 	return slowDiskPatience * delay
-}
-
-// isWellPeer is isWell by id.
-func (r *Replica) isWellPeer(id raft.ServerID) bool {
-	for _, p := range r.core.AppendPeers(nil) {
-		if p.ID == id {
-			return r.isWell(&p)
-		}
-	}
-	return false
 }

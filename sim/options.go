@@ -68,7 +68,7 @@ type Counts struct {
 	Mistakes                                             int
 	DiskErrors, Pauses, Partitions, OneWay               int
 	Clogs, SlowDisks, Stalls, ClockChanges, Leaps        int
-	SlowLeadersLeft, Stuck                               int
+	SlowLeadersLeft, SlowerLeadersLeft, Stuck            int
 	TornTails, Truncations, Reconciled, PeerFetches      int
 	ApplyFetches, Segments, Commits, Applies, TermFences int
 	Flushes, Samples                                     int
@@ -117,7 +117,10 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"starts on the disk of another", &c.Mistakes},
 		{"disk errors", &c.DiskErrors}, {"pauses", &c.Pauses},
 		{"partitions", &c.Partitions}, {"partitions in one direction", &c.OneWay},
-		{"links clogged", &c.Clogs}, {"disks slow for a while", &c.SlowDisks}, {"disks that stood still", &c.Stalls}, {"leaders that handed over for their slow disk", &c.SlowLeadersLeft}, {"servers that ended for a write that was never done", &c.Stuck}, {"clocks that changed their pace", &c.ClockChanges},
+		{"links clogged", &c.Clogs}, {"disks slow for a while", &c.SlowDisks}, {"disks that stood still", &c.Stalls},
+		{"leaders that handed over because their disk stood still", &c.SlowLeadersLeft},
+		{"leaders that handed over because other disks were faster", &c.SlowerLeadersLeft},
+		{"servers that ended because a write was never done", &c.Stuck}, {"clocks that changed their pace", &c.ClockChanges},
 		{"clocks that leapt or stood still", &c.Leaps},
 		{"torn tails recovered", &c.TornTails}, {"truncations", &c.Truncations},
 		{"logs reconciled", &c.Reconciled}, {"fetches for peers", &c.PeerFetches},

@@ -117,12 +117,19 @@ func (s *server) handsOver() bool {
 	if g := &s.world.end.gray; g.server == s {
 		g.gaveWay = s.replica.Core().CurrentTerm()
 	}
+	if s.seen.slower {
+		s.world.counts.SlowerLeadersLeft++
+		return s.world.somebodyWasSlow()
+	}
 	if s.storage.age.longest < s.world.plan.slowTicks() {
 		return false
 	}
 	s.world.counts.SlowLeadersLeft++
 	return true
 }
+
+// somebodyWasSlow reports whether there was ever a reason for which writes may take longer at one server than at another.
+func (w *world) somebodyWasSlow() bool { return w.counts.Faults() > 0 || w.ending }
 
 func (p *plan) stallText() string {
 	return fmt.Sprintf("disks that stand still (%d ticks end a server)", p.stuckTicks())

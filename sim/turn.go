@@ -77,6 +77,8 @@ type seen struct {
 	interesting bool
 	// reconfigured: as the leader, it has just put another configuration in force.
 	reconfigured bool
+	// slower: it is about to hand over because its disk is slower than others'.
+	slower bool
 	// forwarded is the highest batch sent to the leader of forwardTerm.
 	forwardTerm raft.Term
 	forwarded   uint64
@@ -116,8 +118,11 @@ func (s *server) note(work *replica.Work) {
 			w.counts.Configurations++
 			s.seen.reconfigured = role == raft.Leader
 			s.checkFarewell()
+		case replica.HandsOver:
+			s.seen.slower = e.Slower
 		case raft.Transferring:
 			s.checkHandover(e.To)
+			s.seen.slower = false
 		case replica.Diverged:
 			w.check.Fail("C4", "server %d: %v", s.id, e)
 		}

@@ -196,7 +196,7 @@ func (w *soakWatch) watch(t *testing.T, length time.Duration) {
 		w.delays = append(w.delays, delaySample{time.Now(), shortest})
 	}
 	w.quiet = append(w.quiet, span{began, time.Now()})
-	t.Logf("%d writes in %v", w.done.Load()-before, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d writes in %v, and then %s leads", w.done.Load()-before, time.Since(began).Round(time.Millisecond), waitLeader(t, w.servers).name)
 }
 
 // judge ends the servers, reads what they have logged, and expects a cause of every election.
