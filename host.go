@@ -40,6 +40,7 @@ type Host struct {
 	writer    *logWriter
 	reader    *logReader
 	appliers  *appliers
+	space     *space
 
 	mu     sync.Mutex // guards groups and closed
 	groups map[GroupID]*Group
@@ -76,11 +77,13 @@ func openOn(files vfs.FS, options Options) (h *Host, err error) {
 	if h.directory, err = openDirectory(files, options.Dir); err != nil {
 		return nil, err
 	}
+	roomToStart(files, h.directory)
 	for _, step := range []func() error{h.learnWhoThisIs, h.openIdentity, h.openLog, h.openLinks} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, h.closeFiles())
 		}
 	}
+	h.space = openSpace(files, h.directory, h.options.BallastBytes, h.id)
 	h.start()
 	return h, nil
 }
@@ -208,6 +211,7 @@ func (h *Host) start() {
 	h.running.Go(h.reader.run)
 	h.appliers.start(&h.running)
 	h.running.Go(h.tickAll)
+	h.running.Go(h.keepSpace)
 }
 
 // ID returns this server's id.

@@ -60,6 +60,9 @@ type Options struct {
 	LeaseReads bool
 	// SegmentBytes is the size of the log's files. Default 16 MiB.
 	SegmentBytes int64
+	// BallastBytes is how much of the disk is set aside in a file of its own, so that a full disk is not the end: see Host.Space. At
+	// most a sixteenth of the disk. Default 0: nothing. On Linux only.
+	BallastBytes int64
 	// MaxPending bounds the requests that wait in each group on this server. Default 65536. At the
 	// bound, ErrBusy.
 	MaxPending int

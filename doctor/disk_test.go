@@ -16,6 +16,28 @@ func (r *Report) found(code Code) *Finding {
 	return nil
 }
 
+func TestADiskThatIsFullIsFound(t *testing.T) {
+	for _, test := range []struct {
+		disk Disk
+		code Code
+		says string
+	}{
+		{Disk{Free: 100 << 20, LowBytes: 70 << 20, Held: true}, "", ""},
+		{Disk{Free: 69 << 20, LowBytes: 70 << 20, Low: true, Held: true}, DiskLow, "69 MiB are free, and below 70 MiB"},
+		{Disk{LowBytes: 70 << 20, BallastBytes: 64 << 20, Low: true, Full: true}, DiskFull, "134 MiB"},
+	} {
+		v := viewOf(3)
+		v.Disk = &test.disk
+		r := Examine(v)
+		for _, code := range []Code{DiskLow, DiskFull} {
+			f := r.found(code)
+			if (f != nil) != (code == test.code) || f != nil && !strings.Contains(f.Text+f.Todo, test.says) {
+				t.Errorf("%+v: found %+v", test.disk, f)
+			}
+		}
+	}
+}
+
 func TestADiskThatIsSlowIsFound(t *testing.T) {
 	const ms = time.Millisecond
 	for _, test := range []struct {

@@ -115,7 +115,7 @@ func (s *Server) openHost() (err error) {
 		Dir: o.DataDir, Members: members, Name: o.Name, Token: o.InitialClusterToken,
 		Listen: listen, ClientURLs: s.advertised(), Admit: s.admit,
 		ElectionTimeout: o.ElectionTimeout, HeartbeatInterval: o.HeartbeatInterval,
-		MaxRequestBytes: o.MaxRequestBytes, LeaseReads: o.LeaseReads,
+		MaxRequestBytes: o.MaxRequestBytes, LeaseReads: o.LeaseReads, BallastBytes: o.BallastBytes,
 		Logger: s.logger, OnFatal: s.fatal,
 	})
 	return explain(err, o)
@@ -146,7 +146,8 @@ func (s *Server) openStore() error {
 	dir := filepath.Join(s.options.DataDir, stateDir)
 	engine, err := pebblekv.Open(dir, pebblekv.Options{
 		Fatal:      func(message string) { s.fatal(fmt.Errorf("state in %s: %s", dir, message)) },
-		Background: func(err error) { s.fatal(fmt.Errorf("state in %s: %w", dir, err)) },
+		Background: s.stateFailed(dir),
+		DiskFull:   s.host.GiveUpBallast,
 		Log:        s.logEngine,
 	})
 	if err != nil {
@@ -179,6 +180,7 @@ func (s *Server) startGroup() (err error) {
 	s.forClients.Group = s.group
 	close(s.started)
 	s.running.Go(func() { s.endDue(s.context) })
+	s.running.Go(func() { s.keepRoom(s.context) })
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
 	if keep.interval() > 0 {

@@ -282,7 +282,7 @@ func (s soakStall) String() string {
 const stampFormat = "15:04:05.000"
 
 var (
-	soakLine      = regexp.MustCompile(`^time=(\S+) level=\S+ msg="([^"]*)"`)
+	soakLine = regexp.MustCompile(`^time=(\S+) level=\S+ msg="([^"]*)"`)
 	// A leader that hands over is missed by nobody, and says why it does: it is no election that needs a cause.
 	soakCandidate = regexp.MustCompile(`^candidate in term (\d+): an election can be won`)
 	soakStalled   = regexp.MustCompile(`^(?:this server did nothing for|a write took) (\d+) ms`)
