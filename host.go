@@ -240,6 +240,9 @@ func (h *Host) believe(id raft.ServerID, key transport.PublicKey) error {
 	h.directoryMu.Lock()
 	err := h.directory.believe(id, key)
 	h.directoryMu.Unlock()
+	if errors.Is(err, errServerFile) && !isFull(err) {
+		h.fatal(err)
+	}
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,9 @@ func (w *worker) run() {
 // turn runs one group once. Only the worker that owns g calls it, so nothing here locks.
 func (w *worker) turn(g *Group) {
 	h := w.host
+	if h.failed.Load() {
+		return // whatever has failed: nothing is promised, sent or answered any more
+	}
 	inputs := g.inbox.take()
 	work := g.replica.Step(h.clock(), inputs) // decide: memory only. The clock is read after the inbox.
 	if work.Fatal != nil {

@@ -24,8 +24,15 @@ type Engine struct {
 var _ kv.Engine = (*Engine)(nil)
 
 // Open opens the engine in a directory, which is created if it is not there.
-func Open(dir string, o Options) (*Engine, error) {
-	e := &Engine{fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
+//
+// Pebble panics where it does not know any more what is on the disk. While it opens, that is an error like others.
+func Open(dir string, o Options) (e *Engine, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e, err = nil, fmt.Errorf("open pebble in %s: %v", dir, p)
+		}
+	}()
+	e = &Engine{fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
 	db, err := pebble.Open(dir, e.pebbleOptions(o))
 	if err != nil {
 		return nil, fmt.Errorf("open pebble in %s: %w", dir, err)
