@@ -3,7 +3,6 @@ package pebblekv
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -58,8 +57,16 @@ func (r *engineRun) live(t *testing.T, fs vfs.FS) {
 	}
 	e, err := Open("state", Options{
 		FS: fs, MemTableBytes: 64 << 10, DiskFull: func() {},
-		Background: tell,
-		Fatal:      func(message string) { tell(errors.New(message)); runtime.Goexit() },
+		Background: func(err error) {
+			tell(err)
+			if !IsDiskFull(err) {
+				select {} // in a server the process ends here; this life never goes on
+			}
+		},
+		Fatal: func(message string) {
+			tell(errors.New(message))
+			select {}
+		},
 	})
 	if err != nil {
 		r.err = err
@@ -102,7 +109,7 @@ func TestEveryErrorOfTheDiskIsTold(t *testing.T) {
 			o := &oneFails{at: n, err: fault}
 			r := &engineRun{told: make(chan error, 16)}
 			ended := make(chan struct{})
-			go func() { // Fatal ends it, as it would the process
+			go func() {
 				defer close(ended)
 				defer func() {
 					if p := recover(); p != nil { // Pebble's way to say that it does not know what is on the disk
