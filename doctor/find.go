@@ -35,6 +35,7 @@ func (r *Report) find(v *View) {
 		})
 	}
 	r.findHurry(v)
+	r.findDisk(v)
 }
 
 // findQuorum looks whether anything can be decided, as far as this server can tell: who follows a leader
@@ -252,8 +253,8 @@ func (v *View) alarm(a Alarm) Finding {
 	switch a.Type {
 	case "NOSPACE":
 		f.Code = AlarmNoSpace
-		f.Text = fmt.Sprintf("the alarm NOSPACE is on: the state of %s has outgrown its quota, and puts are refused everywhere", f.About)
-		f.Todo = "Compact, delete what is not needed or raise --quota-backend-bytes, and then quorate alarm disarm."
+		f.Text = fmt.Sprintf("the alarm NOSPACE is on: the state of %s has outgrown its quota, or its disk is nearly full, and puts are refused everywhere", f.About)
+		f.Todo = "Make room on its disk; or compact, delete what is not needed or raise --quota-backend-bytes. Then quorate alarm disarm."
 	case "CORRUPT":
 		f.Code = AlarmCorrupt
 		f.Text = fmt.Sprintf("the alarm CORRUPT is on: %s holds something else than the others, and nothing is served", f.About)

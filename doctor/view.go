@@ -47,6 +47,8 @@ type View struct {
 	Undecided bool
 	// Pace is how long the server waits for its leader; nil: not known.
 	Pace *Pace
+	// Disk is how the server's own disk is; nil: not known.
+	Disk *Disk
 }
 
 // Link is what a server knows of its links with a peer.

@@ -38,7 +38,7 @@ func (s *Server) view(now time.Time, status replica.Status, peers []transport.Pe
 		Cluster: s.host.ClusterID(), ID: s.host.ID(), Role: r.Role, Term: r.CurrentTerm, Leader: r.Leader,
 		LeaderlessSince: s.checkup.note(now, r.Leader != 0), Commit: r.CommitIndex, Applied: r.LastApplied,
 		Waiting: status.PendingCommands, StalledSince: s.checkup.noteWaiting(now, status.PendingCommands, r.CommitIndex, r.LastApplied),
-		Configuration: status.Configuration, Links: linksOf(peers), Pace: s.paceOf(&status.Pace),
+		Configuration: status.Configuration, Links: linksOf(peers), Pace: s.paceOf(&status.Pace), Disk: s.diskOf(&status),
 	}
 	if h := status.Healing; h != nil {
 		v.Healing, v.NeedsState = h.Text, h.NeedsState != 0

@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/etcdapi"
 	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/kv/pebblekv"
 )
 
 // machine is the state machine that the group replicates: the store, and what has to be done for it
@@ -171,7 +172,13 @@ func (m *machine) flush(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := m.flushOnce(); err != nil {
+		switch err := m.flushOnce(); {
+		case err == nil:
+		case pebblekv.IsDiskFull(err): // the engine tries again by itself
+			m.mu.Lock()
+			m.unflushed = m.flushBytes // and so does this, with the next entry
+			m.mu.Unlock()
+		default:
 			m.fatal(err)
 			return
 		}

@@ -54,6 +54,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	c.collectRaft(gauge, counter)
 	c.collectPace(gauge, counter)
+	c.collectDisk(gauge, counter)
 	c.collectStore(gauge, counter)
 	c.collectPeers(gauge, counter)
 	c.collectCalls(counter)

@@ -119,7 +119,7 @@ func (s *Server) openHost() (err error) {
 		Dir: o.DataDir, Members: members, Name: o.Name, Token: o.InitialClusterToken,
 		Listen: listen, ClientURLs: s.advertised(), Admit: s.admit,
 		ElectionTimeout: o.ElectionTimeout, HeartbeatInterval: o.HeartbeatInterval,
-		MaxRequestBytes: o.MaxRequestBytes, LeaseReads: o.LeaseReads,
+		MaxRequestBytes: o.MaxRequestBytes, LeaseReads: o.LeaseReads, BallastBytes: o.BallastBytes,
 		KeepLogBytes: o.KeepLogBytes, MaxLogBytes: o.MaxLogBytes,
 		Logger: s.logger, OnFatal: s.fatal,
 	})
@@ -151,11 +151,12 @@ func actual(u string, l net.Listener) string {
 func (s *Server) openState() error {
 	dir := filepath.Join(s.options.DataDir, stateDir)
 	var watched watchedFor
+	failed := s.stateFailed(dir)
 	engine, err := pebblekv.Open(dir, pebblekv.Options{
 		Fatal: func(message string) { s.fatal(fmt.Errorf("state in %s: %s", dir, message)) },
 		Background: func(err error) {
-			if err = fmt.Errorf("state in %s: %w", dir, err); !pebblekv.IsDamage(err) || watched.note(err) {
-				s.fatal(err)
+			if !pebblekv.IsDamage(err) || watched.note(err) {
+				failed(err)
 			}
 		},
 		Damage: func(found pebblekv.Damage) {
@@ -163,7 +164,8 @@ func (s *Server) openState() error {
 				s.fatal(err)
 			}
 		},
-		Log: s.logEngine,
+		DiskFull: s.host.GiveUpBallast,
+		Log:      s.logEngine,
 	})
 	if err != nil {
 		return err
@@ -211,6 +213,7 @@ func (s *Server) startGroup() (err error) {
 		s.running.Go(func() { s.paceMemory(s.context) })
 	}
 	s.running.Go(func() { s.watchSums(s.context) })
+	s.running.Go(func() { s.keepRoom(s.context) })
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
 	if keep.interval() > 0 {

@@ -186,6 +186,7 @@ func (w *world) healServers() {
 // heal ends the faults of a server, and starts it.
 func (s *server) heal() {
 	s.slow = 0
+	s.unstall()
 	if s.failing {
 		s.crash(false)
 	}

@@ -67,7 +67,8 @@ type Counts struct {
 	Crashes, CrashesWithLoss, Kills, CrashesInRecovery   int
 	Mistakes                                             int
 	DiskErrors, Pauses, Partitions, OneWay               int
-	Clogs, SlowDisks, ClockChanges, Leaps                int
+	Clogs, SlowDisks, Stalls, ClockChanges, Leaps        int
+	SlowLeadersLeft, SlowerLeadersLeft, Stuck            int
 	TornTails, Truncations, Reconciled, PeerFetches      int
 	ApplyFetches, Segments, Commits, Applies, TermFences int
 	Flushes, Samples                                     int
@@ -105,7 +106,7 @@ const struckBy = 3
 // links, slow disks and clocks that changed their pace, leapt or stood still. Messages that were lost, repeated, late or
 // damaged are not among them, because there are too many to tell anything.
 func (c *Counts) Faults() int {
-	return c.Crashes + c.Pauses + c.Partitions + c.Clogs + c.SlowDisks + c.ClockChanges + c.Leaps
+	return c.Crashes + c.Pauses + c.Partitions + c.Clogs + c.SlowDisks + c.Stalls + c.ClockChanges + c.Leaps
 }
 
 // each calls visit with the name and the value of every count, in the order of the fields.
@@ -123,7 +124,10 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"starts on the disk of another", &c.Mistakes},
 		{"disk errors", &c.DiskErrors}, {"pauses", &c.Pauses},
 		{"partitions", &c.Partitions}, {"partitions in one direction", &c.OneWay},
-		{"links clogged", &c.Clogs}, {"disks slow for a while", &c.SlowDisks}, {"clocks that changed their pace", &c.ClockChanges},
+		{"links clogged", &c.Clogs}, {"disks slow for a while", &c.SlowDisks}, {"disks that stood still", &c.Stalls},
+		{"leaders that handed over because their disk stood still", &c.SlowLeadersLeft},
+		{"leaders that handed over because other disks were faster", &c.SlowerLeadersLeft},
+		{"servers that ended because a write was never done", &c.Stuck}, {"clocks that changed their pace", &c.ClockChanges},
 		{"clocks that leapt or stood still", &c.Leaps},
 		{"torn tails recovered", &c.TornTails}, {"truncations", &c.Truncations},
 		{"logs reconciled", &c.Reconciled}, {"fetches for peers", &c.PeerFetches},

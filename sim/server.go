@@ -59,6 +59,8 @@ type server struct {
 	delay      int
 	delayUntil int64
 	slow       int64 // how many times slower than usual its disk is; 0: as usual
+	// stalled: its disk stands still.
+	stalled bool
 	// frozen: it stays down, or paused, for ever.
 	frozen  bool
 	strikes int // how many faults it has had
@@ -390,7 +392,7 @@ func (s *server) end() {
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
 	s.replica, s.healing, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil, nil
-	s.paused, s.sumsAt, s.hashed = false, 0, nil
+	s.paused, s.stalled, s.sumsAt, s.hashed = false, false, 0, nil
 	s.leases, s.sessions = ender{}, ender{}
 	s.storage = storage{}
 	s.seen, s.window, s.promise = seen{}, window{}, promise{}
@@ -399,6 +401,12 @@ func (s *server) end() {
 // fail is what the host's OnFatal does: the process ends. Only a disk that was made to fail excuses it.
 func (s *server) fail(err error) {
 	w := s.world
+	if s.isStuck(err) {
+		w.counts.Stuck++
+		w.tell(s, "gives up: %v", err)
+		s.crash(false)
+		return
+	}
 	if !s.failing {
 		w.check.Fail("R2", "server %d must not go on: %v", s.id, err)
 		return

@@ -127,7 +127,7 @@ func newPlannedWorld(options Options, d dice, p plan) *world {
 	w.check = check.New(check.Options{
 		Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Configuration: wire.AppendConfiguration(nil, w.initial),
 		Decode: decode, Applied: w.leaseApplied,
-		Model: w.plan.churn.spares == 0 && w.plan.prefer.preferred == nil && w.plan.rot == 0,
+		Model: w.plan.churn.spares == 0 && w.plan.rot == 0,
 	})
 	for i := range w.plan.servers + w.plan.churn.spares {
 		w.servers = append(w.servers, newServer(w, i))

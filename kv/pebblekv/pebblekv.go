@@ -27,9 +27,15 @@ type Engine struct {
 var _ kv.Engine = (*Engine)(nil)
 
 // Open opens the engine in a directory, which is created if it is not there.
-func Open(dir string, o Options) (*Engine, error) {
-	e, err := openEngine(dir, o.withDefaults())
-	if err != nil {
+//
+// Pebble panics where it does not know any more what is on the disk. While it opens, that is an error like others.
+func Open(dir string, o Options) (e *Engine, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e, err = nil, fmt.Errorf("open pebble in %s: %v", dir, p)
+		}
+	}()
+	if e, err = openEngine(dir, o.withDefaults()); err != nil {
 		return nil, err
 	}
 	if o.ReadOnly {

@@ -24,6 +24,7 @@ import (
 //	propose 1 x y             a client's commands, as one proposal
 //	configure 1 data=x        the next configuration: voters=(1, 2, 4), by way of a joint one, whose aim it changes if
 //	                          there is one; leave, out of the joint one; learners=(4)
+//	transfer 1 to=2           a leader is asked to hand over
 //	read 1                    a client's linearizable read
 //	deliver from=1 to=2       all matching messages that are on their way now, oldest first; kind=, count=
 //	repeat, lose, backwards   the same messages are delivered and stay; are lost; arrive newest first
@@ -104,7 +105,7 @@ func (s *Stage) demand(cmd script.Command, servers []*Server) {
 		if len(servers) != 1 {
 			cmd.Failf("one server is needed")
 		}
-	case "campaign", "propose", "configure", "read", "tick", "silence", "crash", "restart", "compact":
+	case "campaign", "propose", "configure", "transfer", "read", "tick", "silence", "crash", "restart", "compact":
 		if len(servers) == 0 {
 			cmd.Failf("no server is named")
 		}
@@ -141,7 +142,7 @@ func (s *Stage) group(cmd script.Command) {
 }
 
 func (s *Stage) do(cmd script.Command, servers []*Server, words []string) {
-	if slices.Contains([]string{"campaign", "propose", "configure", "read", "tick"}, cmd.Name) {
+	if slices.Contains([]string{"campaign", "propose", "configure", "transfer", "read", "tick"}, cmd.Name) {
 		s.ask(cmd, servers, words)
 		return
 	}
@@ -227,6 +228,8 @@ func (s *Stage) ask(cmd script.Command, servers []*Server, words []string) {
 			case "configure":
 				configuration := nextConfiguration(cmd, *server.Core.Configuration().Configuration, words)
 				in = raft.ProposeConfiguration{ID: s.next(), Entry: ConfigurationEntry(configuration)}
+			case "transfer":
+				in = raft.TransferLeadership{ID: s.next(), To: raft.ServerID(cmd.Uint("to"))}
 			case "read":
 				in = raft.ReadIndex{ID: s.next()}
 			}
