@@ -165,9 +165,6 @@ func (s *server) tookOver(index raft.Index) {
 	if s.informer != nil && s.informer.wanted {
 		w.mark(stateUnderWatchers)
 	}
-	if s.seen.role == raft.Leader {
-		w.mark(stateForLeader)
-	}
 	s.checks.Installed(index, s.machine.digest())
 	s.compareState()
 	s.informer.applied(nil)
