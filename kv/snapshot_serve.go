@@ -73,10 +73,12 @@ func (s *Store) newestView() (*view, error) {
 // decide says where a chunk of another view than before begins.
 func (c *snapshotChunk) decide(v *view, r *snapshotRequest) error {
 	now := &v.state
-	if now.applied <= r.have.applied || r.staged && now.applied < r.view.applied {
+	if now.applied <= r.have.applied {
 		return ErrSnapshotBehind
 	}
-	if r.staged && r.at.goesOn(now) {
+	// A stage that is ahead of this state is given up for it: whoever it came from may be gone for good, and
+	// this server may need the one that asks in order to get any further.
+	if r.staged && now.applied >= r.view.applied && r.at.goesOn(now) {
 		c.from = r.at.inAnotherView()
 		return nil
 	}

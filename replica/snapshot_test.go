@@ -385,10 +385,10 @@ func TestPieceThatIsOfNoUseBeginsTheDialogueAnew(t *testing.T) {
 // If entries come after all, that is better. What is asked for is not asked again, and an answer is not taken.
 func TestLogThatCatchesUpEndsTheDialogue(t *testing.T) {
 	f := newFed(t, 10)
-	m := f.begin(f.last() - 2)
+	f.begin(f.last() - 2)
 	f.append(f.reached(), f.last()-3)
 	f.ticks(snapshotPatience + snapshotPause)
-	m = f.wantAsked(f.other.id, "all") // it still lacks one
+	m := f.wantAsked(f.other.id, "all") // it still lacks one
 	f.append(f.reached(), f.last()-2)
 	f.piece(f.other.id, m, f.positionAt(f.last()), "late")
 	f.ticks(2 * snapshotPatience)

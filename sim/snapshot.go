@@ -35,6 +35,9 @@ func (p *plan) drawSnapshots(d dice) {
 	}
 	p.snapshot.keep = d.scale("plan.snapshot.keep", 1, 1<<17)
 	p.snapshot.compel = p.snapshot.keep + d.scale("plan.snapshot.compel", 1, 1<<20)
+	if p.calm {
+		p.snapshot.compel += 1 << 20 // nobody is away, so nobody is left behind
+	}
 	p.snapshot.chunk = int(d.scale("plan.snapshot.chunk", 64, 1<<14))
 	p.snapshot.releaseEvery = d.scale("plan.snapshot.release", 100*1_000_000, 10*second)
 }
@@ -164,9 +167,6 @@ func (s *server) tookOver(index raft.Index) {
 	s.tookOverAt = w.now
 	if s.informer != nil && s.informer.wanted {
 		w.mark(stateUnderWatchers)
-	}
-	if s.seen.role == raft.Leader {
-		w.mark(stateForLeader)
 	}
 	s.checks.Installed(index, s.machine.digest())
 	s.compareState()
