@@ -150,6 +150,9 @@ func TestDamagedLogIsRefused(t *testing.T) {
 	}
 	file := flip(t, filepath.Join(o.DataDir, "wal"), value)
 	flip(t, filepath.Join(o.DataDir, "wal"), "can be found again") // one bit alone is mended
+	if err := os.RemoveAll(filepath.Join(o.DataDir, stateDir)); err != nil { // or the entry would not be needed any more
+		t.Fatal(err)
+	}
 	refused(t, o, nil, []string{"--data-dir " + o.DataDir, "the log is damaged", file}, nil)
 }
 
