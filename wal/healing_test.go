@@ -80,7 +80,7 @@ func healsFrom(t testing.TB, w *world, image *crashdisk.Disk, what string) strin
 // TestEveryFlippedByteHealsOrIsRefused flips each byte of a small log that has all kinds of records, in several ways.
 // Where the log is opened, and its holes are filled by a peer, it is what it was, now and when it is opened again.
 func TestEveryFlippedByteHealsOrIsRefused(t *testing.T) {
-	for name, w := range map[string]*world{"rotting": rotting(t), "full": ofAllKinds(t)} {
+	for name, w := range map[string]*world{"rotting": rotting(t), "full": ofAllKinds(t), "compacted": compacted(t)} {
 		parts := partsOf(t, w)
 		counts := map[string]int{}
 		n := 0
@@ -107,15 +107,16 @@ func TestEveryFlippedByteHealsOrIsRefused(t *testing.T) {
 					if outcome == "harmless" && at >= 0 && parts[at].live {
 						t.Fatalf("%s: in use, and not noticed", what)
 					}
-					if outcome == "refused" && (at < 0 || !parts[at].live || parts[at].entry.Index != 0) {
-						t.Fatalf("%s: refused", what)
+					if outcome == "refused" {
+						_, _, err := opened(t, w, image)
+						t.Fatalf("%s: refused: %v", what, err)
 					}
 					counts[outcome]++
 				}
 			}
 		}
 		t.Logf("%s: %v", name, counts)
-		if counts["filled"] == 0 || counts["mended"] == 0 || counts["harmless"] == 0 {
+		if name == "full" && counts["filled"] == 0 || counts["mended"] == 0 || counts["harmless"] == 0 {
 			t.Errorf("%s: not everything has happened", name)
 		}
 	}
@@ -147,4 +148,98 @@ func ofAllKinds(t testing.TB) *world {
 		t.Fatal(w.err)
 	}
 	return w
+}
+
+// compacted is a sealed log that begins late: its first segment repeats bases, and has entries and copies in the same frame.
+func compacted(t testing.TB) *world {
+	t.Helper()
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.options.SegmentBytes = minSegmentBytes
+	w.start(1, 2)
+	w.append(w.hardState(1, 3, 2), w.hardState(2, 4, 0), w.entries(1, 7, 50), w.entries(2, 4, 60))
+	w.sync()
+	w.append(w.compact(1, 3), w.compact(2, 2))
+	for range 4 {
+		w.append(w.entries(1, 1, 3000), w.entries(2, 2, 200))
+		w.sync()
+		w.append(w.compact(1, w.model.groups[1].last()-2), w.compact(2, w.model.groups[2].last()-3))
+		w.moveForward(10_000)
+		w.sync()
+		w.append(w.entries(1, 2, 3000))
+		w.seal()
+		w.release()
+	}
+	w.append(w.hardState(1, 5, 1), w.entries(1, 2, 10))
+	w.append(w.compact(1, w.model.groups[1].last()-1))
+	w.seal()
+	w.append(w.entries(2, 1, 0))
+	w.seal()
+	w.close()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	if _, err := w.disk.Durable().Size(segmentName(testDir, 1)); err == nil {
+		t.Fatal("the first segment is still there")
+	}
+	return w
+}
+
+// TestBasesAreMadeGood destroys each base of a log: the whole record, its header, its payload, and with an entry of the same frame
+// besides. Whatever the log knows from before is made good without a peer; it does not know what a group begins with, and what
+// the first frame says that is left.
+func TestBasesAreMadeGood(t *testing.T) {
+	for name, w := range map[string]*world{"full": ofAllKinds(t), "compacted": compacted(t)} {
+		counts := map[string]int{}
+		var first string
+		for _, p := range partsOf(t, w) {
+			if !p.live || p.record == nil || p.record.Kind != wire.RecordBase {
+				continue
+			}
+			if first == "" {
+				first = p.file
+			}
+			isFirst := p.record.Index == 0 || p.file == first && p.from < 2*blockBytes
+			for how, at := range map[string][2]int64{
+				"all": {p.from, p.to}, "header": {p.from, p.from + wire.RecordHeaderBytes}, "name": {p.from + 16, p.from + 56},
+				"payload": {p.from + wire.RecordHeaderBytes, p.to},
+			} {
+				for _, also := range []bool{false, true} {
+					image := w.disk.Clone()
+					for offset := at[0]; offset < at[1]; offset++ {
+						must(t, image.Flip(p.file, offset, byte(1+offset*7%255)))
+					}
+					if also && !loseEntry(t, w, image, p) {
+						continue
+					}
+					what := fmt.Sprintf("%s, %s of %v of %s at %d, with an entry: %v", name, how, p.record.Kind, p.file, p.from, also)
+					outcome := healsFrom(t, w, image, what)
+					counts[outcome]++
+					// If its checksum has gone, too, the body's is the proof, and with an entry that is gone.
+					if outcome == "refused" && !isFirst && !(also && (how == "all" || how == "header")) {
+						_, _, err := opened(t, w, image)
+						t.Errorf("%s: refused: %v", what, err)
+					}
+					if outcome == "harmless" {
+						t.Errorf("%s: not noticed", what)
+					}
+				}
+			}
+		}
+		t.Logf("%s: %v", name, counts)
+		if counts["mended"] == 0 {
+			t.Errorf("%s: nothing was made good", name)
+		}
+	}
+}
+
+// loseEntry damages the payload of an entry in the frame of another record; false if it has none.
+func loseEntry(t testing.TB, w *world, image *crashdisk.Disk, p part) bool {
+	for _, other := range partsOf(t, w) {
+		if other.file == p.file && other.frame == p.frame && other.entry.Index != 0 && other.to-other.from > wire.RecordHeaderBytes {
+			must(t, image.Flip(other.file, other.from+wire.RecordHeaderBytes, 3))
+			must(t, image.Flip(other.file, other.from+wire.RecordHeaderBytes+7, 3))
+			return true
+		}
+	}
+	return false
 }
