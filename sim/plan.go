@@ -107,9 +107,6 @@ func drawPlan(d dice) plan {
 		p.drawPreference(d)
 		p.drawRot(d)
 	}
-	if p.rot > 0 {
-		p.snapshot = snapshotPlan{} // base records that rot, and entries that all have compacted, do not heal yet
-	}
 	return p
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/internal/crashdisk"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
@@ -37,6 +38,9 @@ type place struct {
 	entry    raft.EntryID // whose payload it is, or no entry's
 }
 
+// isOwn reports whether a record is a hard state or a base, which no peer could send again.
+func isOwn(r *wire.Record) bool { return r.Kind == wire.RecordHardState || r.Kind == wire.RecordBase }
+
 // rot damages the log of a server that is about to start.
 func (s *server) rot() {
 	w := s.world
@@ -62,6 +66,7 @@ func (s *server) rot() {
 			s.rotten[p.entry] = true
 		}
 		from := p.from + int64(w.dice.below(label, int(p.to-p.from)-bytes+1))
+		w.tell(s, "%d bytes rot in frame %d, from byte %d of %s on", bytes, p.frame, from, p.file)
 		for k := range int64(bytes) {
 			w.counts.RottenBytes++
 			if err := s.disk.Flip(p.file, from+k, byte(1+w.dice.below(label, 255))); err != nil {
@@ -73,21 +78,30 @@ func (s *server) rot() {
 	w.tell(s, "its log rots: %d entries are hit", len(s.rotten))
 }
 
-// rottable returns what may rot on a server's disk: the headers of frames, and headers and payloads of entries, of all that is
-// known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
+// rottable returns what may rot on a server's disk: the headers of frames, hard states and bases, and headers and payloads of entries, of
+// all that is known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
 func (s *server) rottable() []place {
 	var places []place
-	var frame, mark uint64
-	firsts := map[string]uint64{}
+	var frame uint64
+	synced := map[uint64]uint64{} // what a frame calls durable
+	first := uint64(0)            // of the last segment: those of earlier ones with its number, or higher ones, are void
 	err := wal.Scan(s.disk, walDir, func(i wal.Item) error {
 		switch {
 		case i.Segment != nil && !i.Segment.Blank:
-			firsts[i.File] = i.Segment.FirstFrame
+			first = i.Segment.FirstFrame
+			for n := range synced { //tidy:ordered each is dropped or not by itself
+				if n >= first {
+					delete(synced, n)
+				}
+			}
 		case i.Frame != nil && i.Wrong == "":
-			frame, mark = i.Frame.Sequence, max(mark, i.Frame.Synced)
+			frame = i.Frame.Sequence
+			synced[frame] = i.Frame.Synced
 			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + 72, frame: frame})
 		case i.Frame != nil:
 			frame = 0
+		case i.Record != nil && isOwn(i.Record) && i.Wrong == "" && frame > 0:
+			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + wire.RecordHeaderBytes + int64(len(i.Record.Payload)), frame: frame})
 		case i.Record != nil && i.Record.IsEntry() && i.Wrong == "" && frame > 0:
 			id := raft.EntryID{Index: i.Record.Index, Term: i.Record.Term}
 			payload := i.Offset + wire.RecordHeaderBytes
@@ -100,6 +114,10 @@ func (s *server) rottable() []place {
 	})
 	if err != nil {
 		s.world.check.Fail("T1", "rot: %v", err)
+	}
+	mark := uint64(0)
+	for _, n := range synced { //tidy:ordered the highest is the highest
+		mark = max(mark, n)
 	}
 	kept := places[:0]
 	for _, p := range places {
@@ -121,7 +139,8 @@ func (w *world) isLostElsewhere(s *server, id raft.EntryID) bool {
 }
 
 // beginHealing lets a server heal whose log has holes. It is down for all others until it has.
-func (s *server) beginHealing(found *wal.Group) error {
+// image is what was found in the log.
+func (s *server) beginHealing(found *wal.Group, image check.Image) error {
 	w := s.world
 	var err error
 	if s.healing, err = replica.NewHealing(s.replicaOptions(), *found, s.machine.durable()); err != nil {
@@ -134,7 +153,7 @@ func (s *server) beginHealing(found *wal.Group) error {
 	}
 	w.counts.Healings++
 	w.counts.Holes += len(found.Holes)
-	s.checks.Heals(imageOf(found))
+	s.checks.Heals(image, s.machine.durable())
 	return nil
 }
 
@@ -156,6 +175,10 @@ func (s *server) handleHealing(e *event) {
 		s.put(replica.Persisted{Ticket: raft.Ticket(e.number)})
 	case evFetched:
 		s.fetched(e.data.(replica.Fetch))
+	case evSnapshot:
+		s.stepSnapshot()
+	case evServe:
+		s.serve(e.data.(*replica.Serve))
 	case evKeyKnown:
 		s.put(replica.KeyKnown{ID: raft.ServerID(e.number), Key: keyOf(raft.ServerID(e.number))})
 	}
@@ -212,6 +235,7 @@ func (s *server) turnHealing() {
 	for _, f := range work.Fetch {
 		s.fetch(f)
 	}
+	s.snapshotWork(&work)
 	if s.healing.Healed() {
 		s.becomeWhole()
 	}
@@ -227,6 +251,10 @@ func (s *server) writeHealing(writes []replica.Write) bool {
 	for i := range writes {
 		if from := writes[i].TruncateFrom; from != 0 {
 			s.checks.Cuts(from)
+		}
+		if writes[i].Base != nil {
+			w.counts.HolesPassed++
+			s.checks.BeginsAfter(&writes[i])
 		}
 	}
 	if !w.ending && w.dice.chance(fmt.Sprintf("server.crashHealing %d", s.id), 50_000) {

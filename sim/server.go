@@ -181,7 +181,7 @@ func (s *server) open() error {
 		}
 	}
 	if len(found.Holes) > 0 {
-		return s.beginHealing(&found)
+		return s.beginHealing(&found, image)
 	}
 	return s.begin(&found, image, recovered.TornTail != nil)
 }

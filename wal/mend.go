@@ -125,6 +125,7 @@ func (r *recovery) mendBody(h *frameHeader, body []byte) []byte {
 	found := damaged{}
 	last := ends{}
 	known, copies := r.repetition(), r.copiesFor(h)
+	tried := 0
 	for at := 0; at < len(mended); {
 		rest := mended[at:]
 		if len(rest) < wire.RecordHeaderBytes {
@@ -132,26 +133,36 @@ func (r *recovery) mendBody(h *frameHeader, body []byte) []byte {
 		}
 		record, size, err := wire.DecodeRecord(rest)
 		if err != nil {
-			if found[at] = err.Error(); len(found) > maxSlots {
+			found[at] = err.Error()
+		}
+		if err != nil && !isLost(&record, err) {
+			guesses := func() [][]byte { return append(r.guesses(rest, copies), recordAt(known, at)) }
+			if tried++; tried > maxSlots || !r.mendOther(rest, last, guesses) {
 				return nil
 			}
-			if errors.Is(err, wire.ErrHeader) && r.mendRecord(rest, last) {
-				record, size, err = wire.DecodeRecord(rest)
-			}
-			isLost := errors.Is(err, wire.ErrPayload) && record.IsEntry()
-			if err != nil && !isLost {
-				if !(errors.Is(err, wire.ErrPayload) && mendPayload(rest[:size])) &&
-					!mendByGuess(rest, append(r.guesses(rest, copies), recordAt(known, at))) {
-					return nil
-				}
-				record, size, _ = wire.DecodeRecord(rest)
-			}
+			record, size, _ = wire.DecodeRecord(rest)
 		}
 		last.note(r.log, &record)
 		at += size
 	}
 	r.damaged = found
 	return mended
+}
+
+// isLost reports whether what is damaged is the payload of an entry.
+func isLost(record *wire.Record, err error) bool {
+	return errors.Is(err, wire.ErrPayload) && record.IsEntry()
+}
+
+// mendOther makes a record good of which the header is damaged, or which is no entry. Then an entry may still be lost.
+func (r *recovery) mendOther(b []byte, last ends, guesses func() [][]byte) bool {
+	record, size, err := wire.DecodeRecord(b)
+	if errors.Is(err, wire.ErrHeader) && r.mendRecord(b, last) {
+		record, size, err = wire.DecodeRecord(b)
+	}
+	return err == nil || isLost(&record, err) ||
+		errors.Is(err, wire.ErrPayload) && mendPayload(b[:size]) ||
+		mendByGuess(b, guesses())
 }
 
 // ends are where the logs end after the records of a frame so far, of the groups that it has named.
