@@ -243,3 +243,82 @@ func loseEntry(t testing.TB, w *world, image *crashdisk.Disk, p part) bool {
 	}
 	return false
 }
+
+// TestDamageIsNoTornTailLater damages each frame that only the last one calls durable, as the first start of a segment
+// left it, again and again: however often the log is opened, the damage is not taken for a torn tail.
+func TestDamageIsNoTornTailLater(t *testing.T) {
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.options.SegmentBytes = minSegmentBytes
+	w.start(1)
+	for w.log.room() > 0 && w.log.active.bytes-w.log.offset > blockBytes {
+		w.append(w.hardState(1, w.model.groups[1].hardState.CurrentTerm+1, 1))
+		w.sync()
+	}
+	full := w.log.active.number
+	w.append(w.hardState(1, w.model.groups[1].hardState.CurrentTerm+1, 1)) // fills the segment
+	w.sync()
+	for w.log.active.number == full {
+		w.seal() // begins the next one, whose only frame calls the one before it durable
+	}
+	w.close()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	want := w.history[len(w.history)-1]
+	var last part
+	for _, p := range partsOf(t, w) {
+		if p.live && p.record != nil && p.file == segmentName(testDir, full) {
+			last = p
+		}
+	}
+	image := w.disk.Clone()
+	must(t, image.Flip(last.file, last.from+wire.RecordHeaderBytes, 1))
+	for boot := range 3 {
+		w.options.Boot++
+		l, recovered, err := opened(t, w, image)
+		if err != nil {
+			t.Fatalf("start %d: %v", boot, err)
+		}
+		if found, err := modelOf(l, recovered.Groups); err != nil || found.fingerprint() != want || recovered.TornTail != nil || len(recovered.Healed) == 0 {
+			t.Fatalf("start %d: healed %v, torn tail %v: the log is another one: %v", boot, recovered.Healed, recovered.TornTail, err)
+		}
+		must(t, l.Close())
+	}
+}
+
+// A log may begin after an entry that is lost, if it is the very one that was there; another one of its term is refused.
+func TestLogBeginsAfterAHole(t *testing.T) {
+	w := rotting(t)
+	image := w.disk.Clone()
+	for _, p := range partsOf(t, w) {
+		if p.group == 1 && p.entry.Index == 2 {
+			for k := range int64(5) {
+				must(t, image.Flip(p.file, p.from+wire.RecordHeaderBytes+k, 0xff))
+			}
+		}
+	}
+	l, recovered, err := opened(t, w, image)
+	must(t, err)
+	g := recovered.Groups[0]
+	if len(g.Holes) != 1 || g.Holes[0].Index != 2 || g.Droppable(2) != 2 || g.Droppable(1) != 0 {
+		t.Fatalf("holes %v, droppable up to %d", g.Holes, g.Droppable(2))
+	}
+	h := g.Holes[0]
+	p, err := l.Position(1, 2)
+	if err != nil || p.Hash != h.Hash || p.EntryID != h.EntryID {
+		t.Fatalf("its position is %+v: %v", p, err)
+	}
+	other := Base{EntryID: h.EntryID, Hash: wire.Hash{1}, Configuration: p.Configuration}
+	if err := l.Append([]Write{{Group: 1, Base: &other}}); !errors.Is(err, ErrRefused) {
+		t.Fatalf("another entry of its term: %v", err)
+	}
+	must(t, l.Append([]Write{{Group: 1, Base: &Base{EntryID: h.EntryID, Hash: h.Hash, Configuration: p.Configuration}}}))
+	must(t, l.Seal())
+	must(t, l.Close())
+	l, recovered, err = opened(t, w, image)
+	must(t, err)
+	defer l.Close()
+	if now := recovered.Groups[0]; now.Base != h.EntryID || now.Last != g.Last || len(now.Holes) > 0 || now.LastHash != g.LastHash {
+		t.Errorf("opened again it is %+v, and was %+v", now, g)
+	}
+}
