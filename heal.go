@@ -64,6 +64,12 @@ func (w *worker) turnHealing(g *Group, inputs []replica.Input) {
 	for _, m := range work.Send {
 		h.links.Send(m.To, m.Message)
 	}
+	if work.Snapshot != nil {
+		h.snapshotter.put(snapshotWork{group: g, step: work.Snapshot})
+	}
+	for i := range work.Serve {
+		h.snapshotter.put(snapshotWork{group: g, serve: &work.Serve[i]})
+	}
 	if len(work.Fetch) > 0 {
 		h.reader.put(g, work.Fetch)
 	}
@@ -73,7 +79,7 @@ func (w *worker) turnHealing(g *Group, inputs []replica.Input) {
 	for _, e := range work.Events {
 		level := slog.LevelDebug
 		switch e.(type) {
-		case replica.Whole, replica.Cut, replica.StillMissing:
+		case replica.Whole, replica.Cut, replica.StillMissing, replica.BegunAfter, replica.SnapshotUnfit:
 			level = slog.LevelWarn
 		case replica.Misfit:
 			level = slog.LevelError
@@ -99,6 +105,9 @@ func (g *Group) becomeWhole() error {
 	state, err := replica.Restart(h.log, found, g.machine.DurableIndex())
 	if err != nil {
 		return err
+	}
+	if g.snapshots != nil {
+		state.LogTime = max(state.LogTime, g.snapshots.LogTime())
 	}
 	if g.replica, err = replica.New(h.replicaOptions(g.id), state); err != nil {
 		return err

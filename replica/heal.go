@@ -14,8 +14,9 @@ import (
 // the very entry that was there, durably. Then the log is what it was, and a Replica goes on from it. So no rule of
 // the algorithm knows of healing.
 //
-// It asks all others for what it lacks, and they answer, in any role, and while they heal themselves. A hole which
-// nobody can fill is cut only if it is certain that the entry was never committed, and never will be: see mayCut.
+// It asks all others for what it lacks, and they answer, in any role, and while they heal themselves. What they have compacted
+// it has again by a state of theirs: see needsState. A hole which nobody can fill is cut only if it is certain that the
+// entry was never committed, and never will be: see mayCut.
 //
 // It belongs to one goroutine, is driven like a Replica, and reads nothing itself.
 type Healing struct {
@@ -28,11 +29,17 @@ type Healing struct {
 
 	missing []*missing // ascending; those whose filling is not durable
 	gaps    []*gap     // ascending
+	highest raft.Term  // that no entry here has been above
 	library library
 	work    Work
 	ticket  raft.Ticket // of the last write
 	cutting raft.Ticket // of the write that cuts the log; 0: none
 	cutFrom raft.Index
+	state   dialogue
+	basing  raft.Ticket // of the write that lets the log begin after base; 0: none
+	base    *wire.Position
+	guests  []raft.ServerID // to whom the state machine is giving a piece of its state
+	whole   bool            // it has been told
 	ticks   int
 	held    []Input // for the replica
 }
@@ -42,6 +49,8 @@ type missing struct {
 	hole    wal.Hole
 	ticket  raft.Ticket // of the write that fills it; 0: nobody has sent it yet
 	answers []entryAnswer
+	// compactedAt is when somebody has said first that it is compacted there, in ticks; 0: nobody has.
+	compactedAt int
 }
 
 // entryAnswer is the last that a server has said of an entry.
@@ -62,22 +71,12 @@ const (
 func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, error) {
 	options.setDefaults()
 	h := &Healing{options: options, group: g, applied: applied}
-	for _, at := range g.Configurations {
-		if at.Bytes == nil {
-			h.configurations = append(h.configurations, raft.Configuration{})
-			continue
-		}
-		c, err := wire.DecodeConfiguration(at.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("group %d: configuration of entry %d: %w", options.Group, at.Index, err)
-		}
-		h.latest = c
-		h.configurations = append(h.configurations, *c.Raft())
-		h.peers = append(h.peers, c.Raft().Members()...)
+	if err := h.learn(); err != nil {
+		return nil, err
 	}
-	slices.Sort(h.peers)
-	h.peers = slices.DeleteFunc(slices.Compact(h.peers), func(id raft.ServerID) bool { return id == options.Member.ID })
-	h.work.Configuration = h.latest
+	if h.highest, _ = termIn(&g, g.Last); len(g.Gaps) > 0 && g.Gaps[len(g.Gaps)-1].Last == g.Last {
+		h.highest = g.HardState.CurrentTerm
+	}
 	for _, hole := range g.Holes {
 		h.missing = append(h.missing, &missing{hole: hole})
 	}
@@ -90,8 +89,35 @@ func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, err
 	return h, nil
 }
 
-// Healed reports whether every hole is filled, durably, or cut. Then the log is whole.
-func (h *Healing) Healed() bool { return len(h.missing) == 0 }
+// learn takes in the configurations of the log.
+func (h *Healing) learn() error {
+	h.configurations, h.peers = nil, nil
+	for _, at := range h.group.Configurations {
+		if at.Bytes == nil {
+			h.configurations = append(h.configurations, raft.Configuration{})
+			continue
+		}
+		c, err := wire.DecodeConfiguration(at.Bytes)
+		if err != nil {
+			return fmt.Errorf("group %d: configuration of entry %d: %w", h.options.Group, at.Index, err)
+		}
+		h.latest = c
+		h.configurations = append(h.configurations, *c.Raft())
+		h.peers = append(h.peers, c.Raft().Members()...)
+	}
+	slices.Sort(h.peers)
+	h.peers = slices.DeleteFunc(slices.Compact(h.peers), func(id raft.ServerID) bool { return id == h.options.Member.ID })
+	h.work.Configuration = h.latest
+	return nil
+}
+
+// Healed reports whether every hole is filled, durably, or cut, or before where the log begins. Then the log is whole.
+func (h *Healing) Healed() bool {
+	return len(h.missing) == 0 && !h.changing() && !h.state.working
+}
+
+// changing reports whether the log is being cut, or let begin later.
+func (h *Healing) changing() bool { return h.cutting != 0 || h.basing != 0 }
 
 // Held returns what a Replica is to be told first.
 func (h *Healing) Held() []Input { return h.held }
@@ -112,6 +138,11 @@ func (h *Healing) Step(inputs []Input) Work {
 		h.take(in)
 	}
 	h.cut()
+	h.fetchState()
+	if h.Healed() && !h.whole {
+		h.whole = true
+		h.tell(Whole{})
+	}
 	work := h.work
 	h.work = Work{}
 	return work
@@ -126,6 +157,7 @@ func (h *Healing) take(input Input) {
 		if h.ticks++; h.ticks%healTellTicks == 0 {
 			h.tell(h.stillMissing())
 		}
+		h.state.tick(h.others)
 	case Receive:
 		h.receive(in.From, &in.Message)
 	case Persisted:
@@ -137,6 +169,10 @@ func (h *Healing) take(input Input) {
 			return
 		}
 		h.reply(to, reply)
+	case SnapshotWorked:
+		h.stateWorked(&in)
+	case Served:
+		h.stateServed(&in)
 	case Cancel:
 		h.cancel(in.Handle)
 	case Transfer:
@@ -163,6 +199,10 @@ func (h *Healing) receive(from raft.ServerID, m *wire.Message) {
 		h.reply(from, reply)
 	case *wire.EntryReply:
 		h.found(from, m.Term, body)
+	case *wire.SnapshotRequest:
+		h.stateRequested(from, body)
+	case *wire.SnapshotChunk:
+		h.stateAnswered(from, body)
 	}
 }
 
@@ -170,7 +210,7 @@ func (h *Healing) receive(from raft.ServerID, m *wire.Message) {
 func (h *Healing) look(w *wire.WantedEntry) (wire.EntryState, bool) {
 	term, ok := termIn(&h.group, w.Index)
 	switch {
-	case h.cutting != 0 && w.Index >= h.cutFrom:
+	case h.base != nil, h.cutting != 0 && w.Index >= h.cutFrom:
 		return 0, false
 	case w.Index > h.group.Last:
 		return wire.EntryLacking, false
@@ -223,7 +263,7 @@ func (h *Healing) ask(peers []raft.ServerID) {
 			m.Wanted = append(m.Wanted, wire.WantedEntry{Index: x.hole.Index, Term: x.hole.Term, Hash: x.hole.Hash})
 		}
 	}
-	if len(m.Wanted) == 0 || h.cutting != 0 {
+	if len(m.Wanted) == 0 || h.changing() {
 		return
 	}
 	for _, peer := range peers {
@@ -233,7 +273,7 @@ func (h *Healing) ask(peers []raft.ServerID) {
 
 // found takes in what a server has said about entries.
 func (h *Healing) found(from raft.ServerID, term raft.Term, m *wire.EntryReply) {
-	if !slices.Contains(h.peers, from) || h.cutting != 0 {
+	if !slices.Contains(h.peers, from) || h.changing() {
 		return
 	}
 	filled := false
@@ -257,6 +297,9 @@ func (h *Healing) found(from raft.ServerID, term raft.Term, m *wire.EntryReply) 
 			continue
 		}
 		x.answered(entryAnswer{from, term, f.State})
+		if f.State == wire.EntryCompacted && x.compactedAt == 0 {
+			x.compactedAt = max(1, h.ticks)
+		}
 	}
 	if filled {
 		h.ask([]raft.ServerID{from}) // it may have more
@@ -315,16 +358,21 @@ func (h *Healing) persisted(ticket raft.Ticket) {
 		h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.hole.Index >= h.cutFrom })
 		h.gaps = slices.DeleteFunc(h.gaps, func(p *gap) bool { return p.Last >= h.cutFrom })
 		h.cutting = 0
+		h.group.Last = h.cutFrom - 1
+		h.group.Configurations = slices.DeleteFunc(slices.Clone(h.group.Configurations), func(c wal.Configuration) bool { return c.Index >= h.cutFrom })
+		if err := h.learn(); err != nil {
+			h.work.Fatal = err
+		}
 	}
 	h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.ticket != 0 && x.ticket <= ticket })
-	if h.Healed() {
-		h.tell(Whole{})
+	if h.basing != 0 && h.basing <= ticket {
+		h.begun()
 	}
 }
 
 // cut drops the end of the log from the first hole on that may be cut.
 func (h *Healing) cut() {
-	if h.cutting != 0 {
+	if h.changing() {
 		return
 	}
 	for _, x := range h.missing {
@@ -373,14 +421,8 @@ func (h *Healing) inForceBefore(i raft.Index) bool {
 	return known
 }
 
-// lastTerm returns a term that no entry of the log is above.
-func (h *Healing) lastTerm() raft.Term {
-	if n := len(h.group.Gaps); n > 0 && h.group.Gaps[n-1].Last == h.group.Last {
-		return h.group.HardState.CurrentTerm
-	}
-	term, _ := termIn(&h.group, h.group.Last)
-	return term
-}
+// lastTerm is a term that no entry was above which this server had when it began to heal.
+func (h *Healing) lastTerm() raft.Term { return h.highest }
 
 // hold keeps a request for the replica.
 func (h *Healing) hold(in Input, handle uint64) {

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/quorate/quorate/raft"
@@ -17,7 +16,7 @@ type HealingStatus struct {
 	First   raft.EntryID
 	// Text says what is missing, and who has been asked for it.
 	Text string
-	// NeedsState is not 0 if the entries up to it can only be replaced by a state: others have compacted them.
+	// NeedsState is not 0 if the entries up to it can only be replaced by a state, which is asked for: others have compacted them.
 	NeedsState raft.Index
 }
 
@@ -38,12 +37,7 @@ func (h *Healing) status() *HealingStatus {
 	if len(h.missing) > 0 {
 		s.First = h.missing[0].hole.EntryID
 	}
-	for _, x := range h.missing {
-		compacted := slices.ContainsFunc(x.answers, func(a entryAnswer) bool { return a.state == wire.EntryCompacted })
-		if compacted && len(x.answers) == len(h.peers) {
-			s.NeedsState = x.hole.Index
-		}
-	}
+	s.NeedsState = h.needsState()
 	return s
 }
 

@@ -24,6 +24,11 @@ type healer struct {
 	writes  []Write  // not durable
 	slow    bool     // nothing gets durable
 	events  []string
+	applied raft.Index // its state has the entries up to there, durably
+	// installed are the places of states that it has taken over, sent the kinds of messages.
+	installed []raft.Index
+	sent      map[string]int
+	drops     int // of what was staged
 }
 
 // healers are servers with equal logs.
@@ -106,7 +111,7 @@ func (s *healer) start() {
 	recovered := s.open()
 	g := recovered.Groups[0]
 	options := Options{Group: testGroup, Boot: s.boot, Member: wire.Member{ID: s.id, Roles: wire.RoleVoter}}
-	healing, err := NewHealing(options, g, 0)
+	healing, err := NewHealing(options, g, s.applied)
 	must(s.t, err)
 	s.healing, s.writes, s.replica = healing, nil, nil
 	s.goOn(options)
@@ -122,7 +127,7 @@ func (s *healer) goOn(options Options) {
 	if len(g.Holes) > 0 {
 		s.t.Fatalf("server %d is healed, and its log has holes: %v", s.id, g.Holes)
 	}
-	state, err := Restart(s.log, g, 0)
+	state, err := Restart(s.log, g, s.applied)
 	must(s.t, err)
 	s.replica, err = New(options, state)
 	must(s.t, err)
@@ -143,11 +148,18 @@ func (c *healers) step(s *healer, inputs ...Input) {
 		inputs = nil
 		for _, w := range work.Writes {
 			must(c.t, s.log.Append([]wal.Write{{
-				Group: testGroup, HardState: w.HardState, TruncateFrom: w.TruncateFrom, First: w.First, Records: w.Records,
+				Group: testGroup, Base: baseOf(w.Base), HardState: w.HardState, TruncateFrom: w.TruncateFrom, First: w.First, Records: w.Records,
 			}}))
 			s.writes = append(s.writes, w)
 		}
+		if w := work.Snapshot; w != nil {
+			inputs = append(inputs, s.stepState(w))
+		}
+		for i := range work.Serve {
+			inputs = append(inputs, s.serveState(&work.Serve[i]))
+		}
 		for _, m := range work.Send {
+			s.note(m.Message)
 			c.network = append(c.network, letter{s.id, m.To, m.Message})
 		}
 		for _, f := range work.Fetch {
@@ -164,6 +176,60 @@ func (c *healers) step(s *healer, inputs ...Input) {
 		}
 	}
 	s.goOn(Options{Group: testGroup, Boot: s.boot, Member: wire.Member{ID: s.id, Roles: wire.RoleVoter}})
+}
+
+func baseOf(p *wire.Position) *wal.Base {
+	if p == nil {
+		return nil
+	}
+	return &wal.Base{EntryID: p.EntryID, Hash: p.Hash, Configuration: p.Configuration}
+}
+
+// note counts what is sent while the server heals.
+func (s *healer) note(message []byte) {
+	m, err := wire.DecodeMessage(slices.Clone(message))
+	must(s.t, err)
+	if s.healing != nil {
+		if s.sent == nil {
+			s.sent = map[string]int{}
+		}
+		s.sent[fmt.Sprintf("%T", m.Body)]++
+	}
+}
+
+// stepState does what a state machine does, whose state is one piece.
+func (s *healer) stepState(w *SnapshotWork) (done SnapshotWorked) {
+	switch {
+	case w.Begin:
+		if w.Drop {
+			s.drops++
+		}
+		done.Request = []byte("all")
+	case w.Install != nil:
+		if w.Install.Index <= s.applied {
+			s.t.Fatalf("server %d installs a state of entry %d, and is at %d", s.id, w.Install.Index, s.applied)
+		}
+		s.applied = w.Install.Index
+		s.installed = append(s.installed, s.applied)
+	default:
+		done.Complete = true
+	}
+	return done
+}
+
+func (s *healer) serveState(w *Serve) Served {
+	p, err := s.log.Position(testGroup, s.applied)
+	return Served{To: w.To, Boot: w.Boot, Number: w.Number, Position: p, Chunk: []byte("a state"), Err: err}
+}
+
+// compact lets a log that is closed begin after an entry, where a state has that.
+func (s *healer) compact(to, applied raft.Index) {
+	s.t.Helper()
+	s.open()
+	must(s.t, s.log.Append([]wal.Write{{Group: testGroup, CompactTo: to}}))
+	must(s.t, s.log.Seal())
+	must(s.t, s.log.Close())
+	s.applied = applied
 }
 
 // run lets time pass, and delivers what is sent among the servers that are started.

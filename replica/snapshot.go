@@ -2,7 +2,6 @@ package replica
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/wire"
@@ -11,8 +10,8 @@ import (
 // SnapshotWork is one step of bringing the state machine to another server's state: exactly one of its fields is set.
 // One is under way at a time; it is answered by SnapshotWorked.
 type SnapshotWork struct {
-	// Begin: ask the state machine what it lacks.
-	Begin bool
+	// Begin: ask the state machine what it lacks; Drop: after forgetting what is staged.
+	Begin, Drop bool
 	// Chunk is a piece of a state, to be staged beside the one in use.
 	Chunk []byte
 	// Install is where the state is that is staged completely: it is to become the state, durably, and Install is to
@@ -34,44 +33,19 @@ type SnapshotWorked struct {
 
 func (SnapshotWorked) isInput() {}
 
-// snapshot brings this server's state machine up to date by another server's state, where the log cannot. The state
-// comes in pieces: the state machine says what it has, somebody's state machine answers with the first piece of what
-// it lacks, and so on, until it is complete. Whoever is asked may change at any time; then the rest comes from there.
-// Nothing of it counts before it is installed: this server's log, its votes and its acknowledgements are what they
-// were, and if the log catches up meanwhile, the better.
+// snapshot brings this server's state machine up to date by another server's state, where the log cannot. Until that is
+// installed, this server's log, its votes and its acknowledgements are what they were, and if the log catches up
+// meanwhile, the better.
 type snapshot struct {
+	dialogue
 	// wanted: a state above needed is needed. mustHave: the state machine has none that the log follows from, and
 	// must not be given entries before.
 	wanted, mustHave bool
 	needed           raft.Index
-
-	source   raft.ServerID // who is asked
-	number   uint64        // of the latest question
-	asked    bool          // it is not answered
-	askedAt  int
-	pauseTo  int    // nothing is asked before
-	request  []byte // what to ask for; nil: the state machine has to say
-	working  bool   // the state machine is at it
-	position *wire.Position
-	complete bool
-	now      int
-	counts   snapshotCounts
-}
-
-// snapshotCounts count since the start.
-type snapshotCounts struct {
-	installed int
-	received  uint64 // bytes
 }
 
 // again forgets what is being fetched.
-func (s *snapshot) again() { *s = snapshot{number: s.number, now: s.now, counts: s.counts} }
-
-// snapshotPatience is after how many ticks without an answer somebody else is asked.
-const snapshotPatience = 100
-
-// snapshotPause is for how many ticks nothing is asked after somebody had nothing to give.
-const snapshotPause = 10
+func (s *snapshot) again() { *s = snapshot{dialogue: s.anew()} }
 
 // offered takes the leader's word that its log no longer has what this server needs.
 func (s *snapshot) offered(r *Replica, from raft.ServerID, term raft.Term, m *wire.SnapshotOffer) {
@@ -84,27 +58,18 @@ func (s *snapshot) offered(r *Replica, from raft.ServerID, term raft.Term, m *wi
 	s.wanted, s.needed = true, max(s.needed, m.Base)
 }
 
-// tick asks somebody else if there is no answer.
-func (s *snapshot) tick(r *Replica) {
-	s.now++
-	if s.asked && s.now-s.askedAt >= snapshotPatience {
-		s.elsewhere(r)
-	}
-}
-
-// elsewhere asks the next server, a little later.
-func (s *snapshot) elsewhere(r *Replica) {
+// others are the servers that may be asked.
+func (r *Replica) others() []raft.ServerID {
 	var others []raft.ServerID
 	for i := range r.configuration.Members {
 		if id := r.configuration.Members[i].ID; id != r.options.Member.ID {
 			others = append(others, id)
 		}
 	}
-	s.asked, s.pauseTo = false, s.now+snapshotPause
-	if len(others) > 0 {
-		s.source = others[(slices.Index(others, s.source)+1)%len(others)]
-	}
+	return others
 }
+
+func (s *snapshot) tick(r *Replica) { s.dialogue.tick(r.others) }
 
 // advance does what can be done now.
 func (s *snapshot) advance(r *Replica) {
@@ -112,38 +77,25 @@ func (s *snapshot) advance(r *Replica) {
 		s.again() // the log has caught up
 	}
 	switch {
-	case !s.wanted || s.working || s.asked:
+	case !s.wanted || s.working:
 	case s.complete:
 		s.install(r)
-	case s.request == nil:
-		s.work(r, &SnapshotWork{Begin: true})
-	case s.now >= s.pauseTo && s.source != 0:
-		s.number++
-		s.asked, s.askedAt = true, s.now
-		r.send(s.source, r.core.CurrentTerm(), &wire.SnapshotRequest{Boot: r.options.Boot, Number: s.number, Request: s.request})
-	case s.source == 0:
-		s.elsewhere(r)
+	default:
+		work, ask := s.next(r.options.Boot, r.others)
+		if work != nil {
+			r.work.Snapshot = work
+		}
+		if ask != nil {
+			r.send(s.source, r.core.CurrentTerm(), ask)
+		}
 	}
-}
-
-func (s *snapshot) work(r *Replica, w *SnapshotWork) {
-	s.working = true
-	r.work.Snapshot = w
 }
 
 // answered takes the piece that was asked for.
 func (s *snapshot) answered(r *Replica, from raft.ServerID, m *wire.SnapshotChunk) {
-	if !s.asked || from != s.source || m.Boot != r.options.Boot || m.Number != s.number || s.working {
-		return
+	if work := s.dialogue.answered(from, r.options.Boot, m, r.others); work != nil {
+		r.work.Snapshot = work
 	}
-	s.asked = false
-	if m.Outcome != wire.SnapshotServed {
-		s.elsewhere(r)
-		return
-	}
-	s.position = m.Position
-	s.counts.received += uint64(len(m.Chunk))
-	s.work(r, &SnapshotWork{Chunk: m.Chunk})
 }
 
 // install makes the staged state the state, once nothing is being applied, if it is ahead.
@@ -154,10 +106,10 @@ func (s *snapshot) install(r *Replica) {
 	at := s.position.EntryID
 	if why := s.unfit(r, at); why != "" {
 		r.work.Events = append(r.work.Events, SnapshotUnfit{At: at, Why: why})
-		s.request, s.complete, s.pauseTo = nil, false, s.now+snapshotPause
+		s.reject()
 		return
 	}
-	s.work(r, &SnapshotWork{Install: s.position})
+	r.work.Snapshot = s.work(&SnapshotWork{Install: s.position})
 }
 
 // unfit says why a state is not to be installed; "" if it is.
@@ -186,12 +138,11 @@ func (s *snapshot) worked(r *Replica, in *SnapshotWorked) {
 		r.work.Fatal = fmt.Errorf("install the state at entry %d: %w", s.position.Index, in.Err)
 	case s.complete:
 		s.installed(r, in)
-	case in.Err != nil:
-		r.work.Events = append(r.work.Events, SnapshotUnfit{Why: in.Err.Error()})
-		s.request = nil
-		s.elsewhere(r)
 	default:
-		s.request, s.complete = in.Request, in.Complete
+		if in.Err != nil {
+			r.work.Events = append(r.work.Events, SnapshotUnfit{Why: in.Err.Error()})
+		}
+		s.dialogue.worked(in, r.others)
 	}
 }
 

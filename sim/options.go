@@ -95,7 +95,8 @@ type Counts struct {
 	Sessioned, Sessions, Called, Copies                  int
 	Rots, RottenBytes, Mended, Healings, Healed          int
 	RottenFrames                                         int
-	Holes, HolesFilled, HolesCut                         int
+	Holes, HolesFilled, HolesCut, HolesPassed            int
+	StagesDropped                                        int
 	Marks                                                Marks
 }
 
@@ -166,6 +167,8 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"logs that rotted", &c.Rots}, {"bytes flipped in them", &c.RottenBytes}, {"frames lost as a whole", &c.RottenFrames}, {"places mended from copies and checksums", &c.Mended},
 		{"servers that had to heal", &c.Healings}, {"of them whole again", &c.Healed}, {"entries lost to rot", &c.Holes},
 		{"of them fetched from others", &c.HolesFilled}, {"logs cut, as nobody had an entry", &c.HolesCut},
+		{"logs that begin after a state, as others had compacted what was lost", &c.HolesPassed},
+		{"staged states dropped, as nobody went on from them", &c.StagesDropped},
 		{"copies of them beyond the first", &c.Copies},
 	} {
 		visit(f.name, f.value)

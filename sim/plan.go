@@ -110,7 +110,7 @@ func drawPlan(d dice) plan {
 		p.drawRot(d)
 	}
 	if p.rot > 0 {
-		p.snapshot = snapshotPlan{} // base records that rot, and entries that all have compacted, do not heal yet
+		p.snapshot = snapshotPlan{} // in one such world of fifty two servers would wait for each other: see docs/plan.md
 	}
 	return p
 }

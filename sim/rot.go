@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/internal/crashdisk"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
@@ -41,6 +42,9 @@ type place struct {
 	// lost are the entries of a frame that may be lost as a whole; then nothing else is said of it.
 	lost []raft.EntryID
 }
+
+// isOwn reports whether a record is a hard state or a base, which no peer could send again.
+func isOwn(r *wire.Record) bool { return r.Kind == wire.RecordHardState || r.Kind == wire.RecordBase }
 
 // rot damages the log of a server that is about to start.
 func (s *server) rot() {
@@ -131,24 +135,38 @@ func losable(frames []frameSeen, isLost, isCommitted func(raft.EntryID) bool) (p
 	return places
 }
 
-// rottable returns what may rot on a server's disk: the headers of frames, and headers and payloads of entries, of all that is
-// known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
+// rottable returns what may rot on a server's disk: the headers of frames, hard states and bases, headers and payloads of entries, and
+// whole frames, of all that is known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
 func (s *server) rottable() []place {
 	var places []place
 	var frames []frameSeen
-	var frame, mark uint64
+	var frame uint64
 	firsts := map[string]uint64{}
+	synced := map[uint64]uint64{} // what a frame calls durable
 	err := wal.Scan(s.disk, walDir, func(i wal.Item) error {
 		switch {
-		case i.Segment != nil:
-			firsts[i.File] = i.Segment.FirstFrame
+		case i.Segment != nil && !i.Segment.Blank:
+			first := i.Segment.FirstFrame // those of earlier segments with its number, or higher ones, are void
+			firsts[i.File] = first
+			for n := range synced { //tidy:ordered each is dropped or not by itself
+				if n >= first {
+					delete(synced, n)
+				}
+			}
 		case i.Frame != nil && i.Wrong == "":
-			frame, mark = i.Frame.Sequence, max(mark, i.Frame.Synced)
-			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + 72, frame: frame})
+			frame = i.Frame.Sequence
+			synced[frame] = i.Frame.Synced
+			if !s.world.plan.snapshot.compacts { // or what is in it may not be known any more: see below
+				places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + 72, frame: frame})
+			}
 			frames = append(frames, frameSeen{file: i.File, offset: i.Offset, number: frame})
 		case i.Frame != nil:
 			frame = 0
-		case i.Record != nil && frame > 0 && i.Wrong == "" && i.Record.Kind == wire.RecordHardState: // the next frame has it, too
+		case i.Record != nil && isOwn(i.Record) && i.Wrong == "" && frame > 0:
+			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + wire.RecordHeaderBytes + int64(len(i.Record.Payload)), frame: frame})
+			if i.Record.Kind == wire.RecordBase {
+				frames[len(frames)-1].others++
+			}
 		case i.Record != nil && frame > 0 && (i.Wrong != "" || !i.Record.IsEntry() || i.Record.Flags != 0):
 			frames[len(frames)-1].others++
 		case i.Record != nil && frame > 0:
@@ -168,10 +186,16 @@ func (s *server) rottable() []place {
 	if err != nil {
 		s.world.check.Fail("T1", "rot: %v", err)
 	}
-	places = append(places, losable(frames, func(id raft.EntryID) bool { return s.world.isLostElsewhere(s, id) }, s.world.check.IsCommitted)...)
+	if !s.world.plan.snapshot.compacts { // with compacted logs, others may no longer have what proves which entries were lost: see ADR 18
+		places = append(places, losable(frames, func(id raft.EntryID) bool { return s.world.isLostElsewhere(s, id) }, s.world.check.IsCommitted)...)
+	}
 	sound := map[string]bool{}
 	for _, f := range frames {
 		sound[fmt.Sprint(f.file, f.number)] = true
+	}
+	mark := uint64(0)
+	for _, n := range synced { //tidy:ordered the highest is the highest
+		mark = max(mark, n)
 	}
 	kept := places[:0]
 	for _, p := range places {
@@ -196,7 +220,8 @@ func (w *world) isLostElsewhere(s *server, id raft.EntryID) bool {
 }
 
 // beginHealing lets a server heal whose log has holes. It is down for all others until it has.
-func (s *server) beginHealing(found *wal.Group) error {
+// image is what was found in the log.
+func (s *server) beginHealing(found *wal.Group, image check.Image) error {
 	w := s.world
 	var err error
 	if s.healing, err = replica.NewHealing(s.replicaOptions(), *found, s.machine.durable()); err != nil {
@@ -209,7 +234,7 @@ func (s *server) beginHealing(found *wal.Group) error {
 	}
 	w.counts.Healings++
 	w.counts.Holes += len(found.Holes)
-	s.checks.Heals(imageOf(found))
+	s.checks.Heals(image, s.machine.durable())
 	return nil
 }
 
@@ -231,6 +256,10 @@ func (s *server) handleHealing(e *event) {
 		s.put(replica.Persisted{Ticket: raft.Ticket(e.number)})
 	case evFetched:
 		s.fetched(e.data.(replica.Fetch))
+	case evSnapshot:
+		s.stepSnapshot()
+	case evServe:
+		s.serve(e.data.(*replica.Serve))
 	case evKeyKnown:
 		s.put(replica.KeyKnown{ID: raft.ServerID(e.number), Key: keyOf(raft.ServerID(e.number))})
 	}
@@ -287,6 +316,7 @@ func (s *server) turnHealing() {
 	for _, f := range work.Fetch {
 		s.fetch(f)
 	}
+	s.snapshotWork(&work)
 	if s.healing.Healed() {
 		s.becomeWhole()
 	}
@@ -302,6 +332,10 @@ func (s *server) writeHealing(writes []replica.Write) bool {
 	for i := range writes {
 		if from := writes[i].TruncateFrom; from != 0 {
 			s.checks.Cuts(from)
+		}
+		if writes[i].Base != nil {
+			w.counts.HolesPassed++
+			s.checks.BeginsAfter(&writes[i])
 		}
 	}
 	if !w.ending && w.dice.chance(fmt.Sprintf("server.crashHealing %d", s.id), 50_000) {

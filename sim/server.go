@@ -182,13 +182,13 @@ func (s *server) open() error {
 	if image.TakenUp != 0 {
 		found, _ = log.State(group)
 	}
-	if len(found.Holes) > 0 {
+	if len(found.Holes) > 0 && w.plan.snapshot.compacts { // see drawPlan
 		if found, err = s.dropHoles(found); err != nil {
 			return err
 		}
 	}
 	if len(found.Holes) > 0 {
-		return s.beginHealing(&found)
+		return s.beginHealing(&found, image)
 	}
 	return s.begin(&found, image, recovered.TornTail != nil)
 }

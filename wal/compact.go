@@ -47,12 +47,21 @@ func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error
 	if p.Term, ok = g.term(index); ok {
 		p.Configuration = g.configurationAt(index)
 	}
-	base := g.base.Index
+	base, hole := g.base.Index, g.holeAt(index)
+	if hole != nil {
+		p.Hash = hole.Hash
+	}
 	l.mu.Unlock()
 	if !ok {
 		return nil, fmt.Errorf("entry %d of group %d: %w: the log begins after %d", index, id, ErrCompacted, base)
 	}
-	if index == base {
+	if p.Configuration == nil {
+		return nil, fmt.Errorf("entry %d of group %d: the configuration in force there is lost", index, id)
+	}
+	if hole != nil && !hole.Known() {
+		return nil, fmt.Errorf("entry %d of group %d is lost, and it is not known which it was", index, id)
+	}
+	if index == base || hole != nil {
 		return p, nil
 	}
 	records, err := l.Read(id, index, index, 1)
@@ -63,18 +72,18 @@ func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error
 	return p, nil
 }
 
-// Droppable returns the last entry up to which the log of a group with holes may be compacted, of those up to limit: that
-// entry and the configuration in force there are no holes, and some are dropped. 0: there is none.
+// Droppable returns the last entry up to which the log of a group with holes may be compacted, of those up to limit: the
+// configuration in force there is no hole, and some are dropped. The entry itself may be one: it is known which it was. 0:
+// there is none.
 func (g *Group) Droppable(limit raft.Index) raft.Index {
-	isHole := func(i raft.Index) bool {
-		return slices.ContainsFunc(g.Holes, func(h Hole) bool { return h.Index == i })
-	}
-	for to := min(limit, g.Last); to > g.Base.Index && len(g.Holes) > 0 && g.Holes[0].Index < to; to-- {
+	for to := min(limit, g.Last); to > g.Base.Index && len(g.Holes) > 0 && g.Holes[0].Index <= to; to-- {
 		k := len(g.Configurations) - 1
 		for k > 0 && g.Configurations[k].Index > to {
 			k--
 		}
-		if !isHole(to) && g.Configurations[k].Bytes != nil {
+		since := g.Configurations[k].Index
+		unknown := slices.ContainsFunc(g.Holes, func(h Hole) bool { return !h.Known() && h.Index <= to && (h.Index > since || h.Index == to) })
+		if g.Configurations[k].Bytes != nil && !unknown { // one that is not known may be a configuration
 			return to
 		}
 	}

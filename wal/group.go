@@ -136,7 +136,10 @@ func (g *group) rebase(b Base) {
 		g.holes, g.gaps = nil, nil
 	}
 	g.holes = g.holes[g.holesBefore(b.Index+1):]
-	g.gaps = slices.DeleteFunc(slices.Clone(g.gaps), func(p Gap) bool { return p.First <= b.Index })
+	g.gaps = slices.DeleteFunc(slices.Clone(g.gaps), func(p Gap) bool { return p.Last <= b.Index })
+	if len(g.gaps) > 0 && g.gaps[0].First <= b.Index { // the base proves what the rest follows from
+		g.gaps[0].First, g.gaps[0].Before = b.Index+1, b.Hash
+	}
 	if b.Index >= g.first {
 		g.dropUpTo(b.Index)
 	}

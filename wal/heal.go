@@ -24,24 +24,18 @@ func (r *recovery) heal(h *frameHeader, body []byte, wrong *DamageError) []byte 
 	if wrong == nil || body == nil {
 		return nil
 	}
-	slots := damagedSlots(body)
-	if len(slots) == 0 || len(slots) > maxSlots {
-		return nil
-	}
 	healed := slices.Clone(body)
 	if r.restated(healed, h.bodyChecksum) {
-		r.healed = append(r.healed, Healed{File: r.current.name, Offset: r.offset + frameHeaderBytes + int64(slots[0].at)})
+		r.healed = append(r.healed, Healed{File: r.current.name, Offset: wrong.Offset})
 		return healed
 	}
-	copy(healed, body)
-	var likely [][][]byte // for each slot, the likeliest first
 	copies := r.copiesFor(h)
-	for _, s := range slots {
-		place := body[s.at : s.at+s.size]
-		likely = append(likely, likeliest(place, slices.Concat(copies, r.placed(place, copies))))
-	}
-	if !fill(healed, slots, likely, h.bodyChecksum) {
-		return nil
+	slots := damagedSlots(body, true)
+	if !r.fillSlots(healed, body, slots, copies, h.bodyChecksum) {
+		slots = damagedSlots(body, false)
+		if !r.fillSlots(healed, body, slots, copies, h.bodyChecksum) {
+			return nil
+		}
 	}
 	for _, s := range slots {
 		record, _, err := wire.DecodeRecord(healed[s.at:])
@@ -53,6 +47,20 @@ func (r *recovery) heal(h *frameHeader, body []byte, wrong *DamageError) []byte 
 		})
 	}
 	return healed
+}
+
+// fillSlots makes healed what the body was, by putting what the damaged records may have been in their places.
+func (r *recovery) fillSlots(healed, body []byte, slots []slot, copies [][]byte, checksum uint32) bool {
+	if len(slots) == 0 || len(slots) > maxSlots {
+		return false
+	}
+	copy(healed, body)
+	var likely [][][]byte // for each slot, the likeliest first
+	for _, s := range slots {
+		place := body[s.at : s.at+s.size]
+		likely = append(likely, likeliest(place, r.guesses(place, copies)))
+	}
+	return fill(healed, slots, likely, checksum)
 }
 
 // restated puts what the first frame of a segment repeats where it belongs, and reports whether the body is right
@@ -118,8 +126,9 @@ func (r *recovery) placed(place []byte, copies [][]byte) [][]byte {
 	return placed
 }
 
-// damagedSlots returns where the damaged records of a body are, if each can have the size of a hard state, or is a base.
-func damagedSlots(body []byte) []slot {
+// damagedSlots returns where the damaged records of a body are, if each can have the size of a hard state, or is a base. One of
+// which the header is damaged is taken for a hard state, or goes on to the next that is sound.
+func damagedSlots(body []byte, hardStates bool) []slot {
 	var slots []slot
 	for at := 0; at < len(body); {
 		record, size, err := wire.DecodeRecord(body[at:])
@@ -130,8 +139,10 @@ func damagedSlots(body []byte) []slot {
 		case errors.Is(err, wire.ErrPayload) && record.Kind == wire.RecordBase:
 		case !errors.Is(err, wire.ErrHeader) && record.Kind != wire.RecordHardState, len(body)-at < hardStateRecordBytes:
 			return nil
-		default:
+		case hardStates || !errors.Is(err, wire.ErrHeader):
 			size = hardStateRecordBytes
+		default:
+			size = soundAfter(body[at:])
 		}
 		slots = append(slots, slot{at, size})
 		at += size

@@ -115,7 +115,7 @@ func healsFrom(t testing.TB, w *world, image *crashdisk.Disk, what string) strin
 // TestEveryFlippedByteHealsOrIsRefused flips each byte of a small log that has all kinds of records, in several ways.
 // Where the log is opened, and its holes are filled by a peer, it is what it was, now and when it is opened again.
 func TestEveryFlippedByteHealsOrIsRefused(t *testing.T) {
-	for name, w := range map[string]*world{"rotting": rotting(t), "full": ofAllKinds(t)} {
+	for name, w := range map[string]*world{"rotting": rotting(t), "full": ofAllKinds(t), "compacted": compacted(t)} {
 		parts := partsOf(t, w)
 		counts := map[string]int{}
 		n := 0
@@ -142,15 +142,16 @@ func TestEveryFlippedByteHealsOrIsRefused(t *testing.T) {
 					if outcome == "harmless" && at >= 0 && parts[at].live {
 						t.Fatalf("%s: in use, and not noticed", what)
 					}
-					if outcome == "refused" && (at < 0 || !parts[at].live || parts[at].entry.Index != 0) {
-						t.Fatalf("%s: refused", what)
+					if outcome == "refused" {
+						_, _, err := opened(t, w, image)
+						t.Fatalf("%s: refused: %v", what, err)
 					}
 					counts[outcome]++
 				}
 			}
 		}
 		t.Logf("%s: %v", name, counts)
-		if counts["filled"] == 0 || counts["mended"] == 0 || counts["harmless"] == 0 {
+		if name == "full" && counts["filled"] == 0 || counts["mended"] == 0 || counts["harmless"] == 0 {
 			t.Errorf("%s: not everything has happened", name)
 		}
 	}
@@ -244,4 +245,177 @@ func noise(n int) []byte {
 		b[i] = byte(x >> 24)
 	}
 	return b
+}
+
+// compacted is a sealed log that begins late: its first segment repeats bases, and has entries and copies in the same frame.
+func compacted(t testing.TB) *world {
+	t.Helper()
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.options.SegmentBytes = minSegmentBytes
+	w.start(1, 2)
+	w.append(w.hardState(1, 3, 2), w.hardState(2, 4, 0), w.entries(1, 7, 50), w.entries(2, 4, 60))
+	w.sync()
+	w.append(w.compact(1, 3), w.compact(2, 2))
+	for range 4 {
+		w.append(w.entries(1, 1, 3000), w.entries(2, 2, 200))
+		w.sync()
+		w.append(w.compact(1, w.model.groups[1].last()-2), w.compact(2, w.model.groups[2].last()-3))
+		w.moveForward(10_000)
+		w.sync()
+		w.append(w.entries(1, 2, 3000))
+		w.seal()
+		w.release()
+	}
+	w.append(w.hardState(1, 5, 1), w.entries(1, 2, 10))
+	w.append(w.compact(1, w.model.groups[1].last()-1))
+	w.seal()
+	w.append(w.entries(2, 1, 0))
+	w.seal()
+	w.close()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	if _, err := w.disk.Durable().Size(segmentName(testDir, 1)); err == nil {
+		t.Fatal("the first segment is still there")
+	}
+	return w
+}
+
+// TestBasesAreMadeGood destroys each base of a log: the whole record, its header, its payload, and with an entry of the same frame
+// besides. Whatever the log knows from before is made good without a peer; it does not know what a group begins with, and what
+// the first frame says that is left.
+func TestBasesAreMadeGood(t *testing.T) {
+	for name, w := range map[string]*world{"full": ofAllKinds(t), "compacted": compacted(t)} {
+		counts := map[string]int{}
+		var first string
+		for _, p := range partsOf(t, w) {
+			if !p.live || p.record == nil || p.record.Kind != wire.RecordBase {
+				continue
+			}
+			if first == "" {
+				first = p.file
+			}
+			isFirst := p.record.Index == 0 || p.file == first && p.from < 2*blockBytes
+			for how, at := range map[string][2]int64{
+				"all": {p.from, p.to}, "header": {p.from, p.from + wire.RecordHeaderBytes}, "name": {p.from + 16, p.from + 56},
+				"payload": {p.from + wire.RecordHeaderBytes, p.to},
+			} {
+				for _, also := range []bool{false, true} {
+					image := w.disk.Clone()
+					for offset := at[0]; offset < at[1]; offset++ {
+						must(t, image.Flip(p.file, offset, byte(1+offset*7%255)))
+					}
+					if also && !loseEntry(t, w, image, p) {
+						continue
+					}
+					what := fmt.Sprintf("%s, %s of %v of %s at %d, with an entry: %v", name, how, p.record.Kind, p.file, p.from, also)
+					outcome := healsFrom(t, w, image, what)
+					counts[outcome]++
+					// If its checksum has gone, too, the body's is the proof, and with an entry that is gone.
+					if outcome == "refused" && !isFirst && !(also && (how == "all" || how == "header")) {
+						_, _, err := opened(t, w, image)
+						t.Errorf("%s: refused: %v", what, err)
+					}
+					if outcome == "harmless" {
+						t.Errorf("%s: not noticed", what)
+					}
+				}
+			}
+		}
+		t.Logf("%s: %v", name, counts)
+		if counts["mended"] == 0 {
+			t.Errorf("%s: nothing was made good", name)
+		}
+	}
+}
+
+// loseEntry damages the payload of an entry in the frame of another record; false if it has none.
+func loseEntry(t testing.TB, w *world, image *crashdisk.Disk, p part) bool {
+	for _, other := range partsOf(t, w) {
+		if other.file == p.file && other.frame == p.frame && other.entry.Index != 0 && other.to-other.from > wire.RecordHeaderBytes {
+			must(t, image.Flip(other.file, other.from+wire.RecordHeaderBytes, 3))
+			must(t, image.Flip(other.file, other.from+wire.RecordHeaderBytes+7, 3))
+			return true
+		}
+	}
+	return false
+}
+
+// TestDamageIsNoTornTailLater damages each frame that only the last one calls durable, as the first start of a segment
+// left it, again and again: however often the log is opened, the damage is not taken for a torn tail.
+func TestDamageIsNoTornTailLater(t *testing.T) {
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.options.SegmentBytes = minSegmentBytes
+	w.start(1)
+	for w.log.room() > 0 && w.log.active.bytes-w.log.offset > blockBytes {
+		w.append(w.hardState(1, w.model.groups[1].hardState.CurrentTerm+1, 1))
+		w.sync()
+	}
+	full := w.log.active.number
+	w.append(w.hardState(1, w.model.groups[1].hardState.CurrentTerm+1, 1)) // fills the segment
+	w.sync()
+	for w.log.active.number == full {
+		w.seal() // begins the next one, whose only frame calls the one before it durable
+	}
+	w.close()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	want := w.history[len(w.history)-1]
+	var last part
+	for _, p := range partsOf(t, w) {
+		if p.live && p.record != nil && p.file == segmentName(testDir, full) {
+			last = p
+		}
+	}
+	image := w.disk.Clone()
+	must(t, image.Flip(last.file, last.from+wire.RecordHeaderBytes, 1))
+	for boot := range 3 {
+		w.options.Boot++
+		l, recovered, err := opened(t, w, image)
+		if err != nil {
+			t.Fatalf("start %d: %v", boot, err)
+		}
+		if found, err := modelOf(l, recovered.Groups); err != nil || found.fingerprint() != want || recovered.TornTail != nil || len(recovered.Healed) == 0 {
+			t.Fatalf("start %d: healed %v, torn tail %v: the log is another one: %v", boot, recovered.Healed, recovered.TornTail, err)
+		}
+		must(t, l.Close())
+	}
+}
+
+// A log may begin after an entry that is lost, if it is the very one that was there; another one of its term is refused.
+func TestLogBeginsAfterAHole(t *testing.T) {
+	w := rotting(t)
+	image := w.disk.Clone()
+	for _, p := range partsOf(t, w) {
+		if p.group == 1 && p.entry.Index == 2 {
+			for k := range int64(5) {
+				must(t, image.Flip(p.file, p.from+wire.RecordHeaderBytes+k, 0xff))
+			}
+		}
+	}
+	l, recovered, err := opened(t, w, image)
+	must(t, err)
+	g := recovered.Groups[0]
+	if len(g.Holes) != 1 || g.Holes[0].Index != 2 || g.Droppable(2) != 2 || g.Droppable(1) != 0 {
+		t.Fatalf("holes %v, droppable up to %d", g.Holes, g.Droppable(2))
+	}
+	h := g.Holes[0]
+	p, err := l.Position(1, 2)
+	if err != nil || p.Hash != h.Hash || p.EntryID != h.EntryID {
+		t.Fatalf("its position is %+v: %v", p, err)
+	}
+	other := Base{EntryID: h.EntryID, Hash: wire.Hash{1}, Configuration: p.Configuration}
+	if err := l.Append([]Write{{Group: 1, Base: &other}}); !errors.Is(err, ErrRefused) {
+		t.Fatalf("another entry of its term: %v", err)
+	}
+	must(t, l.Append([]Write{{Group: 1, Base: &Base{EntryID: h.EntryID, Hash: h.Hash, Configuration: p.Configuration}}}))
+	must(t, l.Seal())
+	must(t, l.Close())
+	l, recovered, err = opened(t, w, image)
+	must(t, err)
+	defer l.Close()
+	if now := recovered.Groups[0]; now.Base != h.EntryID || now.Last != g.Last || len(now.Holes) > 0 || now.LastHash != g.LastHash {
+		t.Errorf("opened again it is %+v, and was %+v", now, g)
+	}
 }

@@ -119,42 +119,79 @@ type damaged map[int]string
 //
 // Lost are only entries of which the payload is damaged. A header of which one byte is damaged is found by
 // its checksum; that it is the right one is known because the record makes sense in its place, and of an
-// entry because the next one's hash follows from it.
-func (r *recovery) mendBody(body []byte) []byte {
+// entry because the next one's hash follows from it. Hard states and bases are guessed besides.
+func (r *recovery) mendBody(h *frameHeader, body []byte) []byte {
 	mended := slices.Clone(body)
 	found := damaged{}
-	last := map[wire.GroupID]raft.Index{}
+	last := ends{}
+	known, copies := r.repetition(), r.copiesFor(h)
+	tried := 0
 	for at := 0; at < len(mended); {
-		record, size, err := wire.DecodeRecord(mended[at:])
-		if errors.Is(err, wire.ErrHeader) && len(mended)-at >= wire.RecordHeaderBytes {
-			found[at] = err.Error()
-			if len(found) > maxSlots || !r.mendRecord(mended[at:], last) {
-				return nil
-			}
-			record, size, err = wire.DecodeRecord(mended[at:])
-		}
-		switch {
-		case errors.Is(err, wire.ErrPayload) && record.IsEntry():
-			found[at] = err.Error()
-		case errors.Is(err, wire.ErrPayload) && mendPayload(mended[at:at+size]):
-			found[at] = err.Error()
-			record, _, err = wire.DecodeRecord(mended[at:])
-			if err != nil {
-				return nil
-			}
-		case err != nil:
+		rest := mended[at:]
+		if len(rest) < wire.RecordHeaderBytes {
 			return nil
 		}
-		if record.IsEntry() && record.Flags&wire.FlagCopy == 0 {
-			last[record.Group] = record.Index
+		record, size, err := wire.DecodeRecord(rest)
+		if err != nil {
+			found[at] = err.Error()
 		}
-		if record.Kind == wire.RecordTruncate {
-			last[record.Group] = record.Index - 1
+		if err != nil && !isLost(&record, err) {
+			guesses := func() [][]byte { return append(r.guesses(rest, copies), recordAt(known, at)) }
+			if tried++; tried > maxSlots || !r.mendOther(rest, last, guesses) {
+				return nil
+			}
+			record, size, _ = wire.DecodeRecord(rest)
 		}
+		last.note(r.log, &record)
 		at += size
 	}
 	r.damaged = found
 	return mended
+}
+
+// isLost reports whether what is damaged is the payload of an entry.
+func isLost(record *wire.Record, err error) bool {
+	return errors.Is(err, wire.ErrPayload) && record.IsEntry()
+}
+
+// mendOther makes a record good of which the header is damaged, or which is no entry. Then an entry may still be lost.
+func (r *recovery) mendOther(b []byte, last ends, guesses func() [][]byte) bool {
+	record, size, err := wire.DecodeRecord(b)
+	if errors.Is(err, wire.ErrHeader) && r.mendRecord(b, last) {
+		record, size, err = wire.DecodeRecord(b)
+	}
+	return err == nil || isLost(&record, err) ||
+		errors.Is(err, wire.ErrPayload) && mendPayload(b[:size]) ||
+		mendByGuess(b, guesses())
+}
+
+// ends are where the logs end after the records of a frame so far, of the groups that it has named.
+type ends map[wire.GroupID]raft.Index
+
+// note takes in the next record. What a segment repeats at its beginning says where a log ends.
+func (e ends) note(l *Log, record *wire.Record) {
+	end, known := e.of(l, record.Group)
+	switch {
+	case record.IsEntry() && record.Flags&wire.FlagCopy == 0:
+		e[record.Group] = record.Index
+	case record.Kind == wire.RecordTruncate:
+		e[record.Group] = record.Index - 1
+	case record.Kind == wire.RecordHardState && record.Hash != wire.Hash{}:
+		e[record.Group] = record.Index
+	case record.Kind == wire.RecordBase && (!known || record.Index > end):
+		e[record.Group] = record.Index
+	}
+}
+
+// of returns where the log of a group ends; false if there is no such group yet.
+func (e ends) of(l *Log, id wire.GroupID) (raft.Index, bool) {
+	if end, ok := e[id]; ok {
+		return end, true
+	}
+	if g := l.groups[id]; g != nil {
+		return g.last(), true
+	}
+	return 0, false
 }
 
 // lose takes note of a damaged record that is about to be replayed, and returns what is wrong with it still.
@@ -181,7 +218,7 @@ func (r *recovery) lose(b []byte, at int, record *wire.Record, err error) error 
 
 // mendRecord makes the header of a record good, if one byte of it is damaged. If there are several ways to do
 // so that make sense, none is taken.
-func (r *recovery) mendRecord(b []byte, last map[wire.GroupID]raft.Index) bool {
+func (r *recovery) mendRecord(b []byte, last ends) bool {
 	var found []byte
 	for _, candidate := range oneByteOff(b[:wire.RecordHeaderBytes], func(h []byte) uint32 { return wire.Checksum(h[4:]) }) {
 		record, size, err := wire.DecodeRecord(candidate)
@@ -215,19 +252,14 @@ func (r *recovery) mendEntry(b []byte, record *wire.Record) {
 
 // makesSense reports whether a record may be what was at the current place. What it does is checked again
 // when it is replayed.
-func (r *recovery) makesSense(record *wire.Record, size int, last map[wire.GroupID]raft.Index) bool {
+func (r *recovery) makesSense(record *wire.Record, size int, last ends) bool {
 	g := r.log.groups[record.Group]
-	if record.Kind == wire.RecordBase {
-		return record.Group != 0
-	}
-	if g == nil && last[record.Group] == 0 {
-		return record.Kind == wire.RecordHardState && size == hardStateRecordBytes // of a group that this frame begins
-	}
-	end := last[record.Group]
-	if g != nil && end == 0 {
-		end = g.last()
-	}
+	end, known := last.of(r.log, record.Group)
 	switch {
+	case record.Kind == wire.RecordBase:
+		return record.Group != 0 && record.Hash != wire.Hash{} && (g == nil || record.Index >= g.base.Index)
+	case !known: // of a group that this frame begins
+		return record.Kind == wire.RecordHardState && size == hardStateRecordBytes
 	case record.Kind == wire.RecordHardState:
 		return size == hardStateRecordBytes && (g == nil || record.Term >= g.hardState.CurrentTerm)
 	case record.Kind == wire.RecordTruncate:
@@ -242,11 +274,14 @@ func (r *recovery) makesSense(record *wire.Record, size int, last map[wire.Group
 	return false
 }
 
-// maxMendedBits bounds the payload of which a bit is looked for.
-const maxMendedBits = 8 * 4096
+const (
+	// maxMendedBits bounds the payload of which a bit is looked for, maxMendedBytes that of which a byte is.
+	maxMendedBits  = 8 * 4096
+	maxMendedBytes = 1024
+)
 
 // mendPayload makes the payload of a record good, if one bit of it is damaged: no two such payloads have
-// the same checksum. It is for what no peer could send again.
+// the same checksum; or one byte, if only one such payload has it. It is for what no peer could send again.
 func mendPayload(record []byte) bool {
 	n := int(binary.LittleEndian.Uint32(record[8:]))
 	payload := record[wire.RecordHeaderBytes : wire.RecordHeaderBytes+n]
@@ -265,7 +300,26 @@ func mendPayload(record []byte) bool {
 		}
 		payload[bit/8] ^= 1 << (bit % 8)
 	}
-	return false
+	return n <= maxMendedBytes && mendByte(payload, want)
+}
+
+// mendByte makes a payload good of which one byte is damaged.
+func mendByte(payload []byte, checksum uint32) bool {
+	found, at, mask := 0, 0, byte(0)
+	for i := range payload {
+		is := payload[i]
+		for m := 1; m < 256; m++ {
+			payload[i] = is ^ byte(m)
+			if wire.Checksum(payload) == checksum {
+				found, at, mask = found+1, i, byte(m)
+			}
+		}
+		payload[i] = is
+	}
+	if found == 1 {
+		payload[at] ^= mask
+	}
+	return found == 1
 }
 
 // refill returns the entries of which only the headers were damaged, to be written anew.

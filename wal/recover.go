@@ -197,7 +197,7 @@ func (r *recovery) readUpTo(sequence uint64) error {
 			body, wrong = healed, nil
 		}
 		if wrong != nil && r.log.options.KeepHoles && body != nil {
-			body = r.mendBody(body)
+			body = r.mendBody(&h, body)
 			if body != nil {
 				wrong = nil
 			}

@@ -39,6 +39,8 @@ type part struct {
 	live     bool // of a frame, or a header, that Open needs and knows to be durable
 	entry    raft.EntryID
 	group    wire.GroupID
+	frame    uint64
+	record   *wire.Record // without a payload
 }
 
 // partsOf finds out what the bytes of a sound log are.
@@ -72,9 +74,9 @@ func partsOf(t testing.TB, w *world) []part {
 		case i.Segment != nil && !i.Segment.Blank:
 			parts = append(parts, part{file: i.File, from: 0, to: blockBytes, live: true})
 		case i.Frame != nil:
-			frame = part{file: i.File, live: i.Frame.Sequence <= mark}
+			frame = part{file: i.File, frame: i.Frame.Sequence, live: i.Frame.Sequence <= mark}
 			for _, later := range items[n:] {
-				if later.Segment != nil && i.Frame.Sequence >= later.Segment.FirstFrame {
+				if later.Segment != nil && !later.Segment.Blank && i.Frame.Sequence >= later.Segment.FirstFrame {
 					frame.live = false
 				}
 			}
@@ -83,6 +85,7 @@ func partsOf(t testing.TB, w *world) []part {
 			parts = append(parts, header)
 		case i.Record != nil:
 			p := frame
+			p.record = i.Record
 			p.from, p.to = i.Offset, i.Offset+int64(wire.Size(len(i.Record.Payload)))
 			if i.Record.IsEntry() {
 				p.group, p.entry = i.Record.Group, raft.EntryID{Index: i.Record.Index, Term: i.Record.Term}

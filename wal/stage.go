@@ -179,12 +179,18 @@ func (l *Log) stageCompaction(g *group, to raft.Index) error {
 	if err != nil {
 		return err
 	}
+	if hash == (wire.Hash{}) {
+		return fmt.Errorf("compact up to %d: it is not known which entry that was", to)
+	}
 	return l.stageBase(g, &Base{EntryID: raft.EntryID{Index: to, Term: term}, Hash: hash, Configuration: g.configurationAt(to)})
 }
 
 // stagedAgrees reports whether the entry that base names is the one in the log. Equal terms and
 // different hashes mean that something is very wrong.
 func (l *Log) stagedAgrees(g *group, base Base) (bool, error) {
+	if h := g.holeAt(base.Index); h != nil && !h.Known() && base.Index < g.staged.cut {
+		return true, nil // this log's own word, from before it was lost: nobody lets it begin after a state there
+	}
 	if term, ok := l.stagedTerm(g, base.Index); !ok || term != base.Term {
 		return false, nil
 	}

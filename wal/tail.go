@@ -235,7 +235,8 @@ func (l *Log) useGroups(groups []*group) {
 
 // writeUnsure writes what was behind the mark into a segment of its own. The segment gets its name
 // when it is whole: until then the old copy counts. A torn tail alone is reason enough: what follows
-// it must be known to follow something that ends.
+// it must be known to follow something that ends. So is damage: a frame that is damaged and called durable must
+// not come to be the last one, or it is taken for a torn tail the next time.
 func (r *recovery) writeUnsure() error {
 	l := r.log
 	if err := l.stage(append(r.refill(), l.joinGaps(r.unsure)...)); err != nil {
@@ -246,7 +247,7 @@ func (r *recovery) writeUnsure() error {
 		// Nothing in it is known to be durable, its header included: nothing may build on it.
 		// But it says that what is before it is durable, and segments may be gone because of that: it is replaced.
 		l.segments, l.sealed = l.segments[:n-1:n-1], false
-	} else if len(l.ops) == 0 && r.torn == nil && !l.hasHoles() { // what proves a gap must stay known to be durable
+	} else if len(l.ops) == 0 && r.torn == nil && len(r.healed) == 0 && !l.hasHoles() { // what proves a gap must stay known to be durable
 		return nil
 	}
 	s, err := l.make(l.lastNumber + 1)

@@ -1,0 +1,180 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/wal"
+	"github.com/quorate/quorate/wire"
+)
+
+// What the others have compacted, none of them can send. It is committed, and their states have what it did: so a server
+// that heals asks for a state that is at or above the last such hole, takes it over, and lets its log begin after it. What
+// follows is kept if the log has the very entry at which the state is, and nothing otherwise (Figure 13, rules 6 and 7).
+
+// needsState returns the last hole that only a state makes good: somebody has compacted it, and nobody has sent it,
+// though all have answered, or had the time to. 0: there is none.
+func (h *Healing) needsState() raft.Index {
+	needed := raft.Index(0)
+	for _, x := range h.missing {
+		if x.ticket == 0 && x.compactedAt != 0 && (len(x.answers) >= len(h.peers) || h.ticks-x.compactedAt >= snapshotPatience) {
+			needed = x.hole.Index
+		}
+	}
+	return needed
+}
+
+// stageTicks is for how long nobody could go on from what is staged before that is dropped: it may be of a state that its server
+// has lost since in a crash, and that nobody may reach again without this server.
+const stageTicks = 300
+
+func (h *Healing) others() []raft.ServerID { return h.peers }
+
+// fetchState does what can be done now towards a state, if one is needed.
+func (h *Healing) fetchState() {
+	needed := h.needsState()
+	switch {
+	case h.changing() || h.state.working:
+	case needed == 0:
+		h.state = h.state.anew() // somebody had the entries after all
+	case h.state.complete:
+		h.takeOver(needed)
+	case h.state.refusedAt != 0 && h.state.now-h.state.refusedAt >= stageTicks && !h.state.asked:
+		h.state = h.state.anew()
+		h.work.Snapshot = h.state.work(&SnapshotWork{Begin: true, Drop: true})
+	default:
+		work, ask := h.state.next(h.options.Boot, h.others)
+		if work != nil {
+			h.work.Snapshot = work
+		}
+		if ask != nil {
+			h.send(h.state.source, ask)
+		}
+	}
+}
+
+// stateAnswered takes a piece of a state.
+func (h *Healing) stateAnswered(from raft.ServerID, m *wire.SnapshotChunk) {
+	if work := h.state.answered(from, h.options.Boot, m, h.others); work != nil {
+		h.work.Snapshot = work
+	}
+}
+
+// takeOver makes the staged state the state. If the one here is as far, that one does: then only the log begins later. One that is
+// ahead and below the hole is progress: the next dialogue goes on from it.
+func (h *Healing) takeOver(needed raft.Index) {
+	p := h.state.position
+	if why := h.unfit(p, needed); why != "" {
+		h.tell(SnapshotUnfit{At: p.EntryID, Why: why})
+		if h.gapAt(p.Index) != nil { // a later one will do
+			h.state = h.state.anew()
+			h.work.Snapshot = h.state.work(&SnapshotWork{Begin: true, Drop: true})
+			return
+		}
+		h.state.reject()
+		return
+	}
+	if p.Index <= h.applied {
+		h.beginAfter(p)
+		return
+	}
+	h.work.Snapshot = h.state.work(&SnapshotWork{Install: p})
+}
+
+// unfit says why the log cannot begin after a state; "" if it can.
+func (h *Healing) unfit(p *wire.Position, needed raft.Index) string {
+	switch term, ok := termIn(&h.group, p.Index); {
+	case h.gapAt(p.Index) != nil:
+		// Whether what follows here follows from that very entry is not known, and it may have been acknowledged.
+		return "the entry that was there is among those that are lost, and it is not known which it was"
+	case p.Index < needed && p.Index <= h.applied:
+		return "the state here is as far, and entries are lost that come later"
+	case p.Index <= max(h.group.HardState.Commit, h.applied) && ok && term != p.Term:
+		return "what is committed here is another entry"
+	case p.Term > h.group.HardState.CurrentTerm+maxTermAhead:
+		return "its term cannot be"
+	}
+	return ""
+}
+
+// stateWorked takes the state machine's word.
+func (h *Healing) stateWorked(in *SnapshotWorked) {
+	h.state.working = false
+	switch {
+	case in.Err != nil && h.state.complete:
+		h.work.Fatal = fmt.Errorf("install the state at entry %d: %w", h.state.position.Index, in.Err)
+	case h.state.complete:
+		h.state.counts.installed++
+		h.applied = h.state.position.Index
+		h.beginAfter(h.state.position)
+	default:
+		if in.Err != nil {
+			h.tell(SnapshotUnfit{Why: in.Err.Error()})
+		}
+		h.state.worked(in, h.others)
+	}
+}
+
+// beginAfter lets the log begin after an entry that the state has, durably. Its term is adopted like that of a message.
+func (h *Healing) beginAfter(p *wire.Position) {
+	w := Write{Base: p}
+	if p.Term > h.group.HardState.CurrentTerm {
+		w.HardState = &raft.HardState{CurrentTerm: p.Term, Commit: h.group.HardState.Commit}
+	}
+	h.base, h.basing = p, h.write(w)
+	h.state = h.state.anew()
+	h.tell(BegunAfter{At: p.EntryID})
+}
+
+// begun takes note that the log begins after a state, durably, as the log itself does.
+func (h *Healing) begun() {
+	p, g := h.base, &h.group
+	h.base, h.basing = nil, 0
+	term, ok := termIn(g, p.Index)
+	if !ok || term != p.Term { // what was there was another log
+		g.Last, g.LastHash, g.Runs, g.Configurations, h.missing, h.gaps = p.Index, p.Hash, nil, nil, nil, nil
+	}
+	h.gaps = slices.DeleteFunc(h.gaps, func(x *gap) bool { return x.Last <= p.Index })
+	g.Base, g.BaseHash = p.EntryID, p.Hash
+	later := slices.IndexFunc(g.Configurations, func(c wal.Configuration) bool { return c.Index > p.Index })
+	if later < 0 {
+		later = len(g.Configurations)
+	}
+	g.Configurations = append([]wal.Configuration{{Index: p.Index, Bytes: p.Configuration}}, g.Configurations[later:]...)
+	if p.Term > g.HardState.CurrentTerm {
+		g.HardState = raft.HardState{CurrentTerm: p.Term, Commit: g.HardState.Commit}
+	}
+	g.HardState.Commit = max(g.HardState.Commit, p.Index)
+	h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.hole.Index <= p.Index })
+	if err := h.learn(); err != nil {
+		h.work.Fatal = err
+	}
+}
+
+// stateRequested lets the state machine give a piece of its state: that is sound, and committed. Whoever asks may need it to
+// heal, and this server may need those who have healed: if it gave nothing, both could wait for ever.
+func (h *Healing) stateRequested(from raft.ServerID, m *wire.SnapshotRequest) {
+	if !slices.Contains(h.peers, from) || slices.Contains(h.guests, from) {
+		return // it will ask again
+	}
+	h.guests = append(h.guests, from)
+	h.work.Serve = append(h.work.Serve, Serve{To: from, Boot: m.Boot, Number: m.Number, Request: m.Request, LimitBytes: h.options.MaxBatchBytes})
+}
+
+// stateServed sends a piece, or that there is none: whoever asks goes on to another.
+func (h *Healing) stateServed(in *Served) {
+	h.guests = slices.DeleteFunc(h.guests, func(id raft.ServerID) bool { return id == in.To })
+	m := &wire.SnapshotChunk{Boot: in.Boot, Number: in.Number, Outcome: wire.SnapshotUnavailable}
+	if in.Err == nil {
+		m.Outcome, m.Position, m.Chunk = wire.SnapshotServed, in.Position, in.Chunk
+	}
+	h.send(in.To, m)
+}
+
+// BegunAfter says that the log begins later, after a state that has what was lost.
+type BegunAfter struct{ At raft.EntryID }
+
+func (e BegunAfter) String() string {
+	return fmt.Sprintf("the log begins after entry %d of term %d: others have compacted what was lost, and the state has it", e.At.Index, e.At.Term)
+}
