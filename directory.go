@@ -179,6 +179,9 @@ func (s *serverFile) unseal(b []byte) error {
 
 func checksumOf(b []byte) string { return fmt.Sprintf("%08x", wire.Checksum(b)) }
 
+// errServerFile: what server.json says on the disk is not known any more, unless the disk is only full.
+var errServerFile = errors.New("write what this server knows of its cluster")
+
 // writeServerFile replaces server.json in one step, durably.
 func (d *directory) writeServerFile(s serverFile) error {
 	b, err := s.seal()
@@ -186,7 +189,7 @@ func (d *directory) writeServerFile(s serverFile) error {
 		return err
 	}
 	if err := replaceFile(d.files, d.name("server.json"), b); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errServerFile, err)
 	}
 	d.server = s
 	return nil

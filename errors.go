@@ -38,6 +38,8 @@ var (
 	ErrCopied = errors.New("data directory is a copy of another one")
 	// ErrOtherKey: the others know this server by another key than its directory has.
 	ErrOtherKey = errors.New("the cluster knows this server by another key")
+	// ErrStateLost: the log begins after what the state machine has, and nobody has what is missing.
+	ErrStateLost = errors.New("the state is lost")
 	// ErrGroupRunning: the group has been started on this host already.
 	ErrGroupRunning = errors.New("group is running already")
 )

@@ -123,6 +123,9 @@ func (h *Host) stateOf(id GroupID, applied Index, snapshots Snapshots) (*replica
 		return nil, fmt.Errorf("its state ends at entry %d, and the log begins after %d: restore the directory, or join this server to its cluster anew",
 			applied, found.Base.Index)
 	}
+	if err := h.regains(found, applied); err != nil {
+		return nil, fmt.Errorf("%w: restore a snapshot, or the directory", err)
+	}
 	state, err := replica.Restart(h.log, *found, applied)
 	if snapshots != nil {
 		state.LogTime = max(state.LogTime, snapshots.LogTime())

@@ -98,6 +98,9 @@ func (w *worker) turnHealing(g *Group, inputs []replica.Input) {
 // becomeWhole lets the replica begin, from a log that has no holes any more.
 func (g *Group) becomeWhole() error {
 	h := g.host
+	if err := h.writer.seal(); err != nil { // or damage could be taken for a torn tail, and what was fetched be lost again
+		return err
+	}
 	found, _ := h.log.State(g.id)
 	state, err := replica.Restart(h.log, found, g.machine.DurableIndex())
 	if err != nil {

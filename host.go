@@ -41,6 +41,7 @@ type Host struct {
 	writer    *logWriter
 	reader    *logReader
 	appliers  *appliers
+	space     *space
 
 	snapshotter *snapshotter
 
@@ -81,11 +82,13 @@ func openOn(files vfs.FS, options Options) (h *Host, err error) {
 	if h.directory, err = openDirectory(files, options.Dir); err != nil {
 		return nil, err
 	}
+	roomToStart(files, h.directory)
 	for _, step := range []func() error{h.learnWhoThisIs, h.openIdentity, h.openLog, h.openLinks} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, h.closeFiles())
 		}
 	}
+	h.space = openSpace(files, h.directory, h.options.BallastBytes, h.id)
 	h.start()
 	return h, nil
 }
@@ -229,6 +232,7 @@ func (h *Host) start() {
 	h.running.Go(h.scrub)
 	h.appliers.start(&h.running)
 	h.running.Go(h.tickAll)
+	h.running.Go(h.keepSpace)
 }
 
 // ID returns this server's id.
@@ -261,6 +265,9 @@ func (h *Host) believe(id raft.ServerID, key transport.PublicKey) error {
 	h.directoryMu.Lock()
 	err := h.directory.believe(id, key)
 	h.directoryMu.Unlock()
+	if errors.Is(err, errServerFile) && !isFull(err) {
+		h.fatal(err)
+	}
 	if err != nil {
 		return err
 	}

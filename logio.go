@@ -22,6 +22,8 @@ type logWriter struct {
 	full    chan struct{} // holds one: a segment was begun, prepare the next
 
 	io sync.Mutex // held by who appends and syncs
+
+	lacksRoom bool // for the next segment; prepare's own
 }
 
 type groupWrites struct {
@@ -134,23 +136,47 @@ func (l *logWriter) begin(id GroupID, base wal.Base) error {
 	return l.write([]wal.Write{{Group: id, Base: &base}})
 }
 
-// prepare makes the next segment ready ahead of use, beside the writer.
+// prepare makes the next segment ready ahead of use, beside the writer. If the disk has no room for it, the one that is open may have
+// some still: it is tried again. Who needs the next segment, and finds neither it nor room, has reached the end: see run.
 func (l *logWriter) prepare() {
 	for {
-		if err := l.host.log.Prepare(); err != nil {
+		again := (<-chan time.Time)(nil)
+		if err := l.host.log.Prepare(); isFull(err) && !errors.Is(err, wal.ErrBroken) {
+			l.noRoom(err)
+			again = time.After(triesEvery)
+		} else if err != nil {
 			l.host.fatal(fmt.Errorf("prepare the log's next segment: %w", err))
 			return
+		} else {
+			l.hasRoom()
 		}
 		if err := l.host.log.Release(); err != nil {
 			l.host.fatal(fmt.Errorf("give back a segment of the log: %w", err))
 			return
 		}
 		select {
+		case <-again:
 		case <-l.full:
 		case <-l.host.context.Done():
 			return
 		}
 	}
+}
+
+// noRoom gives up the ballast, and says so once until there is room.
+func (l *logWriter) noRoom(err error) {
+	l.host.GiveUpBallast()
+	if !l.lacksRoom {
+		l.host.logger.Error("the disk has no room for the log's next segment: what the open one holds is all that can still be written", "err", err)
+	}
+	l.lacksRoom = true
+}
+
+func (l *logWriter) hasRoom() {
+	if l.lacksRoom {
+		l.host.logger.Info("the disk has room for the log's next segment again")
+	}
+	l.lacksRoom = false
 }
 
 // logReader reads records that are no longer in memory: for peers that lag, and for state machines that

@@ -68,6 +68,9 @@ type Options struct {
 	// ScrubBytesPerSecond is how fast the log is read, again and again, to find what has rotted before it is needed.
 	// Default 1 MiB; at least 1 KiB; negative: not at all.
 	ScrubBytesPerSecond int
+	// BallastBytes is how much of the disk is set aside in a file of its own, so that a full disk is not the end: see Host.Space. At
+	// most a sixteenth of the disk. Default 0: nothing. On Linux only.
+	BallastBytes int64
 	// MaxPending bounds the requests that wait in each group on this server. Default 65536. At the
 	// bound, ErrBusy.
 	MaxPending int

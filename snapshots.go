@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
 	"github.com/quorate/quorate/wire"
@@ -27,8 +26,6 @@ type Snapshots interface {
 	// StageSnapshot takes a piece in, beside the state, and returns the next request, or that it was the last.
 	// After an error the dialogue begins again.
 	StageSnapshot(chunk []byte) (next []byte, complete bool, err error)
-	// DropStaged forgets what is staged: nobody can go on from there.
-	DropStaged() error
 	// InstallSnapshot makes what is staged the state, in one step that a crash cannot divide, durably. position is
 	// stored with it. An error ends this server.
 	InstallSnapshot(position []byte) error
@@ -123,12 +120,7 @@ func (g *Group) stepSnapshot(w *replica.SnapshotWork) (done replica.SnapshotWork
 	case g.snapshots == nil:
 		done.Err = errNoSnapshots
 	case w.Begin:
-		if w.Drop {
-			done.Err = g.snapshots.DropStaged()
-		}
-		if done.Err == nil {
-			done.Request, done.Err = g.snapshots.SnapshotRequest()
-		}
+		done.Request, done.Err = g.snapshots.SnapshotRequest()
 	case w.Install != nil:
 		done.Err = g.snapshots.InstallSnapshot(wire.AppendPosition(nil, w.Install))
 		done.Time = g.snapshots.LogTime()
@@ -148,6 +140,9 @@ func (g *Group) serve(w *replica.Serve) replica.Served {
 	var index Index
 	if done.Chunk, index, done.Err = g.snapshots.ServeSnapshot(w.Request, w.LimitBytes); done.Err == nil {
 		done.Position, done.Err = g.positionOf(index)
+	}
+	if at := g.machine.DurableIndex(); done.Err != nil && at > 0 {
+		done.Position, _ = g.positionOf(at) // if it is known
 	}
 	return done
 }
@@ -174,8 +169,11 @@ func (g *Group) positionOf(index Index) (*wire.Position, error) {
 // maxPositions is how many places are remembered at which states are pinned.
 const maxPositions = 64
 
-// tellFlushed tells the replica what the log need not keep.
+// tellFlushed tells the replica what the log need not keep, and what the state has become.
 func (g *Group) tellFlushed() {
+	if sums, ok := g.machine.(Sums); ok {
+		g.put(replica.Sums{Sums: sums.Sums()})
+	}
 	if g.snapshots == nil {
 		return
 	}
@@ -208,24 +206,43 @@ func (h *Host) dropHoles(id GroupID, found *wal.Group, applied Index, snapshots 
 	return nil
 }
 
+// Regains tells whether what a group's state lacks, which ends at an entry, could be had: from the log, or, where that
+// begins later, from another member. The error says what is missing. It is for the time between Open and Start.
+func (h *Host) Regains(id GroupID, applied Index) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.regains(h.recovered[id], applied)
+}
+
+func (h *Host) regains(g *wal.Group, applied Index) error {
+	if g == nil || g.Base.Index <= applied {
+		return nil
+	}
+	newest := g.Configurations[0] // the newest that is known: later ones may be lost
+	for _, at := range g.Configurations {
+		if at.Bytes != nil {
+			newest = at
+		}
+	}
+	c, err := wire.DecodeConfiguration(newest.Bytes)
+	if err != nil {
+		return fmt.Errorf("configuration of entry %d: %w", newest.Index, err)
+	}
+	for i := range c.Members {
+		if c.Members[i].ID != h.id {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: it ends at entry %d, the log begins after %d, and no other server belongs to the group that could have what is between", ErrStateLost, applied, g.Base.Index)
+}
+
 // takeUp lets the log begin after the state that the state machine has installed, if a crash came between the two.
 func (h *Host) takeUp(id GroupID, found *wal.Group, snapshots Snapshots) (*wal.Group, error) {
-	bytes := snapshots.InstalledPosition()
-	if bytes == nil {
-		return found, nil
+	w, err := replica.TakeUp(found, snapshots.InstalledPosition())
+	if w == nil || err != nil {
+		return found, err
 	}
-	p, err := wire.DecodePosition(bytes)
-	if err != nil {
-		return nil, fmt.Errorf("the state's place in the log: %w", err)
-	}
-	if p.Index <= found.Base.Index {
-		return found, nil
-	}
-	w := wal.Write{Group: id, Base: &wal.Base{EntryID: p.EntryID, Hash: p.Hash, Configuration: p.Configuration}}
-	if p.Term > found.HardState.CurrentTerm {
-		w.HardState = &raft.HardState{CurrentTerm: p.Term, Commit: found.HardState.Commit}
-	}
-	if err := h.writer.write([]wal.Write{w}); err != nil {
+	if err := h.writer.write([]wal.Write{*w}); err != nil {
 		return nil, err
 	}
 	now, _ := h.log.State(id)

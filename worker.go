@@ -55,6 +55,9 @@ func (w *worker) run() {
 // turn runs one group once. Only the worker that owns g calls it, so nothing here locks.
 func (w *worker) turn(g *Group) {
 	h := w.host
+	if h.failed.Load() {
+		return // whatever has failed: nothing is promised, sent or answered any more
+	}
 	inputs := g.inbox.take()
 	if g.healing != nil {
 		w.turnHealing(g, inputs)
@@ -104,9 +107,9 @@ func (w *worker) tell(g *Group, events []fmt.Stringer) {
 			}
 		case raft.ConfigurationChanged, raft.Truncated, raft.Installed:
 			level = slog.LevelInfo
-		case replica.Diverged:
+		case replica.Diverged, replica.SumsDiffer, replica.Undecided:
 			level = slog.LevelError
-		case raft.Stranded, replica.SnapshotUnfit, replica.Hurried, replica.Stalled:
+		case raft.Stranded, replica.SnapshotUnfit, replica.Hurried, replica.Stalled, replica.HandsOver:
 			level = slog.LevelWarn
 		}
 		w.host.logger.Log(w.host.context, level, e.String(), "group", uint64(g.id), "term", uint64(g.replica.Core().CurrentTerm()))

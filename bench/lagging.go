@@ -91,7 +91,7 @@ func (l *lagging) grant(ctx context.Context) error {
 
 // episode lets a server miss something, and returns how many bytes it was sent until it had it. disturb is called as soon
 // as it is back; nil: it is left alone.
-func (l *lagging) episode(ctx context.Context, name string, disturb func(context.Context) error) (float64, error) {
+func (l *lagging) episode(ctx context.Context, name string, disturb func(ctx context.Context, revision int64) error) (float64, error) {
 	b := l.bed
 	state, err := b.cluster.WaitWhole(ctx)
 	if err != nil {
@@ -118,7 +118,7 @@ func (l *lagging) episode(ctx context.Context, name string, disturb func(context
 		return 0, err
 	}
 	if disturb != nil {
-		if err := disturb(ctx); err != nil {
+		if err := disturb(ctx, now); err != nil {
 			return 0, err
 		}
 	}
@@ -189,10 +189,9 @@ func (l *lagging) moveOn(ctx context.Context) (bytes int64, err error) {
 	return s.put(ctx, l.bed.options.overwrites, 1, lagValue)
 }
 
-// killed returns what kills a server once the one that was away has received so many bytes, or has all: then there is no
-// half way, and it is said so.
-func (l *lagging) killed(bytes float64, which func() int) func(context.Context) error {
-	return func(ctx context.Context) error {
+// killed returns what kills a server once the one that was away has received so many bytes, or has all by then.
+func (l *lagging) killed(bytes float64, which func() int) func(ctx context.Context, revision int64) error {
+	return func(ctx context.Context, revision int64) error {
 		b := l.bed
 		var last float64
 		began := time.Now()
@@ -201,19 +200,27 @@ func (l *lagging) killed(bytes float64, which func() int) func(context.Context) 
 			if page, err := scrape(ctx, b.cluster.Servers[l.away]); err == nil {
 				last = page[peerReceived]
 			}
-			if last >= bytes {
+			if last >= bytes || l.hasAll(ctx, revision) {
 				break
 			}
 			pauseFor(ctx, lagPoll)
 		}
 		server := which()
-		b.tell("killing %s after %.1f MB", b.cluster.Servers[server].Name, last/1e6)
+		b.tell("killing %s after %.1f of %.1f MB, it has all by then: %v", b.cluster.Servers[server].Name, last/1e6, 2*bytes/1e6, l.hasAll(ctx, revision))
 		b.cluster.Kill(server)
 		if server == l.away {
 			l.received = last
 		}
 		return b.cluster.Restart(server)
 	}
+}
+
+// hasAll reports whether the server that was away shows a revision by itself.
+func (l *lagging) hasAll(ctx context.Context, revision int64) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	now, err := l.bed.cluster.Revision(ctx, l.away)
+	return err == nil && now >= revision
 }
 
 // same makes sure that all servers hold the same, history included, as of several revisions.

@@ -26,6 +26,8 @@ type Options struct {
 	Genesis wire.Hash
 	// Voters are those whose majority decides.
 	Voters []raft.ServerID
+	// Configuration is the one with which the log begins, encoded. Nil: those that come with states are not looked at.
+	Configuration []byte
 	// Decode turns the answer of the state machine to a request into a response. Nil: answers are not
 	// compared with those of the model, only with each other.
 	Decode func(Request, []byte) (Response, error)
@@ -121,8 +123,23 @@ func (c *Checker) fail(check, format string, args ...any) {
 // Fail reports a violation that the caller has found itself.
 func (c *Checker) Fail(check, format string, args ...any) { c.fail(check, format, args...) }
 
+// IsCommitted reports whether some server has committed an entry.
+func (c *Checker) IsCommitted(id raft.EntryID) bool {
+	return id.Index >= 1 && id.Index <= c.Committed() && c.committed[id.Index-1].mark.term == id.Term
+}
+
 // Committed returns the last index that any server has committed.
 func (c *Checker) Committed() raft.Index { return raft.Index(len(c.committed)) }
+
+// configurationAt returns the configuration in force at a committed entry, encoded.
+func (c *Checker) configurationAt(index raft.Index) []byte {
+	for i := index; i > 0; i-- {
+		if record := c.committed[i-1].record; record.Kind() == wire.RecordConfiguration {
+			return record.Payload()
+		}
+	}
+	return c.options.Configuration
+}
 
 // learn notes an entry that a server has at an index, after the one with hash previous, and returns
 // what is known of it.

@@ -22,6 +22,7 @@
 //	C10  applied <= commit <= last, durable <= last, and what counts as durable is
 //	C11  no message has a term that is not durable at its sender
 //	C12  what a leader believes of its peers was said by them; followers commit what was verified
+//	C15  a state of another server is what was committed up to where it is; a log drops what the state has durably
 //	L1   a read sees all that was acknowledged to anybody before it was called
 //	S1   a command is applied once
 //	S2   an outcome is what happened

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"bytes"
+
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wire"
@@ -92,6 +94,9 @@ func (s *Server) WouldRestore(found Image) {
 	}
 }
 
+// Lost says that the server, which is no more, has lost the state of its state machine, and nothing else.
+func (s *Server) Lost() { s.flushed, s.installed = 0, 0 }
+
 // Stopped says that the server is no more, until Restored.
 func (s *Server) Stopped() { s.up = false }
 
@@ -176,6 +181,9 @@ func (s *Server) rebased(at *wire.Position) {
 	if at.Index > c.Committed() || c.committed[at.Index-1].mark != (mark{at.Term, at.Hash}) {
 		c.fail("C15", "the log of server %d begins after entry %d of term %d, which was not committed", s.id, at.Index, at.Term)
 		return
+	}
+	if c.options.Configuration != nil && !bytes.Equal(at.Configuration, c.configurationAt(at.Index)) {
+		c.fail("C15", "the log of server %d begins after entry %d with another configuration than was in force there", s.id, at.Index)
 	}
 	s.memory.install(at.Index, c)
 }

@@ -155,7 +155,9 @@ func (sh *shadow) translate(from, to raft.ServerID, m *wire.Message) *spec.Envel
 	sh.envelope = spec.Envelope{From: from, To: to, Term: m.Term}
 	switch body := m.Body.(type) {
 	case *raft.RequestVote:
-		sh.envelope.Body = spec.RequestVote{Last: raft.EntryID{Index: body.LastLogIndex, Term: body.LastLogTerm}}
+		sh.envelope.Body = spec.RequestVote{Last: raft.EntryID{Index: body.LastLogIndex, Term: body.LastLogTerm}, Transfer: body.Transfer}
+	case *raft.TimeoutNow:
+		sh.envelope.Body = spec.TimeoutNow{}
 	case *raft.RequestVoteReply:
 		sh.envelope.Body = spec.Vote{Granted: body.Granted}
 	case *raft.RequestPreVote:

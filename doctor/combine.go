@@ -76,7 +76,7 @@ type combination struct {
 
 // rank orders findings, the worst first.
 func rank(f Finding) int {
-	order := []Code{TwoLeaders, OtherCluster, AlarmCorrupt, NoQuorum, NoLeader, NotMember, LogHeals, Stalled, AlarmNoSpace, NoAnswer, LinkDown, PeerDown}
+	order := []Code{TwoLeaders, OtherCluster, AlarmCorrupt, NoQuorum, NoLeader, NotMember, LogHeals, Stalled, NoState, AlarmNoSpace, NoAnswer, LinkDown, PeerDown}
 	at := slices.Index(order, f.Code)
 	if at < 0 {
 		at = len(order)

@@ -12,6 +12,7 @@ import (
 // find looks for everything that is wrong, the worst first.
 func (r *Report) find(v *View) {
 	r.findQuorum(v)
+	r.findState(v)
 	for _, a := range v.Alarms {
 		r.Findings = append(r.Findings, v.alarm(a))
 	}
@@ -34,6 +35,7 @@ func (r *Report) find(v *View) {
 		})
 	}
 	r.findHurry(v)
+	r.findDisk(v)
 }
 
 // findQuorum looks whether anything can be decided, as far as this server can tell: who follows a leader
@@ -94,6 +96,35 @@ func (r *Report) findQuorum(v *View) {
 		return
 	}
 	r.Findings = append(r.Findings, f)
+}
+
+// findState looks whether states are what they should be.
+func (r *Report) findState(v *View) {
+	if v.NoState {
+		from := "its log, or the others"
+		if v.Feeder != 0 {
+			from = v.name(v.Feeder)
+		}
+		r.Findings = append(r.Findings, Finding{
+			Code: NoState, Severity: Stops, About: r.Name,
+			Text: fmt.Sprintf("%s has lost its state, and gets it from %s: it answers nothing meanwhile", r.Name, from),
+			Todo: "This passes by itself, as long as one other server has the state.",
+		})
+	}
+	for _, id := range v.Differing {
+		r.Findings = append(r.Findings, Finding{
+			Code: StateDiffers, Severity: Warns, About: v.name(id),
+			Text: fmt.Sprintf("the state of %s differs from that of a majority", v.name(id)),
+			Todo: "It ends by itself, and gets the state of the others when it is started again. If that happens more than once, test its memory and disk.",
+		})
+	}
+	if v.Undecided {
+		r.Findings = append(r.Findings, Finding{
+			Code: StatesDiffer, Severity: Warns, About: r.Name,
+			Text: fmt.Sprintf("states differ, as far as %s has heard, and no majority agrees: what is answered may be wrong", r.Name),
+			Todo: "Start the servers that are missing. If all are there, find out which are right, and write the reason into a file state.damage in the data directory of each of the others, then restart it.",
+		})
+	}
 }
 
 // disownedBy names the voters that say that this server does not belong to the cluster, if those are a majority, or
@@ -222,8 +253,8 @@ func (v *View) alarm(a Alarm) Finding {
 	switch a.Type {
 	case "NOSPACE":
 		f.Code = AlarmNoSpace
-		f.Text = fmt.Sprintf("the alarm NOSPACE is on: the state of %s has outgrown its quota, and puts are refused everywhere", f.About)
-		f.Todo = "Compact, delete what is not needed or raise --quota-backend-bytes, and then quorate alarm disarm."
+		f.Text = fmt.Sprintf("the alarm NOSPACE is on: the state of %s has outgrown its quota, or its disk is nearly full, and puts are refused everywhere", f.About)
+		f.Todo = "Make room on its disk; or compact, delete what is not needed or raise --quota-backend-bytes. Then quorate alarm disarm."
 	case "CORRUPT":
 		f.Code = AlarmCorrupt
 		f.Text = fmt.Sprintf("the alarm CORRUPT is on: %s holds something else than the others, and nothing is served", f.About)

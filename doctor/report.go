@@ -136,6 +136,9 @@ const (
 	PeerLags     Code = "peer-lags"     // a peer lacks many entries
 	PeerStranded Code = "peer-stranded" // a peer lacks entries that nobody has any more
 	ApplyLags    Code = "apply-lags"    // this server has many entries to apply
+	NoState      Code = "no-state"      // this server has lost its state, and waits for another's
+	StateDiffers Code = "state-differs" // a peer's state is not that of a majority
+	StatesDiffer Code = "states-differ" // states differ, and no majority agrees
 	AlarmNoSpace Code = "alarm-nospace"
 	AlarmCorrupt Code = "alarm-corrupt"
 	AlarmOther   Code = "alarm-other"
@@ -291,7 +294,7 @@ func (r *Report) judge() {
 // Blocking returns the finding that explains why nothing is decided; nil if there is none.
 func (r *Report) Blocking() *Finding {
 	for i := range r.Findings {
-		if c := r.Findings[i].Code; c == NoQuorum || c == NoLeader || c == NotMember || c == LogHeals || c == Stalled {
+		if c := r.Findings[i].Code; c == NoQuorum || c == NoLeader || c == NotMember || c == LogHeals || c == Stalled || c == NoState {
 			return &r.Findings[i]
 		}
 	}

@@ -39,8 +39,16 @@ type View struct {
 	Progress []Progress
 	// Alarms are those that are on, at any server.
 	Alarms []Alarm
+	// NoState: this server has lost its state, and gets it from Feeder, if that is known.
+	NoState bool
+	Feeder  raft.ServerID
+	// Differing are others whose states are not that of a majority. Undecided: states differ, and no majority agrees.
+	Differing []raft.ServerID
+	Undecided bool
 	// Pace is how long the server waits for its leader; nil: not known.
 	Pace *Pace
+	// Disk is how the server's own disk is; nil: not known.
+	Disk *Disk
 }
 
 // Link is what a server knows of its links with a peer.

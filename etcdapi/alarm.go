@@ -15,14 +15,18 @@ func (s *Server) alarm(ctx context.Context, request []byte) (*response, error) {
 }
 
 // checkQuota refuses what would make this server's state outgrow its quota, and then raises the alarm,
-// which makes all servers refuse it until somebody turns it off.
+// which makes all servers refuse it until somebody turns it off. While it is on, what the state would refuse
+// never gets into the log: who asks again and again must not fill the disks with that.
 func (s *Server) checkQuota(ctx context.Context, kind kv.Kind, request []byte) error {
-	quota := s.options.QuotaBytes
-	if quota <= 0 {
-		return nil
-	}
 	cost := kv.Cost(kind, request)
 	if cost == 0 {
+		return nil
+	}
+	if slices.ContainsFunc(s.store.Alarms(), func(a kv.Alarm) bool { return a.Type == kv.AlarmNoSpace }) {
+		return refusal(kv.CodeNoSpace)
+	}
+	quota := s.options.QuotaBytes
+	if quota <= 0 {
 		return nil
 	}
 	size, _ := s.options.Size()
@@ -30,9 +34,6 @@ func (s *Server) checkQuota(ctx context.Context, kind kv.Kind, request []byte) e
 		return nil
 	}
 	alarm := kv.Alarm{Member: s.options.MemberID, Type: kv.AlarmNoSpace}
-	if slices.Contains(s.store.Alarms(), alarm) {
-		return refusal(kv.CodeNoSpace) // it is on already: once is enough
-	}
 	raise := wire.Command{Kind: uint8(kv.KindAlarm), Request: kv.AlarmRequest(alarm)}
 	if _, err := s.replicate(ctx, raise); err != nil {
 		s.options.Logger.Warn("the state has outgrown its quota, and the alarm could not be raised", "size", size, "quota", quota, "err", err)

@@ -18,11 +18,15 @@ var (
 	errStopped         = status.Error(codes.Unavailable, "etcdserver: server stopped")
 	errTooManyRequests = status.Error(codes.ResourceExhausted, "etcdserver: too many requests")
 	errLeaderChanged   = status.Error(codes.Unavailable, "etcdserver: leader changed")
+	// errNoState: whatever is asked of this server's own state cannot be answered yet. What must be up to date waits.
+	errNoState = status.Error(codes.Unavailable, noStateText)
 	// errStore: the store could not be read. What exactly happened is for the server's log.
 	errStore = status.Error(codes.Internal, "quorate: the state cannot be read")
 	// errAnswer: the state machine's answer to a write is none. The write may have happened.
 	errAnswer = status.Error(codes.Internal, "quorate: the answer cannot be read")
 )
+
+const noStateText = "quorate: this server has lost its state and gets it from the others: ask another one meanwhile"
 
 // Why members are not changed, and leadership is not handed over, with etcd's texts and codes.
 var (

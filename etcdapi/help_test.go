@@ -46,6 +46,7 @@ type fakeGroup struct {
 	leader  raft.ServerID                                     // guarded by mu, too
 	term    raft.Term                                         // guarded by mu, too
 	members []wire.Member                                     // guarded by mu, too
+	missing bool                                              // the state; guarded by mu, too
 	time    uint64                                            // log time; guarded by mu, too
 }
 
@@ -149,6 +150,7 @@ func (g *fakeGroup) Status() replica.Status {
 		},
 		Configuration: &wire.Configuration{Members: g.members},
 		LogTime:       g.time,
+		Snapshots:     replica.SnapshotStatus{Missing: g.missing},
 	}
 }
 

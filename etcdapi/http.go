@@ -27,15 +27,17 @@ func only(method string, page http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// withToken adds the page that lets servers join: for clients, who may change everything anyway, and not for those
-// who may only look at metrics.
+// withToken adds the pages that do something, such as the one that lets servers join: for clients, who may change
+// everything anyway, and not for those who may only look at metrics.
 func (s *Server) withToken(pages http.Handler) http.Handler {
-	if s.options.NewToken == nil {
-		return pages
-	}
 	mux := http.NewServeMux()
 	mux.Handle("/", pages)
-	mux.HandleFunc("/quorate/token", only(http.MethodPost, s.tokenPage))
+	if s.options.NewToken != nil {
+		mux.HandleFunc("/quorate/token", only(http.MethodPost, s.tokenPage))
+	}
+	if s.options.Flush != nil {
+		mux.HandleFunc("/quorate/flush", only(http.MethodPost, s.flushPage))
+	}
 	return mux
 }
 
@@ -136,9 +138,14 @@ type check struct {
 func (s *Server) serializableRead(ctx context.Context) error { return s.probe(ctx, false) }
 func (s *Server) linearizableRead(ctx context.Context) error { return s.probe(ctx, true) }
 
-// liveChecks: what fails here is mended by a restart, if anything mends it.
+// liveChecks: what fails here is mended by a restart, if anything mends it. That a state has to come first is not.
 func (s *Server) liveChecks() []check {
-	return []check{{"serializable_read", s.serializableRead}}
+	return []check{{"serializable_read", func(ctx context.Context) error {
+		if s.hasState() != nil {
+			return nil
+		}
+		return s.serializableRead(ctx)
+	}}}
 }
 
 // readyChecks: what fails here means that clients should ask another server.

@@ -80,10 +80,8 @@ func (s *Server) rangeKeys(ctx context.Context, request []byte) (*response, erro
 	if code := s.store.Check(kv.KindRange, request); code != kv.CodeOK {
 		return nil, refusal(code)
 	}
-	if !kv.IsSerializable(kv.KindRange, request) {
-		if err := s.awaitRead(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.awaitState(ctx, kv.KindRange, request); err != nil {
+		return nil, err
 	}
 	return s.read(s.store.Range(request))
 }
@@ -99,10 +97,8 @@ func (s *Server) txn(ctx context.Context, request []byte) (*response, error) {
 	if code := s.store.Check(kv.KindTxn, request); code != kv.CodeOK {
 		return nil, refusal(code)
 	}
-	if !kv.IsSerializable(kv.KindTxn, request) {
-		if err := s.awaitRead(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.awaitState(ctx, kv.KindTxn, request); err != nil {
+		return nil, err
 	}
 	return s.read(s.store.ReadOnlyTxn(request))
 }
@@ -134,6 +130,22 @@ func (s *Server) bounded(ctx context.Context) (context.Context, context.CancelFu
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, s.options.RequestTimeout)
+}
+
+// awaitState waits until the store may be asked this: if it takes what is there, that is now, or never.
+func (s *Server) awaitState(ctx context.Context, kind kv.Kind, request []byte) error {
+	if kv.IsSerializable(kind, request) {
+		return s.hasState()
+	}
+	return s.awaitRead(ctx)
+}
+
+// hasState is an error while the store is not what this server has applied: it has lost that, and must have another's.
+func (s *Server) hasState() error {
+	if s.group.Status().Snapshots.Missing {
+		return errNoState
+	}
+	return nil
 }
 
 // awaitRead waits until the store may be read linearizably.

@@ -47,6 +47,9 @@ func (s *Server) status(context.Context, *pb.StatusRequest) (*pb.StatusResponse,
 		DbSizeQuota:      s.options.QuotaBytes,
 		Errors:           s.alarmTexts(),
 	}
+	if now.Snapshots.Missing {
+		r.Errors = append(r.Errors, noStateText)
+	}
 	if now.Raft.Leader == 0 {
 		r.Errors = append(r.Errors, "etcdserver: no leader")
 	}
@@ -57,6 +60,9 @@ func (s *Server) status(context.Context, *pb.StatusRequest) (*pb.StatusResponse,
 // the same for equal revisions and compaction revisions. Of the hash's 128 bits etcd's message has room
 // for 32. It is not etcd's hash: that is made of how etcd lays out its keys.
 func (s *Server) hashKV(_ context.Context, request *pb.HashKVRequest) (*pb.HashKVResponse, error) {
+	if err := s.hasState(); err != nil {
+		return nil, err
+	}
 	h, code, err := s.store.HashKV(request.Revision)
 	switch {
 	case err != nil:
@@ -85,6 +91,9 @@ func (s *Server) isLearner(now replica.Status) bool {
 
 // probe is the smallest read that there is: of one key that nobody has.
 func (s *Server) probe(ctx context.Context, linearizable bool) error {
+	if err := s.hasState(); err != nil {
+		return err // at once, where a read would wait
+	}
 	if linearizable {
 		if err := s.awaitRead(ctx); err != nil {
 			return err

@@ -120,6 +120,9 @@ type Options struct {
 	Report func() *doctor.Report
 	// NewToken makes what lets a server join within ttl, for POST /quorate/token. Nil: there is no such page.
 	NewToken func(ctx context.Context, ttl time.Duration) (string, error)
+	// Flush makes the state of this server durable, and returns up to which entry it is, for POST /quorate/flush. Nil:
+	// there is no such page.
+	Flush func(ctx context.Context) (index uint64, err error)
 	// Metrics answers GET /metrics. Nil: there is no such page.
 	Metrics http.Handler
 	// Pprof serves Go's profiles under /debug/pprof.

@@ -39,10 +39,8 @@ func (s *Server) rangeStream(stream grpc.ServerStream) error {
 	case err != nil:
 		return errUnordered
 	}
-	if !kv.IsSerializable(kv.KindRange, request.bytes) {
-		if err := s.awaitRead(ctx); err != nil {
-			return err
-		}
+	if err := s.awaitState(ctx, kv.KindRange, request.bytes); err != nil {
+		return err
 	}
 	for keys := firstChunkKeys; !chunks.Done(); keys = chunkKeys {
 		piece, err := chunks.Next(keys, s.options.MaxRequestBytes)

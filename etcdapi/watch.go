@@ -41,6 +41,9 @@ type watchStream struct {
 
 // serveWatch is the stream's sender; a goroutine beside it receives.
 func (s *Server) serveWatch(stream grpc.ServerStream) error {
+	if err := s.hasState(); err != nil {
+		return err
+	}
 	ctx := stream.Context()
 	w := &watchStream{
 		batches: make(chan []watch.Response, 1), accepted: make(chan struct{}, 1),

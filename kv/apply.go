@@ -86,6 +86,7 @@ func (w *writer) apply(commands []Command) (answers []Answer, err error) {
 	}
 	now := w.now
 	w.store.current.Store(&now)
+	w.store.sums.publish()
 	return answers, nil
 }
 
@@ -116,6 +117,7 @@ func (w *writer) command(c *Command, a *Answer) error {
 	if c.Index <= w.now.applied {
 		invariant.Check(false, "command %d applied again, after %d", c.Index, w.now.applied)
 	}
+	w.store.sums.pass(&w.now, c.Time)
 	w.now.time = max(w.now.time, c.Time)
 	w.now.applied = c.Index
 	var err error
@@ -128,6 +130,7 @@ func (w *writer) command(c *Command, a *Answer) error {
 		return err
 	}
 	w.now.digest = w.digester.fold(w.now.digest, c, a)
+	w.store.sums.note(&w.now, w.store.options.SumEvery)
 	return nil
 }
 

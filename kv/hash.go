@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
@@ -81,57 +80,4 @@ func (s *Store) HashKV(at int64) (KVHash, Code, error) {
 	}
 	h, err := hashVersions(p.iterator, at, p.compact)
 	return h, CodeOK, err
-}
-
-func hashVersions(it Iterator, at, compact int64) (KVHash, error) {
-	h := newVersionHash(at, compact)
-	for ok := it.First(); ok; ok = it.Next() {
-		if err := h.add(it.Key(), it.Value()); err != nil {
-			return KVHash{}, cmp.Or(it.Error(), err)
-		}
-	}
-	if err := it.Error(); err != nil {
-		return KVHash{}, err
-	}
-	return KVHash{Hash: [16]byte(h.sum.Sum(nil)[:16]), Revision: at, Compact: compact}, nil
-}
-
-// versionHash hashes versions in the order of their keys: those that are retained as of a revision.
-type versionHash struct {
-	at, compact          int64
-	sum                  hash.Hash
-	v                    version
-	previous, scratch, b []byte
-	decided              bool // whether the version that lives at the compaction revision was met
-}
-
-func newVersionHash(at, compact int64) *versionHash {
-	return &versionHash{at: at, compact: compact, sum: sha256.New()}
-}
-
-// add adds the version in the row of the engine's.
-func (h *versionHash) add(k, value []byte) (err error) {
-	v := &h.v
-	if v.key, v.at, h.scratch, err = splitVersionKey(k, h.scratch); err != nil {
-		return err
-	}
-	if err := v.parse(value); err != nil {
-		return err
-	}
-	if prefix := k[:len(k)-suffixBytes]; string(prefix) != string(h.previous) {
-		h.previous, h.decided = append(h.previous[:0], prefix...), false
-	}
-	retained := v.at.main >= h.compact || !h.decided && !v.tombstone
-	h.decided = h.decided || v.at.main <= h.compact
-	if !retained || v.at.main > h.at {
-		return nil
-	}
-	b := binary.BigEndian.AppendUint64(h.b[:0], uint64(len(v.key)))
-	b = append(b, v.key...)
-	b = binary.BigEndian.AppendUint64(b, uint64(v.at.main))
-	b = binary.BigEndian.AppendUint32(b, v.at.sub)
-	b = binary.BigEndian.AppendUint64(b, uint64(len(value)))
-	h.b = append(b, value...)
-	h.sum.Write(h.b)
-	return nil
 }

@@ -30,6 +30,7 @@ const (
 	defaultTxnOps       = 128
 	defaultRequestBytes = 3 << 19
 	defaultCacheBytes   = 32 << 20
+	defaultSumEvery     = 256
 
 	// treeFactor bounds the operations and compares of a whole tree of nested transactions, at
 	// treeFactor * Limits.TxnOps. The budget that nested transactions share bounds each path
@@ -65,12 +66,17 @@ type Options struct {
 	// CacheBytes bounds the memory for the newest metadata of keys that were lately written, which
 	// spares their next put a look into the engine. Default 32 MiB; less than zero: no cache.
 	CacheBytes int
+	// SumEvery is at which indexes Store.Sums has the digest: at its multiples. The same on all servers. Default 256.
+	SumEvery uint64
 }
 
 func (o Options) withDefaults() Options {
 	o.Limits = o.Limits.withDefaults()
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCacheBytes
+	}
+	if o.SumEvery == 0 {
+		o.SumEvery = defaultSumEvery
 	}
 	return o
 }

@@ -178,6 +178,23 @@ func TestChunksThatDoNotFitAreRefused(t *testing.T) {
 	}
 }
 
+// TestOnlyRecordsThatAreKnownAreTaken: what this version cannot read it must not install.
+func TestOnlyRecordsThatAreKnownAreTaken(t *testing.T) {
+	good := exampleChunks()[2]
+	good.from.key = nil
+	if _, err := good.check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, space := range []byte{spaceMeta, spaceLocal, spaceVersions, spaceLeases, spaceLeaseKeys, spaceAuth, spaceAlarms, spaceSessions,
+		spaceAnswers, spaceConfiguration, spaceTokens, 0x60, spaceStaged, spaceEnd} {
+		bad := good
+		bad.rows = rows(nil).append([]byte{space, 1, 2, 3, 4, 5, 6, 7, 8}, []byte{9}, nil)
+		if _, err := bad.check(); err == nil {
+			t.Errorf("a record of space %02x is taken", space)
+		}
+	}
+}
+
 // TestADeltaBeginsWhereTheStateIs: not behind what the receiver has, and not where the sender has compacted.
 func TestADeltaBeginsWhereTheStateIs(t *testing.T) {
 	for base, ok := range map[int64]bool{1: false, 2: true, 4: true, 5: true, 6: false} {

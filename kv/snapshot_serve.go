@@ -73,15 +73,17 @@ func (s *Store) newestView() (*view, error) {
 // decide says where a chunk of another view than before begins.
 func (c *snapshotChunk) decide(v *view, r *snapshotRequest) error {
 	now := &v.state
-	if now.applied <= r.have.applied || r.staged && now.applied < r.view.applied {
+	if now.applied <= r.have.applied {
 		return ErrSnapshotBehind
 	}
-	if r.staged && r.at.goesOn(now) {
+	// A stage that is ahead of this state is given up for it: whoever it came from may be gone for good, and
+	// this server may need the one that asks in order to get any further.
+	if r.staged && now.applied >= r.view.applied && r.at.goesOn(now) {
 		c.from = r.at.inAnotherView()
 		return nil
 	}
 	c.begin = true
-	delta, err := v.hasDelta(&r.have)
+	delta, err := v.hasDelta(&r.have, maxDeltaChanges)
 	if delta {
 		c.from = position{phase: phaseChanges, next: revision{main: r.have.revision + 1}}
 	} else {
@@ -92,8 +94,8 @@ func (c *snapshotChunk) decide(v *view, r *snapshotRequest) error {
 }
 
 // hasDelta tells whether what somebody lacks is still there, and is clearly less than everything: fewer
-// changes than there are versions before them.
-func (v *view) hasDelta(have *state) (bool, error) {
+// changes than there are versions before them, and than most.
+func (v *view) hasDelta(have *state, most int) (bool, error) {
 	if have.applied == 0 || have.revision < v.state.compact || have.revision > v.state.revision {
 		return false, nil
 	}
@@ -108,7 +110,7 @@ func (v *view) hasDelta(have *state) (bool, error) {
 	}
 	fewer := false
 	more, old := since.First(), before.First()
-	for n := 0; n < maxDeltaChanges && !fewer && (old || !more); n++ {
+	for n := 0; n <= most && !fewer && (old || !more); n++ {
 		if fewer = !more; !fewer {
 			more, old = since.Next(), before.Next()
 		}

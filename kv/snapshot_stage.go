@@ -346,11 +346,11 @@ func (s *Store) loadStage() error {
 	s.staging.stage = stage
 	var p plan
 	err = s.staging.loadPlan(&p)
-	if err != nil && !errors.Is(err, ErrCorrupt) {
-		return err
-	}
 	now := s.current.Load()
-	if err != nil || p.view.applied <= now.applied || !p.full && p.base > now.revision {
+	switch {
+	case err != nil && !errors.Is(err, ErrCorrupt):
+		return joinClose(err, stage.Close)
+	case err != nil, p.view.applied <= now.applied, !p.full && p.base > now.revision:
 		return s.DropStaged()
 	}
 	s.plan.Store(&p)

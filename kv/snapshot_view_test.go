@@ -256,3 +256,27 @@ func TestKeysThatShareMuchAreBounded(t *testing.T) {
 		t.Errorf("%d keys", n)
 	}
 }
+
+func TestADeltaHasABound(t *testing.T) {
+	from, err := Open(newMapEngine(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(20) {
+		put := appendField(appendField(nil, 1, fmt.Append(nil, i)), 2, []byte("v"))
+		if _, err := from.Apply([]Command{{Index: i + 1, Kind: KindPut, Request: put}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := from.newestView()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.done()
+	have := state{applied: 17, revision: 18, compact: -1}
+	for most, want := range map[int]bool{2: false, 3: true} {
+		if got, err := v.hasDelta(&have, most); got != want || err != nil {
+			t.Errorf("3 changes, at most %d: %v, %v", most, got, err)
+		}
+	}
+}

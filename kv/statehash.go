@@ -49,7 +49,7 @@ func hashState(it Iterator) (StateHash, error) {
 		return StateHash{}, err
 	}
 	sum := sha256.New()
-	versions := newVersionHash(now.revision, now.compact)
+	versions := newVersionHasher(now.revision, now.compact)
 	for ok := it.First(); ok; ok = it.Next() {
 		switch k := it.Key(); {
 		case len(k) == 0:

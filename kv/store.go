@@ -20,6 +20,7 @@ type Store struct {
 	leases   leases                // the writer's; others may look
 	sessions sessions              // the same
 	views    views                 // what peers are served out of
+	sums     sums                  // what is told to other servers
 	plan     atomic.Pointer[plan]  // of what is staged; nil: nothing is
 	swap     sync.RWMutex          // held to open a view and look at current, and to replace both
 
@@ -177,7 +178,8 @@ func (s *Store) DurableIndex() (uint64, error) {
 // Flush makes everything applied so far durable, and waits for it.
 func (s *Store) Flush() error { return s.engine.Flush() }
 
-// Close closes the engine, without a flush: commands after the durable index are applied again.
+// Close closes the engine, without a flush: commands after the durable index are applied again. Whoever reads, is
+// served or stages has ended before.
 func (s *Store) Close() error {
 	s.views.drop(func(int, int, *view) bool { return true })
 	if s.staging.stage == nil {

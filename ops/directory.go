@@ -121,7 +121,8 @@ func (d *Directory) openLog() {
 	}
 	d.options.Progress("reading the log", 0, 0)
 	d.view, d.logged, d.logErr = wal.Inspect(wal.Options{
-		FS: vfs.ReadOnly{}, Dir: filepath.Join(d.path, logDir), Cluster: cluster, Server: server,
+		KeepHoles: true,
+		FS:        vfs.ReadOnly{}, Dir: filepath.Join(d.path, logDir), Cluster: cluster, Server: server,
 	})
 }
 

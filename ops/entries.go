@@ -2,12 +2,14 @@ package ops
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/wal"
 	"github.com/quorate/quorate/wire"
 )
 
@@ -45,6 +47,11 @@ func (d *Directory) Entries(id quorate.GroupID, first, last uint64, values bool,
 	from, to = max(from, raft.Index(first)), min(to, raft.Index(last))
 	for next := from; next <= to; {
 		records, err := d.view.Read(id, next, to, readAtOnce)
+		var hole *wal.HoleError
+		if errors.As(err, &hole) {
+			next++ // it is among the problems
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -121,8 +121,17 @@ func (d *Directory) addLog(r *Report) error {
 			t.File, t.Offset, t.Bytes)
 	}
 	for _, h := range d.logged.Healed {
-		r.problem(fmt.Sprintf("%s, byte %d", h.File, h.Offset), fmt.Sprintf("a record of group %d is damaged; a second copy of it is sound", h.Group),
-			"nothing now: the log is whole; but the disk rots, so replace it soon")
+		what := "a header is damaged, and what it was is known"
+		if h.Group != 0 {
+			what = fmt.Sprintf("a record of group %d is damaged, and what it was is known", h.Group)
+		}
+		r.problem(fmt.Sprintf("%s, byte %d", h.File, h.Offset), what, "nothing now: the log is whole; but the disk rots, so replace it soon")
+	}
+	for i := range d.logged.Groups {
+		for _, h := range d.logged.Groups[i].Holes {
+			r.problem(fmt.Sprintf("%s, byte %d", h.File, h.Offset), fmt.Sprintf("entry %d of term %d of group %d is lost to damage", h.Index, h.Term, d.logged.Groups[i].ID),
+				"start this server: it fetches the entry from the others, unless its state has it already; the disk rots, so replace it soon")
+		}
 	}
 	for i := range d.logged.Groups {
 		part, err := d.groupPart(r, &d.logged.Groups[i])

@@ -145,10 +145,11 @@ func TestWhatIsWrongIsSaidWithItsPlace(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return flip(segment, int64(bytes.Index(b, []byte("vvvv"))))(dir)
-		}, segment, "replace this server"},
-		{"a frame's header", flip(segment, 3*4096+20), segment, "replace this server"},
-		{"a segment's header", flip(segment, 20), segment, "replace this server"},
+			at := int64(bytes.Index(b, []byte("vvvv")))
+			return errors.Join(flip(segment, at)(dir), flip(segment, at+2)(dir))
+		}, segment, "start this server"},
+		{"a frame's header", flip(segment, 3*4096+20), segment, "the log is whole"},
+		{"a segment's header", flip(segment, 20), segment, "the log is whole"},
 		{"no log", remove("wal"), "wal", "replace this server"},
 		{"a log that was begun anew", func(dir string) error { return os.Truncate(filepath.Join(dir, segment), 0) }, "wal", "replace this server"},
 		{"a table of the state", flip("state/*.sst", 40), ".sst", "move the state directory away"},

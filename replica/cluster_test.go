@@ -20,6 +20,7 @@ type cluster struct {
 	network []letter
 	// drop decides what the network loses; nil: nothing.
 	drop    func(from, to raft.ServerID) bool
+	loses   func(*wire.Message) bool // the same, of what letters say
 	initial *wire.Configuration
 	handle  uint64
 	turns   int // of loops that wait for something
@@ -205,6 +206,9 @@ func (c *cluster) deliver(i int) {
 		m, err := wire.DecodeMessage(slices.Clone(l.bytes))
 		if err != nil {
 			c.t.Fatal(err)
+		}
+		if c.loses != nil && c.loses(&m) {
+			return
 		}
 		s.inputs = append(s.inputs, Receive{From: l.from, Message: m})
 		c.step(s)

@@ -11,19 +11,17 @@ import (
 // with the first piece of what it lacks, and so on, until it is complete. Whoever is asked may change at any time; then the
 // rest comes from there. Nothing of it counts before it is installed.
 type dialogue struct {
-	source  raft.ServerID // who is asked
-	number  uint64        // of the latest question
-	asked   bool          // it is not answered
-	askedAt int
-	pauseTo int // nothing is asked before
-	// refusedAt is when somebody had nothing to give for the first time since a piece came; 0: nobody.
-	refusedAt int
-	request   []byte // what to ask for; nil: the state machine has to say
-	working   bool   // the state machine is at it
-	position  *wire.Position
-	complete  bool
-	now       int
-	counts    snapshotCounts
+	source   raft.ServerID // who is asked
+	number   uint64        // of the latest question
+	asked    bool          // it is not answered
+	askedAt  int
+	pauseTo  int    // nothing is asked before
+	request  []byte // what to ask for; nil: the state machine has to say
+	working  bool   // the state machine is at it
+	position *wire.Position
+	complete bool
+	now      int
+	counts   snapshotCounts
 }
 
 // snapshotCounts count since the start.
@@ -60,9 +58,10 @@ func (d *dialogue) elsewhere(others []raft.ServerID) {
 // next returns what to do next while the state is not complete: something for the state machine, or a question for source.
 func (d *dialogue) next(boot uint64, others func() []raft.ServerID) (*SnapshotWork, *wire.SnapshotRequest) {
 	switch {
-	case d.working || d.asked || d.complete || d.now < d.pauseTo:
+	case d.working || d.asked || d.complete:
 	case d.request == nil:
 		return d.work(&SnapshotWork{Begin: true}), nil
+	case d.now < d.pauseTo:
 	case d.source == 0:
 		d.elsewhere(others())
 	default:
@@ -84,14 +83,11 @@ func (d *dialogue) answered(from raft.ServerID, boot uint64, m *wire.SnapshotChu
 		return nil
 	}
 	d.asked = false
-	if m.Outcome != wire.SnapshotServed {
-		if d.refusedAt == 0 {
-			d.refusedAt = d.now
-		}
+	if m.Outcome != wire.SnapshotServed || len(m.Chunk) == 0 { // an empty piece says where a state is that is not ahead
 		d.elsewhere(others())
 		return nil
 	}
-	d.position, d.refusedAt = m.Position, 0
+	d.position = m.Position
 	d.counts.received += uint64(len(m.Chunk))
 	return d.work(&SnapshotWork{Chunk: m.Chunk})
 }

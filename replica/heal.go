@@ -3,7 +3,6 @@ package replica
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/wal"
@@ -29,7 +28,8 @@ type Healing struct {
 	peers          []raft.ServerID
 
 	missing []*missing // ascending; those whose filling is not durable
-	highest raft.Term  // that an entry here has been of
+	gaps    []*gap     // ascending
+	highest raft.Term  // that no entry here has been above
 	library library
 	work    Work
 	ticket  raft.Ticket // of the last write
@@ -75,11 +75,17 @@ func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, err
 		return nil, err
 	}
 	h.highest, _ = termIn(&g, g.Last)
+	if n := len(g.Gaps); n > 0 && g.Gaps[n-1].Last == g.Last {
+		h.highest = g.HardState.CurrentTerm // it is not known of which terms those are
+	}
 	for _, hole := range g.Holes {
 		h.missing = append(h.missing, &missing{hole: hole})
 	}
+	for _, p := range g.Gaps {
+		h.gaps = append(h.gaps, &gap{Gap: p, candidates: map[raft.Index][]wire.Raw{}})
+	}
 	if len(h.peers) == 0 && !h.Healed() {
-		return nil, fmt.Errorf("group %d: %v: restore the data directory from a backup, or as much of this file as is intact elsewhere", options.Group, h.stillMissing())
+		return nil, fmt.Errorf("%v: restore the data directory from a backup, or replace this server: %w", h.stillMissing(), &wal.HoleError{Hole: g.Holes[0]})
 	}
 	return h, nil
 }
@@ -211,10 +217,10 @@ func (h *Healing) look(w *wire.WantedEntry) (wire.EntryState, bool) {
 		return wire.EntryLacking, false
 	case !ok || w.Index == h.group.Base.Index:
 		return wire.EntryCompacted, false
-	case term != w.Term:
-		return wire.EntryLacking, false
 	case h.lost(w.Index) != nil:
 		return wire.EntryLost, false
+	case w.Term != 0 && term != w.Term:
+		return wire.EntryLacking, false
 	}
 	return 0, true
 }
@@ -251,6 +257,9 @@ func (h *Healing) send(to raft.ServerID, body any) {
 func (h *Healing) ask(peers []raft.ServerID) {
 	m := &wire.EntryRequest{}
 	for _, x := range h.missing {
+		if p := h.gapAt(x.hole.Index); p != nil && len(p.candidates[x.hole.Index]) > 0 && h.ticks%healTellTicks != 0 {
+			continue
+		}
 		if x.ticket == 0 && len(m.Wanted) < wire.MaxWanted {
 			m.Wanted = append(m.Wanted, wire.WantedEntry{Index: x.hole.Index, Term: x.hole.Term, Hash: x.hole.Hash})
 		}
@@ -272,15 +281,23 @@ func (h *Healing) found(from raft.ServerID, term raft.Term, m *wire.EntryReply) 
 	for i := range m.Found {
 		f := &m.Found[i]
 		x := h.lost(f.Index)
-		if x == nil || x.ticket != 0 || x.hole.Term != f.Term || f.State > wire.EntryLost {
+		if x == nil || x.ticket != 0 || x.hole.Known() && x.hole.Term != f.Term || f.State > wire.EntryLost {
+			continue
+		}
+		if p := h.gapAt(f.Index); p != nil && f.State == wire.EntryThere {
+			if h.isAnother(p, f) {
+				x.answered(entryAnswer{from, term, wire.EntryLacking})
+				continue
+			}
+			filled = p.add(f.Record) || filled
+			h.fillGap(p, from)
 			continue
 		}
 		if f.State == wire.EntryThere {
 			filled = h.fill(x, from, f.Record) || filled
 			continue
 		}
-		x.answers = slices.DeleteFunc(x.answers, func(a entryAnswer) bool { return a.from == from })
-		x.answers = append(x.answers, entryAnswer{from, term, f.State})
+		x.answered(entryAnswer{from, term, f.State})
 		if f.State == wire.EntryCompacted && x.compactedAt == 0 {
 			x.compactedAt = max(1, h.ticks)
 		}
@@ -288,6 +305,12 @@ func (h *Healing) found(from raft.ServerID, term raft.Term, m *wire.EntryReply) 
 	if filled {
 		h.ask([]raft.ServerID{from}) // it may have more
 	}
+}
+
+// answered remembers the last that a server has said.
+func (x *missing) answered(a entryAnswer) {
+	x.answers = slices.DeleteFunc(x.answers, func(other entryAnswer) bool { return other.from == a.from })
+	x.answers = append(x.answers, a)
 }
 
 // lost returns the hole at i, or nil.
@@ -334,6 +357,7 @@ func (h *Healing) write(w Write) raft.Ticket {
 func (h *Healing) persisted(ticket raft.Ticket) {
 	if h.cutting != 0 && h.cutting <= ticket {
 		h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.hole.Index >= h.cutFrom })
+		h.gaps = slices.DeleteFunc(h.gaps, func(p *gap) bool { return p.Last >= h.cutFrom })
 		h.cutting = 0
 		h.group.Last = h.cutFrom - 1
 		h.group.Configurations = slices.DeleteFunc(slices.Clone(h.group.Configurations), func(c wal.Configuration) bool { return c.Index >= h.cutFrom })
@@ -369,7 +393,7 @@ func (h *Healing) cut() {
 // any term that this server has acknowledged anything in. Every configuration from the one in force there on must have
 // such a quorum, and both sides of a joint one.
 func (h *Healing) mayCut(x *missing) bool {
-	if x.hole.Index <= max(h.group.HardState.Commit, h.applied) {
+	if x.hole.Index <= max(h.group.HardState.Commit, h.applied) || len(h.gaps) > 0 && x.hole.Index > h.gaps[0].First {
 		return false
 	}
 	lastTerm := h.lastTerm()
@@ -398,7 +422,7 @@ func (h *Healing) inForceBefore(i raft.Index) bool {
 	return known
 }
 
-// lastTerm is the last term of which this server had entries when it began to heal.
+// lastTerm returns a term that no entry of the log was above when this server began to heal.
 func (h *Healing) lastTerm() raft.Term { return h.highest }
 
 // hold keeps a request for the replica.
@@ -431,109 +455,3 @@ func (h *Healing) cancel(handle uint64) {
 }
 
 func (h *Healing) tell(e fmt.Stringer) { h.work.Events = append(h.work.Events, e) }
-
-// HealingStatus says what a server that heals lacks.
-type HealingStatus struct {
-	// Missing is how many entries are lost, First the first of them.
-	Missing int
-	First   raft.EntryID
-	// Text says what is missing, and who has been asked for it.
-	Text string
-	// NeedsState is not 0 if the entries up to it can only be replaced by a state, which is asked for: others have compacted them.
-	NeedsState raft.Index
-}
-
-// Status describes the group as far as it can be told.
-func (h *Healing) Status() Status {
-	configuration, index := h.Configuration()
-	s := Status{Configuration: configuration, Healing: h.status()}
-	last, _ := termIn(&h.group, h.group.Last)
-	s.Raft = raft.Status{
-		ID: h.options.Member.ID, CurrentTerm: h.group.HardState.CurrentTerm, VotedFor: h.group.HardState.VotedFor,
-		CommitIndex: h.group.HardState.Commit, LastApplied: h.applied, LastIndex: h.group.Last, LastTerm: last, Durable: h.group.Last,
-		Configuration: raft.ConfigurationAt{Index: index, Configuration: configuration.Raft()},
-	}
-	return s
-}
-
-func (h *Healing) status() *HealingStatus {
-	s := &HealingStatus{Missing: len(h.missing), Text: h.stillMissing().String()}
-	if len(h.missing) > 0 {
-		s.First = h.missing[0].hole.EntryID
-	}
-	s.NeedsState = h.needsState()
-	return s
-}
-
-func (h *Healing) stillMissing() StillMissing {
-	m := StillMissing{Count: len(h.missing)}
-	if len(h.missing) == 0 {
-		return m
-	}
-	x := h.missing[0]
-	m.First, m.Last = x.hole, h.missing[len(h.missing)-1].hole.Index
-	for _, peer := range h.peers {
-		word := "has not answered"
-		for _, a := range x.answers {
-			if a.from == peer {
-				word = [...]string{"", "", fmt.Sprintf("lacks it in term %d", a.term), "has compacted it", "has lost it, too"}[min(a.state, wire.EntryLost)]
-			}
-		}
-		m.Peers = append(m.Peers, fmt.Sprintf("%x %s", uint64(peer), word))
-	}
-	return m
-}
-
-// Filled says that a server has sent an entry which was lost here.
-type Filled struct {
-	From  raft.ServerID
-	Index raft.Index
-	Term  raft.Term
-}
-
-func (e Filled) String() string {
-	return fmt.Sprintf("entry %d of term %d, which was lost, comes from %x", e.Index, e.Term, uint64(e.From))
-}
-
-// Misfit says that a server has sent another entry than the one that was asked for.
-type Misfit struct {
-	From  raft.ServerID
-	Index raft.Index
-	Why   error
-}
-
-func (e Misfit) String() string {
-	return fmt.Sprintf("%x sent another entry than %d, which was lost: %v", uint64(e.From), e.Index, e.Why)
-}
-
-// Cut says that the end of the log was dropped, because an entry in it is lost that was never committed.
-type Cut struct{ From, Last raft.Index }
-
-func (e Cut) String() string {
-	return fmt.Sprintf("entries %d to %d are cut: the first is lost, and was never committed", e.From, e.Last)
-}
-
-// Whole says that nothing is missing any more.
-type Whole struct{}
-
-func (Whole) String() string { return "the log is whole again" }
-
-// StillMissing says what a server that heals lacks, and who has been asked for it.
-type StillMissing struct {
-	Count int
-	First wal.Hole
-	Last  raft.Index
-	Peers []string
-}
-
-func (e StillMissing) String() string {
-	if e.Count == 0 {
-		return "nothing is missing"
-	}
-	peers := "there is nobody else to ask"
-	if len(e.Peers) > 0 {
-		peers = strings.Join(e.Peers, ", ")
-	}
-	return fmt.Sprintf("%d entries of the log are lost, between %d and %d; the first, of term %d, was in %s at byte %d (%s); %s",
-		e.Count, e.First.Index, e.Last, e.First.Term, e.First.File, e.First.Offset, e.First.Reason, peers)
-}

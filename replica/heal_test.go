@@ -28,7 +28,6 @@ type healer struct {
 	// installed are the places of states that it has taken over, sent the kinds of messages.
 	installed []raft.Index
 	sent      map[string]int
-	drops     int // of what was staged
 }
 
 // healers are servers with equal logs.
@@ -201,9 +200,6 @@ func (s *healer) note(message []byte) {
 func (s *healer) stepState(w *SnapshotWork) (done SnapshotWorked) {
 	switch {
 	case w.Begin:
-		if w.Drop {
-			s.drops++
-		}
 		done.Request = []byte("all")
 	case w.Install != nil:
 		if w.Install.Index <= s.applied {
@@ -457,5 +453,103 @@ func TestWhoIsAloneCannotHeal(t *testing.T) {
 	_, err := NewHealing(Options{Group: testGroup, Member: wire.Member{ID: 1}}, g, 0)
 	if err == nil || !strings.Contains(err.Error(), "there is nobody else to ask") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// loseFrame loses the whole frame in which an entry is.
+func (s *healer) loseFrame(i raft.Index) {
+	s.t.Helper()
+	frame := wal.Item{}
+	lost := false
+	must(s.t, wal.Scan(s.disk, "wal", func(at wal.Item) error {
+		if at.Frame != nil {
+			frame = at
+		}
+		if at.Record != nil && at.Record.IsEntry() && at.Record.Index == i && !lost {
+			lost = true
+			for k := range int64(4096) {
+				must(s.t, s.disk.Flip(frame.File, frame.Offset+k, 0x55))
+			}
+		}
+		return nil
+	}))
+}
+
+// inFrames writes the entries of all logs in frames of three, where they are in one.
+func inFrames(t *testing.T, c *healers, commit raft.Index) {
+	t.Helper()
+	for _, s := range c.all {
+		s.disk = crashdisk.New(crashdisk.Options{})
+		s.boot = 0
+		s.open()
+		configuration := &wire.Configuration{}
+		for id := range c.all {
+			configuration.Members = append(configuration.Members, wire.Member{ID: raft.ServerID(id + 1), Roles: wire.RoleVoter})
+		}
+		state := raft.HardState{CurrentTerm: wire.Raw(c.entries[len(c.entries)-1]).Term(), Commit: commit}
+		must(t, s.log.Append([]wal.Write{{Group: testGroup, Base: &wal.Base{Configuration: wire.AppendConfiguration(nil, configuration)}, HardState: &state}}))
+		must(t, s.log.Sync())
+		for i := 0; i < len(c.entries); i += 3 {
+			must(t, s.log.Append([]wal.Write{{Group: testGroup, First: raft.Index(i + 1), Records: c.entries[i:min(i+3, len(c.entries))]}}))
+			must(t, s.log.Sync())
+		}
+		must(t, s.log.Seal())
+		must(t, s.log.Close())
+	}
+}
+
+// TestWholeFramesThatAreLostHeal: nobody knows which entries were in them, but for what is around them.
+func TestWholeFramesThatAreLostHeal(t *testing.T) {
+	c := newHealers(t, 3, 60, 60, ofTerm(2))
+	inFrames(t, c, 60)
+	c.all[0].loseFrame(7) // 7 to 9
+	c.all[0].rot(10)      // beside it
+	c.all[0].loseFrame(20)
+	c.all[1].loseFrame(13)
+	c.all[1].rot(7) // what server 1 lacks comes from both
+	c.all[2].rot(8)
+	c.all[2].loseFrame(40)
+	for _, s := range c.all[:2] {
+		s.start()
+	}
+	c.run(40)
+	if s := c.all[0]; s.healing == nil || s.healing.status().Missing != 4 || len(s.healing.gaps) != 1 {
+		t.Fatalf("server 1 should wait for what no other has so far: %+v", s.healing)
+	}
+	c.all[2].start()
+	c.run(40)
+	for _, s := range c.all {
+		c.hasAll(s, 60)
+		must(t, s.log.Close())
+		if g := s.open().Groups[0]; len(g.Holes) > 0 || g.Last < 60 {
+			t.Fatalf("server %d, started again, has holes %v, and entries to %d", s.id, g.Holes, g.Last)
+		}
+	}
+}
+
+// TestAnotherBranchFillsNoGap: a peer that has other entries in the place of those that are lost does not fill it with them. They are of a
+// later term, so it lacks what is lost, and with a quorum of such that is cut.
+func TestAnotherBranchFillsNoGap(t *testing.T) {
+	c := newHealers(t, 3, 60, 30, ofTerm(2))
+	inFrames(t, c, 30)
+	s := c.all[0]
+	s.loseFrame(49) // 49 to 51
+	s.start()
+	before := wire.Raw(c.entries[47]).Hash()
+	branch := &wire.EntryReply{}
+	for i := raft.Index(49); i <= 51; i++ {
+		r := wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: i, Term: 5, Payload: []byte("another")}
+		r.Hash = wire.EntryHash(before, &r)
+		before = r.Hash
+		branch.Found = append(branch.Found, wire.FoundEntry{Index: i, Term: 5, State: wire.EntryThere, Record: wire.AppendRecord(nil, &r)})
+	}
+	c.step(s, Receive{From: 2, Message: wire.Message{Group: testGroup, Term: 5, Body: branch}})
+	if s.healing == nil || s.healing.ticket != 0 {
+		t.Fatal("it is taken")
+	}
+	c.step(s, Receive{From: 3, Message: wire.Message{Group: testGroup, Term: 5, Body: branch}})
+	c.hasAll(s, 48)
+	if g, _ := s.log.State(testGroup); g.Last != 48 {
+		t.Errorf("the log ends at %d", g.Last)
 	}
 }

@@ -82,8 +82,8 @@ func (l *library) fetched(in *Fetched) (to raft.ServerID, reply *wire.EntryReply
 		}
 		w, raw := &a.wanted[k], wire.Raw(record)
 		f := wire.FoundEntry{Index: w.Index, Term: w.Term, State: wire.EntryLacking}
-		if raw.Index() == w.Index && raw.Term() == w.Term && raw.Hash() == w.Hash {
-			f.State, f.Record = wire.EntryThere, record
+		if w.Hash == (wire.Hash{}) || raw.Term() == w.Term && raw.Hash() == w.Hash {
+			f.Term, f.State, f.Record = raw.Term(), wire.EntryThere, record
 		}
 		a.found = append(a.found, f)
 	}
@@ -114,7 +114,7 @@ func (r *Replica) entriesRequested(from raft.ServerID, m *wire.EntryRequest) {
 			return wire.EntryLacking, false
 		case !ok:
 			return wire.EntryCompacted, false
-		case term != w.Term:
+		case w.Term != 0 && term != w.Term:
 			return wire.EntryLacking, false
 		case w.Index > r.core.Durable():
 			return 0, false

@@ -265,6 +265,16 @@ func (p *pace) find(o *Options) Pace {
 	return f
 }
 
+// withoutDisk returns the delay, in nanoseconds, that would be in force if this server's disk took no time: who gets no
+// processor shall not blame its disk for that.
+func (p *pace) withoutDisk(o *Options) uint64 {
+	if o.Pace.MaxTicks == 0 {
+		return o.shortestDelay()
+	}
+	wanted := delayFactor * max(p.silence.largest(), o.heartbeat()+p.stall.largest())
+	return max(o.shortestDelay(), min(wanted, uint64(o.Pace.MaxTicks)*o.TickNanoseconds))
+}
+
 // tell tells when the delay is too short, not too often.
 func (p *pace) tell(r *Replica) {
 	if !p.found.Hurried() || p.toldHurried || len(r.configuration.Members) < 2 {

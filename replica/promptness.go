@@ -73,7 +73,12 @@ func (p *promptness) answered(from raft.ServerID, verified raft.Index) {
 }
 
 func (o *peerPromptness) learn(took uint64) {
-	o.mean = o.mean - o.mean/promptnessShare + took/promptnessShare
+	o.mean = closer(o.mean, took)
+}
+
+// closer moves a mean towards what was measured last.
+func closer(mean, took uint64) uint64 {
+	return mean - mean/promptnessShare + took/promptnessShare
 }
 
 // tick lets time pass. Now and then, what was measured of those who are sent nothing counts for less.

@@ -43,10 +43,17 @@ type Options struct {
 	// ResendTicks is how long a forwarded batch or read goes unanswered before it is sent again, in
 	// the same term and under the same number. Default twice Raft.ElectionTicks.
 	ResendTicks int
+	// StuckTicks is after how long a write that is not done ends the server: its disk hangs. Default 30 s.
+	StuckTicks int
 	// PreferTicks is for how long a server that is preferred must have been well before a leader that is not hands over to
 	// it. Default 20 times the shortest that a server waits for its leader: Pace.MinTicks, or Raft.ElectionTicks.
 	PreferTicks int
+	// SumTicks is how often the others are told what the state machine's sums are. Default 3 s.
+	SumTicks int
 }
+
+// stuckNanoseconds is the default of Options.StuckTicks.
+const stuckNanoseconds = 30_000_000_000
 
 func (o *Options) setDefaults() {
 	if o.TickNanoseconds == 0 {
@@ -67,6 +74,8 @@ func (o *Options) setDefaults() {
 		{&o.MaxApplyEntries, 4096},
 		{&o.TailBytes, 32 << 20},
 		{&o.ResendTicks, 2 * max(o.Raft.ElectionTicks, 10)},
+		{&o.SumTicks, max(1, int(3_000_000_000/o.TickNanoseconds))},
+		{&o.StuckTicks, int(stuckNanoseconds / o.TickNanoseconds)},
 		{&o.PreferTicks, 20 * max(o.shortestTicks(), 10)},
 	} {
 		if *d.field <= 0 {
@@ -128,9 +137,11 @@ type Replica struct {
 	handover   handover
 	preference preference
 	promptness promptness
+	sums       sums
 	pace       pace
 	library    library
 	termTicket raft.Ticket // of the last write with a hard state: up to it the current term is durable
+	slowDisk   slowDisk
 }
 
 // New returns a replica in the state that the server found on its disk.
@@ -215,6 +226,8 @@ func (r *Replica) take(input Input) {
 		r.flushed(&in)
 	case SnapshotWorked:
 		r.snapshot.worked(r, &in)
+	case Sums:
+		r.sums.known(r, in.Sums)
 	case Served:
 		r.serving.served(r, &in)
 	case KeyKnown:
@@ -233,11 +246,13 @@ func (r *Replica) take(input Input) {
 func (r *Replica) tick(in Tick) {
 	elapsed := cmp.Or(in.Elapsed, r.options.TickNanoseconds)
 	r.logTime += elapsed
-	r.batch = append(r.batch, raft.Tick{Random: in.Random, Delay: r.pace.tick(r, &in, cmp.Or(in.Passed, elapsed))})
+	delay := r.slowDisk.delay(r, r.pace.tick(r, &in, cmp.Or(in.Passed, elapsed)))
+	r.batch = append(r.batch, raft.Tick{Random: in.Random, Delay: delay})
 	r.catchUp.tick(&r.options)
 	r.outbox.flush(r)
 	r.serving.tick(r)
 	r.snapshot.tick(r)
+	r.sums.tick(r)
 	r.commands.tick(r)
 	r.reads.tick(r)
 	r.claims.tick(r)
@@ -245,6 +260,7 @@ func (r *Replica) tick(in Tick) {
 	r.asking.tick(r)
 	r.handover.tick()
 	r.promptness.tick(r)
+	r.slowDisk.tick(r)
 	r.preference.tick(r)
 	if len(r.leaving) > 0 && r.core.CommitIndex() >= r.configurationIndex {
 		r.leavingTicks++
@@ -268,6 +284,8 @@ func (r *Replica) receive(from raft.ServerID, m *wire.Message) {
 		r.serving.requested(r, from, body)
 	case *wire.SnapshotChunk:
 		r.snapshot.answered(r, from, body)
+	case *wire.Sums:
+		r.sums.heard(r, from, body)
 	case *wire.Claim:
 		r.claims.claimed(from, &body.Member)
 	case *wire.Change:
@@ -383,6 +401,7 @@ func (r *Replica) write(p *raft.Persist) {
 	r.work.Writes = append(r.work.Writes, w)
 	r.writesInFlight++
 	r.pace.wrote()
+	r.slowDisk.wrote(p.Ticket)
 }
 
 // seal completes the record of an entry that was made here; others are complete.
@@ -419,6 +438,7 @@ func (r *Replica) persistedUpTo(ticket raft.Ticket) {
 	r.writesInFlight -= int(ticket - r.persisted)
 	r.persisted = ticket
 	r.pace.persisted(r, r.writesInFlight > 0)
+	r.slowDisk.persisted(r, ticket)
 	r.batch = append(r.batch, raft.Persisted{Ticket: ticket})
 	r.outbox.release(r)
 }

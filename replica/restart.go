@@ -27,6 +27,27 @@ func Restart(log *wal.Log, g wal.Group, applied raft.Index) (State, error) {
 	return s, s.readEnd(log, &g)
 }
 
+// TakeUp returns the write that lets a log begin after the state that was found beside it, with the position that was
+// installed with it: a crash came between the two. It returns nil if the log begins there, or later. It comes before
+// Restart.
+func TakeUp(g *wal.Group, position []byte) (*wal.Write, error) {
+	if position == nil {
+		return nil, nil
+	}
+	p, err := wire.DecodePosition(position)
+	if err != nil {
+		return nil, fmt.Errorf("the state's place in the log: %w", err)
+	}
+	if p.Index <= g.Base.Index || !g.MayBeginAfter(p.Index, p.Hash) { // then this server heals first
+		return nil, nil
+	}
+	w := &wal.Write{Group: g.ID, Base: &wal.Base{EntryID: p.EntryID, Hash: p.Hash, Configuration: p.Configuration}}
+	if p.Term > g.HardState.CurrentTerm {
+		w.HardState = &raft.HardState{CurrentTerm: p.Term, Commit: g.HardState.Commit}
+	}
+	return w, nil
+}
+
 // readEnd reads the entries that may still be truncated, and older ones until one tells the time.
 func (s *State) readEnd(log *wal.Log, g *wal.Group) error {
 	first := max(g.Base.Index, min(g.HardState.Commit, g.Last)) + 1

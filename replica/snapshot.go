@@ -10,8 +10,8 @@ import (
 // SnapshotWork is one step of bringing the state machine to another server's state: exactly one of its fields is set.
 // One is under way at a time; it is answered by SnapshotWorked.
 type SnapshotWork struct {
-	// Begin: ask the state machine what it lacks; Drop: after forgetting what is staged.
-	Begin, Drop bool
+	// Begin: ask the state machine what it lacks.
+	Begin bool
 	// Chunk is a piece of a state, to be staged beside the one in use.
 	Chunk []byte
 	// Install is where the state is that is staged completely: it is to become the state, durably, and Install is to
@@ -159,12 +159,14 @@ func (s *snapshot) installed(r *Replica, in *SnapshotWorked) {
 		return
 	}
 	r.apply.installed(position.EntryID)
-	r.logTime = max(r.logTime, in.Time)
 	if position.Index > r.core.Base().Index {
 		r.installing = position
 		r.batch = append(r.batch, raft.Install{Base: position.EntryID, Configuration: configuration.Raft()})
 		r.stepCore()
 		r.installing = nil
+	}
+	if r.core.LastIndex() == position.Index {
+		r.logTime = in.Time // as if its last entry had come: see noteTime
 	}
 	r.commands.skipped(r)
 	r.reads.applied(r)

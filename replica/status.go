@@ -17,8 +17,14 @@ type Status struct {
 	LogTime uint64
 	// Snapshots says what came of other servers' states, and went to them.
 	Snapshots SnapshotStatus
+	// Sums says what came of comparing states.
+	Sums SumStatus
 	// Pace is the campaign delay, and what it follows.
 	Pace Pace
+	// SlowDisk counts how often this server has handed over because of its disk; Writing is for how long its oldest write
+	// has been under way, and SlowAfter how long is too long, in nanoseconds.
+	SlowDisk           Slow
+	Writing, SlowAfter uint64
 	// Promptness is, at the leader, how long others take to make entries durable.
 	Promptness []Promptness
 	// Healing is not nil while this server takes no part, because its log has holes.
@@ -35,7 +41,11 @@ func (r *Replica) Status() Status {
 		Reads:           r.reads.counts,
 		LogTime:         r.logTime,
 		Snapshots:       r.snapshotStatus(),
+		Sums:            r.sums.status(),
 		Pace:            r.pace.found,
+		SlowDisk:        r.slowDisk.handedOver,
+		Writing:         r.slowDisk.lasted(r),
+		SlowAfter:       r.pace.withoutDisk(&r.options),
 		Promptness:      r.promptness.status(),
 	}
 }

@@ -53,6 +53,7 @@ var promised = map[string]string{
 	"figure-7-origins": "A12", "uncommitted-lost": "A14", "partitioned-leader": "A17", "two-way-partition": "B3",
 	"three-way-partition": "B4", "eight-servers": "B5", "majority-crash": "B6", "asymmetric-link": "B7",
 	"rejoin-quietly": "B7", "one-put": "C1", "duplicate-request": "C4", "stale-read": "C7",
+	"lagging-server": "D4",
 }
 
 func TestTheCatalogueHasWhatWasPromised(t *testing.T) {
@@ -149,6 +150,11 @@ func TestCommandsThatMakeNoSenseFail(t *testing.T) {
 		{"group voters=1; campaign 1; expect 1 terms=(1, 1)", "server 1 has entries of the terms [1], not [1 1]"},
 		{"group voters=2; log 1 terms=(1); expect same", "server 2 has nothing, server 1 has 1:a/1"},
 		{"group voters=2; log 1 terms=(1); expect 1 same", "server 1 has applied 0 of 1 entries"},
+		{"group voters=1; compact", "no server is named"},
+		{"group voters=1; compact 1", "server 1 has applied nothing that its log has"},
+		{"group voters=2; install 1 2 from=1", "one server is needed"},
+		{"group voters=2; install 1 from=2", "server 2 has no state that is ahead of that of server 1"},
+		{"group voters=2; install 1 from=7", "server 7 has no state"},
 		{"stores", "no group"},
 		{"group voters=1; expect once=x", "no server has a store"},
 		{"group voters=1; expect revision=1", "no server has a store"},

@@ -38,7 +38,7 @@ func (s *Server) view(now time.Time, status replica.Status, peers []transport.Pe
 		Cluster: s.host.ClusterID(), ID: s.host.ID(), Role: r.Role, Term: r.CurrentTerm, Leader: r.Leader,
 		LeaderlessSince: s.checkup.note(now, r.Leader != 0), Commit: r.CommitIndex, Applied: r.LastApplied,
 		Waiting: status.PendingCommands, StalledSince: s.checkup.noteWaiting(now, status.PendingCommands, r.CommitIndex, r.LastApplied),
-		Configuration: status.Configuration, Links: linksOf(peers), Pace: s.paceOf(&status.Pace),
+		Configuration: status.Configuration, Links: linksOf(peers), Pace: s.paceOf(&status.Pace), Disk: s.diskOf(&status),
 	}
 	if h := status.Healing; h != nil {
 		v.Healing, v.NeedsState = h.Text, h.NeedsState != 0
@@ -54,6 +54,8 @@ func (s *Server) view(now time.Time, status replica.Status, peers []transport.Pe
 		}
 		v.Progress = append(v.Progress, progress)
 	}
+	v.NoState, v.Feeder = status.Snapshots.Missing, status.Snapshots.Source
+	v.Differing, v.Undecided = status.Sums.Differing, status.Sums.Undecided != nil
 	for _, a := range s.store.Alarms() {
 		v.Alarms = append(v.Alarms, doctor.Alarm{Server: quorate.ServerID(a.Member), Type: a.Type.String()})
 	}

@@ -19,6 +19,8 @@ type clientGroup struct {
 	// removed: the others say that this server does not belong to the cluster. Nothing that comes now would be
 	// carried out, so clients are sent elsewhere at once, instead of having to wait.
 	removed atomic.Bool
+	// whole is up to where a state that was begun anew must be before anybody may read it; 0: it was not.
+	whole atomic.Uint64
 }
 
 // ProposeCommand is the group's, unless this server was removed.
@@ -37,11 +39,24 @@ func (l *clientGroup) Read(ctx context.Context) error {
 	return l.Group.Read(ctx)
 }
 
-// Status is the group's.
+// Status is the group's, but that a state that was begun anew is missing until the log has filled it.
 func (l *clientGroup) Status() replica.Status {
 	now := l.Group.Status()
 	l.note(now.Raft.CurrentTerm, now.Raft.Leader)
+	l.markMissing(&now)
 	return now
+}
+
+// markMissing says that the state is missing while it lacks what had been committed here before it was begun anew.
+func (l *clientGroup) markMissing(now *replica.Status) {
+	goal := l.whole.Load()
+	switch {
+	case goal == 0:
+	case uint64(now.Raft.LastApplied) < goal:
+		now.Snapshots.Missing = true
+	case !now.Snapshots.Missing:
+		l.whole.Store(0)
+	}
 }
 
 // note counts a leader once in its term, of which it is the only one.

@@ -125,6 +125,7 @@ func checkTrust(members []quorate.Member) error {
 // explain says what an operator can do about a host that does not open.
 func explain(err error, o *Options) error {
 	var damage *wal.DamageError
+	var hole *wal.HoleError
 	switch {
 	case err == nil:
 		return nil
@@ -139,7 +140,7 @@ func explain(err error, o *Options) error {
 		return fmt.Errorf("--data-dir %s: %w", o.DataDir, err)
 	case errors.Is(err, quorate.ErrCopied):
 		return err // it says everything
-	case errors.As(err, &damage):
+	case errors.As(err, &damage), errors.As(err, &hole):
 		return fmt.Errorf("--data-dir %s: the log is damaged: %w", o.DataDir, err)
 	}
 	return fmt.Errorf("--data-dir %s: %w", o.DataDir, err)
@@ -148,14 +149,14 @@ func explain(err error, o *Options) error {
 // explainState does the same for the state.
 func explainState(err error, dir string) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.Is(err, quorate.ErrStateLost):
+		return err
 	case errors.Is(err, kv.ErrNewerFormat):
 		return fmt.Errorf("%s was written by a newer version: start that version again: %w", dir, err)
 	case errors.Is(err, kv.ErrOtherCluster):
 		return fmt.Errorf("%s is the state of another cluster, beside the log of this one: restore the directory that belongs here: %w", dir, err)
 	}
-	return fmt.Errorf("the state in %s cannot be opened: if it is damaged, move it away, and it is made anew from the log: %w", dir, err)
+	return fmt.Errorf("the state in %s cannot be opened: %w", dir, err)
 }
 
 // listenAll listens on URLs that have been validated.

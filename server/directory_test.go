@@ -149,23 +149,31 @@ func TestDamagedLogIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := flip(t, filepath.Join(o.DataDir, "wal"), value)
+	flip(t, filepath.Join(o.DataDir, "wal"), "can be found again") // one bit alone is mended
+	if err := os.RemoveAll(filepath.Join(o.DataDir, stateDir)); err != nil { // or the entry would not be needed any more
+		t.Fatal(err)
+	}
 	refused(t, o, nil, []string{"--data-dir " + o.DataDir, "the log is damaged", file}, nil)
 }
 
-func TestStateThatCannotBeOpenedIsRefused(t *testing.T) {
+// A state of a newer version is not taken for a damaged one.
+func TestStateOfANewerVersionIsRefused(t *testing.T) {
 	o := clusterOptions(t, 1)[0]
 	start(t, o).Close()
 	state := filepath.Join(o.DataDir, stateDir)
-	manifests, err := filepath.Glob(filepath.Join(state, "MANIFEST-*"))
-	if err != nil || len(manifests) == 0 {
-		t.Fatalf("no manifest: %v", err)
+	markers, err := filepath.Glob(filepath.Join(state, "marker.format-version.*"))
+	if err != nil || len(markers) != 1 {
+		t.Fatalf("no number of the format: %v, %v", markers, err)
 	}
-	for _, m := range manifests {
-		if err := os.Remove(m); err != nil {
+	newer := strings.TrimSuffix(markers[0], filepath.Ext(markers[0])) + ".999"
+	if err := os.Rename(markers[0], newer); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, o, nil, []string{state, "newer version", "start that version again"}, func() {
+		if err := os.Rename(newer, markers[0]); err != nil {
 			t.Fatal(err)
 		}
-	}
-	refused(t, o, nil, []string{state, "move it away", "from the log"}, func() { os.RemoveAll(state) })
+	})
 }
 
 func TestErrorsOfTheHostAreExplained(t *testing.T) {
@@ -189,7 +197,7 @@ func TestErrorsOfTheHostAreExplained(t *testing.T) {
 	}{
 		{kv.ErrNewerFormat, "state was written by a newer version: start that version again: "},
 		{kv.ErrOtherCluster, "state is the state of another cluster, beside the log of this one: restore the directory that belongs here: "},
-		{errors.New("moon"), "the state in state cannot be opened: if it is damaged, move it away, and it is made anew from the log: "},
+		{errors.New("moon"), "the state in state cannot be opened: "},
 	} {
 		if got := explainState(c.err, "state"); got.Error() != c.want+c.err.Error() || !errors.Is(got, c.err) {
 			t.Errorf("got %q, want %q", got, c.want+c.err.Error())

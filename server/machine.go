@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/etcdapi"
 	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/kv/pebblekv"
 )
 
 // machine is the state machine that the group replicates: the store, and what has to be done for it
@@ -34,6 +35,7 @@ type machine struct {
 	flushNow chan struct{} // holds one: flush
 	compact  chan struct{} // holds one: look whether there is something to remove
 
+	scrubbed    scrubbed
 	removed     removed
 	slowApplies atomic.Uint64
 }
@@ -152,6 +154,16 @@ func encodeAnswers(answers []kv.Answer) [][]byte {
 	return encoded
 }
 
+// flushNowAndWait makes what has been applied durable, and returns up to where that is. Flushes under way at once are as
+// good as one: the engine puts them in a row.
+func (m *machine) flushNowAndWait(context.Context) (index uint64, err error) {
+	if err := m.flushOnce(); err != nil {
+		m.fatal(err)
+		return 0, err
+	}
+	return m.durable.Load(), nil
+}
+
 // flush makes what is applied durable whenever enough of it has gathered. It is the flusher's loop.
 func (m *machine) flush(ctx context.Context) {
 	for {
@@ -160,7 +172,13 @@ func (m *machine) flush(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := m.flushOnce(); err != nil {
+		switch err := m.flushOnce(); {
+		case err == nil:
+		case pebblekv.IsDiskFull(err): // the engine tries again by itself
+			m.mu.Lock()
+			m.unflushed = m.flushBytes // and so does this, with the next entry
+			m.mu.Unlock()
+		default:
 			m.fatal(err)
 			return
 		}
@@ -175,7 +193,9 @@ func (m *machine) flushOnce() error {
 	if err != nil {
 		return fmt.Errorf("read what is durable: %w", err)
 	}
-	m.durable.Store(durable)
+	for known := m.durable.Load(); durable > known && !m.durable.CompareAndSwap(known, durable); known = m.durable.Load() {
+		// Somebody else has flushed meanwhile. What is durable never becomes less.
+	}
 	return nil
 }
 

@@ -54,6 +54,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	c.collectRaft(gauge, counter)
 	c.collectPace(gauge, counter)
+	c.collectDisk(gauge, counter)
 	c.collectStore(gauge, counter)
 	c.collectPeers(gauge, counter)
 	c.collectCalls(counter)
@@ -105,6 +106,10 @@ func (c *collector) collectRaft(gauge, counter emit) {
 	counter(float64(now.Snapshots.ReceivedBytes), "quorate_snapshot_received_bytes_total", "What has come of them.")
 	counter(float64(now.Snapshots.SentBytes), "quorate_snapshot_sent_bytes_total", "What was sent of this server's state to others.")
 	gauge(oneIf(now.Snapshots.Needed), "quorate_snapshot_needed", "Whether this server lacks what only another's state can give it: 1, or 0.")
+	gauge(oneIf(now.Snapshots.Missing), "quorate_state_missing", "Whether this server has lost its state, and answers nothing until it has another's: 1, or 0.")
+	counter(float64(s.scrubbedBytes.Load()), "quorate_scrub_bytes_total", "What was read of the state to find what has rotted.")
+	counter(float64(now.Sums.Compared), "quorate_sums_compared_total", "Sums over the states of others that were compared with those of this server.")
+	counter(float64(now.Sums.Different), "quorate_sums_different_total", "Those of them that differed.")
 	gauge(float64(r.CurrentTerm), "quorate_term", "The current term.")
 }
 

@@ -77,11 +77,18 @@ type Options struct {
 	// gets entries, and not state. Default 64 MiB. MaxLogBytes is how much is kept for a server that answers and lags
 	// more (--max-log-bytes). Default 512 MiB, or KeepLogBytes if that is more.
 	KeepLogBytes, MaxLogBytes int64
+	// ScrubBytesPerSecond is how fast the whole state is read, again and again, to find what has rotted, and what differs
+	// from the state of the others (--scrub-bytes-per-second). Default 1 MiB; less than 0: it is not read.
+	ScrubBytesPerSecond int64
 	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.
 	MaxTxnOps int
 	// QuotaBackendBytes is up to which size the state may grow before puts are refused and an alarm is
 	// raised (--quota-backend-bytes). Zero and less: there is no quota.
 	QuotaBackendBytes int64
+	// BallastBytes is how much of the disk is set aside, so that a full one is not the end (--ballast-bytes), at most a sixteenth of
+	// it. With less than that free, and up to a third more, an alarm is raised, and puts are refused. Default 64 MiB; negative:
+	// nothing, and no alarm. On Linux only.
+	BallastBytes int64
 	// AutoCompactionMode and AutoCompactionRetention say how much history is kept without anybody
 	// compacting (--auto-compaction-mode, --auto-compaction-retention): of the last 8 hours ("periodic"
 	// and "8" or "8h"), or the last 1000 revisions ("revision" and "1000"). Default: all of it.
@@ -118,6 +125,7 @@ const (
 	defaultMaxTxnOps       = 128
 	defaultKeepLogBytes    = 64 << 20
 	defaultMaxLogBytes     = 512 << 20
+	defaultBallastBytes    = 64 << 20
 
 	maxElection         = 50 * time.Second
 	electionPerBeat     = 5
@@ -144,7 +152,9 @@ func (o Options) withDefaults() Options {
 	orElse(&o.MaxRequestBytes, defaultMaxRequestBytes)
 	orElse(&o.MaxTxnOps, defaultMaxTxnOps)
 	orElse(&o.KeepLogBytes, defaultKeepLogBytes)
+	orElse(&o.ScrubBytesPerSecond, defaultScrubBytes)
 	orElse(&o.MaxLogBytes, max(o.KeepLogBytes, defaultMaxLogBytes))
+	orElse(&o.BallastBytes, defaultBallastBytes)
 	if o.WatchProgressNotifyInterval != 0 {
 		o.WatchProgressNotifyInterval = max(o.WatchProgressNotifyInterval, minWatchProgress)
 	}

@@ -43,6 +43,7 @@ type Server struct {
 	checkup checkup
 
 	leasesEnded, sessionsEnded atomic.Uint64 // by this server, because they were due
+	scrubbedBytes              atomic.Uint64
 
 	clients, metrics []net.Listener
 
@@ -52,8 +53,10 @@ type Server struct {
 	done      chan struct{} // closed when nothing is served any more
 	ended     sync.Once     // closes done
 	cancel    context.CancelFunc
-	context   context.Context // ends the flusher, the remover, the compactor, the lessor, the vigil and the pace of memory
-	running   sync.WaitGroup
+	// context ends the flusher, the remover, the healer, the scrubber, the comparer, the compactor, the lessor, the vigil
+	// and the pace of memory.
+	context context.Context
+	running sync.WaitGroup
 
 	closing  sync.Once
 	closeErr error
@@ -116,7 +119,7 @@ func (s *Server) openHost() (err error) {
 		Dir: o.DataDir, Members: members, Name: o.Name, Token: o.InitialClusterToken,
 		Listen: listen, ClientURLs: s.advertised(), Admit: s.admit,
 		ElectionTimeout: o.ElectionTimeout, HeartbeatInterval: o.HeartbeatInterval,
-		MaxRequestBytes: o.MaxRequestBytes, LeaseReads: o.LeaseReads,
+		MaxRequestBytes: o.MaxRequestBytes, LeaseReads: o.LeaseReads, BallastBytes: o.BallastBytes,
 		KeepLogBytes: o.KeepLogBytes, MaxLogBytes: o.MaxLogBytes,
 		Logger: s.logger, OnFatal: s.fatal,
 	})
@@ -144,23 +147,42 @@ func actual(u string, l net.Listener) string {
 	return net.JoinHostPort(host, port)
 }
 
-func (s *Server) openStore() error {
+// openState opens what is in the state's directory.
+func (s *Server) openState() error {
 	dir := filepath.Join(s.options.DataDir, stateDir)
+	var watched watchedFor
+	failed := s.stateFailed(dir)
 	engine, err := pebblekv.Open(dir, pebblekv.Options{
-		Fatal:      func(message string) { s.fatal(fmt.Errorf("state in %s: %s", dir, message)) },
-		Background: func(err error) { s.fatal(fmt.Errorf("state in %s: %w", dir, err)) },
-		Log:        s.logEngine,
+		Fatal: func(message string) { s.fatal(fmt.Errorf("state in %s: %s", dir, message)) },
+		Background: func(err error) {
+			if !pebblekv.IsDamage(err) || watched.note(err) {
+				failed(err)
+			}
+		},
+		Damage: func(found pebblekv.Damage) {
+			if err := fmt.Errorf("%s: %w: %w", found.Path, pebblekv.ErrDamaged, found.Err); watched.note(err) {
+				s.fatal(err)
+			}
+		},
+		DiskFull: s.host.GiveUpBallast,
+		Log:      s.logEngine,
 	})
 	if err != nil {
-		return explainState(err, dir)
+		return err
 	}
 	s.engine = engine
-	s.store, err = kv.Open(engine, kv.Options{
+	store, err := kv.Open(engine, kv.Options{
 		Cluster: s.host.ClusterID(),
 		Limits:  kv.Limits{TxnOps: s.options.MaxTxnOps, RequestBytes: s.options.MaxRequestBytes},
 	})
-	s.disk = newDiskUsage(dir)
-	return explainState(err, dir)
+	if found := watched.open(); found != nil && err == nil {
+		err = errors.Join(found, store.Close())
+	}
+	if err != nil {
+		return err
+	}
+	s.store, s.disk = store, newDiskUsage(dir)
+	return nil
 }
 
 // logEngine logs what the engine says of itself.
@@ -180,11 +202,18 @@ func (s *Server) startGroup() (err error) {
 		return explain(err, &s.options)
 	}
 	s.forClients.Group = s.group
+	s.awaitWhole()
 	close(s.started)
+	s.running.Go(func() { s.heal(s.context) })
+	if s.options.ScrubBytesPerSecond > 0 {
+		s.running.Go(func() { s.scrub(s.context) })
+	}
 	s.running.Go(func() { s.endDue(s.context) })
 	if s.options.PaceMemory {
 		s.running.Go(func() { s.paceMemory(s.context) })
 	}
+	s.running.Go(func() { s.watchSums(s.context) })
+	s.running.Go(func() { s.keepRoom(s.context) })
 	s.running.Go(func() { s.keepVigil(s.context, s.Report) })
 	keep, err := parseRetention(s.options.AutoCompactionMode, s.options.AutoCompactionRetention)
 	if keep.interval() > 0 {
@@ -206,6 +235,7 @@ func (s *Server) serve() (err error) {
 			return s.machine.removed.wait(ctx, revision, s.context.Done())
 		},
 		Defragment: s.engine.Compact,
+		Flush:      s.machine.flushNowAndWait,
 		Report:     s.Report,
 		NewToken:   s.newToken,
 		Metrics:    http.HandlerFunc(s.serveMetrics()), Pprof: o.EnablePprof, Version: Version, Logger: s.logger,
@@ -259,6 +289,7 @@ func (s *Server) warnOpen(what, u string, l net.Listener) {
 func (s *Server) fatal(err error) {
 	s.failed.Do(func() {
 		s.hasFailed.Store(true)
+		s.noteDamage(err)
 		s.logger.Error("this server must not go on", "err", err)
 		s.end()
 		s.options.OnFatal(err)

@@ -21,7 +21,7 @@
 //     both, or slow, and are excused.
 //   - The servers heal, and only some links. Whoever has no way to the leader, or none back, is excused;
 //     everybody is if nobody can be elected (docs/adr/0008).
-//   - Everything heals, and then one server becomes gray: it has a slow disk, or loses messages. If it
+//   - Everything heals, and then one server becomes gray: its disk is slow, or stands still, or it loses messages. If it
 //     does not lead, the others must acknowledge nearly as many writes as just before.
 //
 // In half of the worlds all servers wait equally long for their leader. In the others each has a campaign delay
@@ -60,7 +60,7 @@
 //	                     │  inputs          └─ network ├── other servers
 //	                     └────────────────────────────┘
 //	queue of events ─► world ─► happen ─► check            dice: every choice, by name
-//	faults: crash, pause, cut, clog, slow disk, disk error, clocks that drift, leap or stand still
+//	faults: crash, pause, cut, clog, slow disk, disk that stands still, disk error, clocks that drift, leap or stand still
 //	ending: heal some, drain, (load), serve, agree, rest
 //
 // Choices are asked for by name and entity ("net.drop 2>3"), so that a world in which one kind of fault
@@ -85,6 +85,7 @@
 //	I1  an invariant of the code under test is broken
 //	I2  it panics
 //	K3  stores with the same log do not hold the same
+//	K4  a server goes on with a state that has rotted, or gives one up with which nothing is wrong
 //	L2  a leader would answer a read by its lease, and there is a leader of a later term
 //	L3  a leader would answer a read by its lease, and a quorum without it is free to vote
 //	N1  a message to nobody
@@ -98,6 +99,8 @@
 //	V4  one server stays gray, and it does not, or the others become much slower
 //	V5  everything has healed, and no preferred server leads in the end; or a leader that is removed does
 //	    not hand over first; or leadership is handed over for no reason
+//	V6  one server's disk stands still, all others are well, and it goes on leading; or a server goes on
+//	    though a write is never done
 //	W1  terms grow though a majority is well and has had the time to elect a leader
 //	W2  messages go round though nothing is asked for, decided or written
 //	W3  a server gives its vote, or says that it would, though it has just heard its leader

@@ -16,6 +16,8 @@ import (
 // long as a fault does would never be seen. So in the others some faults stay for ever.
 type ending struct {
 	phases   []endPhase // those still to come; the first is under way
+	rotten   *server    // whose state has rotted; nil: nobody's
+	gaveUp   bool       // it has given it up
 	since    int64      // when it began
 	deadline int64      // by when it must be over
 	// staying tells which faults stay for ever.
@@ -66,6 +68,8 @@ const (
 	expire
 	// agree: all servers have the same log, and have applied all of it.
 	agree
+	// rot: a byte of a state changes.
+	rot
 	// leave: the leader is removed.
 	leave
 	// prefer: a server that is preferred comes to lead.
@@ -114,6 +118,8 @@ func (w *world) tooLate(wanting string) {
 		name = "F3"
 	case inform:
 		name = "E3"
+	case rot:
+		name = "K4"
 	case leave, prefer:
 		name = "V5"
 	}
@@ -125,7 +131,7 @@ func (w *world) beginEnding() {
 	w.ending = true
 	w.calmDown()
 	w.end.excused = make([]bool, len(w.servers))
-	w.end.phases = []endPhase{drain, serve, expire, agree, inform, idle}
+	w.end.phases = []endPhase{drain, serve, expire, agree, rot, inform, idle}
 	w.end.staying = "everything has healed"
 	switch w.plan.ending {
 	case coreRemains:
@@ -147,7 +153,7 @@ func (w *world) beginEnding() {
 		w.tell(nil, "everything heals")
 		w.healServers()
 		if w.plan.churn.spares > 0 || w.plan.prefer.preferred != nil {
-			w.end.phases = []endPhase{drain, serve, expire, agree, leave, prefer, agree, inform, idle}
+			w.end.phases = []endPhase{drain, serve, expire, agree, rot, leave, prefer, agree, inform, idle}
 		}
 	}
 	w.beginStorm()
@@ -180,6 +186,7 @@ func (w *world) healServers() {
 // heal ends the faults of a server, and starts it.
 func (s *server) heal() {
 	s.slow = 0
+	s.unstall()
 	if s.failing {
 		s.crash(false)
 	}
@@ -222,6 +229,8 @@ func (w *world) wanting() string {
 		return cmp.Or(w.wantingExpire(), w.wantingSessionsEnd())
 	case agree:
 		return w.wantingAgree()
+	case rot:
+		return w.wantingRot()
 	case leave:
 		return w.wantingLeave()
 	case prefer:
@@ -348,6 +357,8 @@ func (w *world) nextPhase() {
 	case agree:
 		w.end.storm.blows = false
 		w.compareStores()
+	case rot:
+		w.endRot()
 	case prefer:
 		w.endPreferred()
 	case inform:
@@ -374,6 +385,9 @@ func (w *world) beginPhase() {
 	case expire:
 		w.beginExpire()
 		w.beginSessionsEnd()
+	case rot:
+		w.beginRot()
+		w.end.deadline += sumsPatience * int64(p.replica.SumTicks) * p.tick
 	case leave:
 		w.beginLeave()
 	case prefer:

@@ -57,6 +57,7 @@ func (s *server) freeze() string {
 	incoming := w.linksWhere(func(_, to int) bool { return to == s.index })
 	outgoing := w.linksWhere(func(from, _ int) bool { return from == s.index })
 	s.slow = 0
+	s.unstall()
 	switch w.dice.below("end.freeze", 6) {
 	case 0:
 		s.crash(false)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/check"
+	"github.com/quorate/quorate/raft"
 )
 
 // gray is the comparison of a world with itself: how many writes are acknowledged while all is well,
@@ -15,7 +16,8 @@ type gray struct {
 	server   *server
 	leader   *server // when the phase began
 	done     int
-	wellDone int // of the time without
+	wellDone int       // of the time without
+	gaveWay  raft.Term // in which the gray server began to hand over last
 }
 
 // loadLoop is a closed loop: it writes, waits for the answer, rests a little, and writes again.
@@ -66,12 +68,16 @@ func (w *world) strikeGray(s *server) {
 		w.counts.GrayLeaders++
 	}
 	what := "has a slow disk"
-	if w.dice.either("end.gray.lossy") {
+	switch {
+	case w.dice.below("end.gray.stalls", 3) == 0:
+		what = "has a disk that stands still"
+		s.stalled = true
+	case w.dice.either("end.gray.lossy"):
 		what = "loses messages"
 		for _, l := range w.linksWhere(func(from, to int) bool { return from == s.index || to == s.index }) {
 			l.loss = lossyLink
 		}
-	} else {
+	default:
 		s.slow = graySlow
 	}
 	w.end.staying = fmt.Sprintf("everything has healed, but server %d %s", s.id, what)
@@ -112,14 +118,17 @@ func (w *world) loadEnded(r *request) {
 // wantingLoad waits until the time is over, and until there was some progress.
 func (w *world) wantingLoad() string {
 	g := &w.end.gray
+	if w.end.phases[0] == grayed {
+		w.checkGivesWay()
+	}
 	if w.now < w.end.since+loadTime || g.done < grayProgress {
 		return fmt.Sprintf("only %d writes are acknowledged: %s", g.done, w.describeServers())
 	}
 	return ""
 }
 
-// endLoad compares. While the gray server leads, only progress is asked for: no leader gives way yet
-// because its disk or its links are bad.
+// endLoad compares. While the gray server leads, only progress is asked for: no leader gives way
+// because its links are bad, or its disk is only a little slow. A disk that stood still does so no longer.
 func (w *world) endLoad() {
 	g := &w.end.gray
 	if w.end.phases[0] == reference {
@@ -127,6 +136,7 @@ func (w *world) endLoad() {
 		return // the loops go on
 	}
 	g.running = false
+	g.server.unstall()
 	w.tell(nil, "%d writes were acknowledged since", g.done)
 	if g.leader != g.server && g.leader == w.theLeader() && 100*g.done < grayShare*g.wellDone {
 		w.check.Fail("V4", "%s: %d writes were acknowledged in %v, and %d before", w.end.staying, g.done, time.Duration(loadTime), g.wellDone)

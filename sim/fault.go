@@ -17,6 +17,7 @@ type fault struct {
 	// Of one that is under way:
 	links  []*link
 	server *server
+	life   int // of the server, for a fault that ends with it
 }
 
 type faultKind uint8
@@ -30,9 +31,10 @@ const (
 	errorFault
 	driftFault
 	leapFault
+	stallFault
 )
 
-var faultNames = [...]string{"crash", "pause", "cut", "clog", "slow", "error", "drift", "leap"}
+var faultNames = [...]string{"crash", "pause", "cut", "clog", "slow", "error", "drift", "leap", "stall"}
 
 func (k faultKind) String() string { return faultNames[k] }
 
@@ -42,6 +44,7 @@ func (w *world) planFaults() {
 	for kind, every := range [...]int64{
 		crashFault: p.crashEvery, pauseFault: p.pauseEvery, cutFault: p.cutEvery, clogFault: p.clogEvery,
 		slowFault: p.slowEvery, errorFault: p.errorEvery, driftFault: p.driftEvery, leapFault: p.leap.every,
+		stallFault: p.stallEvery,
 	} {
 		if every > 0 {
 			w.faultLater(&fault{kind: faultKind(kind), every: every})
@@ -90,6 +93,8 @@ func (w *world) strike(f *fault) {
 		w.strikeError(victim)
 	case leapFault:
 		w.strikeLeap(victim)
+	case stallFault:
+		w.strikeStall(victim)
 	case driftFault:
 		victim.drawRate()
 		w.counts.ClockChanges++
@@ -135,6 +140,10 @@ func (w *world) relieve(f *fault) {
 		w.tell(f.server, "its disk is well again")
 	case leapFault:
 		f.server.goOn()
+	case stallFault:
+		if f.life == f.server.life {
+			f.server.unstall()
+		}
 	}
 }
 

@@ -21,8 +21,8 @@ type machine struct {
 func (m *machine) start() { m.engine = treekv.New() }
 
 // open opens the store on what the engine has.
-func (m *machine) open() (err error) {
-	m.store, err = kv.Open(m.engine, kv.Options{Cluster: cluster})
+func (m *machine) open(p *plan) (err error) {
+	m.store, err = kv.Open(m.engine, kv.Options{Cluster: cluster, SumEvery: p.sums.every})
 	return err
 }
 

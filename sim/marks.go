@@ -61,6 +61,13 @@ const (
 	// States of other servers.
 	stateTakenUp
 	stateKeepsLog
+	stateEndsOwnEntries
+	stateByDelta
+	stateInFull
+	stateOfTwoSources
+	stateOutlivesSender
+	stateOutlivesReceiver
+	stateUnderWatchers
 	// Requests.
 	firstReadOfReign
 	readRefusedByDeposed
@@ -155,8 +162,16 @@ var markTable = [marks]aMark{
 	aloneAgain:                  {"server alone leads again after a crash", "witnessElected", 100},
 	diskEndsServer:              {"server ends because its disk fails", "fail", 600},
 
-	stateTakenUp:  {"crash between a state that was taken over and the log that begins after it", "takeUp", 1},
+	stateTakenUp:  {"crash between a state that was taken over and the log that begins after it", "takeUp", 3},
 	stateKeepsLog: {"state is taken over, and the log has that entry and keeps what follows", "note", 1},
+
+	stateEndsOwnEntries:   {"state is taken over by a server with entries that are not committed, and go", "witnessEvent", 250},
+	stateByDelta:          {"piece begins a state that brings what has changed only", "witnessPiece", 350},
+	stateInFull:           {"piece begins a state that brings everything", "witnessPiece", 250},
+	stateOfTwoSources:     {"piece goes on where another server's ended", "witnessPiece", 35},
+	stateOutlivesSender:   {"piece goes on where one of its sender's earlier life ended", "witnessPiece", 2},
+	stateOutlivesReceiver: {"piece goes on where the last one ended before the receiver crashed", "witnessPiece", 8},
+	stateUnderWatchers:    {"state is taken over by a server at which somebody watches", "tookOver", 100},
 
 	firstReadOfReign:     {"read is the first that a new leader confirms", "witnessAnswer", 1000},
 	readRefusedByDeposed: {"leader steps down while reads wait at it", "witnessDeposed", 200},

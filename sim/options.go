@@ -67,7 +67,8 @@ type Counts struct {
 	Crashes, CrashesWithLoss, Kills, CrashesInRecovery   int
 	Mistakes                                             int
 	DiskErrors, Pauses, Partitions, OneWay               int
-	Clogs, SlowDisks, ClockChanges, Leaps                int
+	Clogs, SlowDisks, Stalls, ClockChanges, Leaps        int
+	SlowLeadersLeft, SlowerLeadersLeft, Stuck            int
 	TornTails, Truncations, Reconciled, PeerFetches      int
 	ApplyFetches, Segments, Commits, Applies, TermFences int
 	Flushes, Samples                                     int
@@ -86,14 +87,15 @@ type Counts struct {
 	Compacting, Stranded, SegmentsReleased               int
 	SnapshotsBegun, SnapshotPieces, SnapshotPiecesServed int
 	SnapshotsInstalled, LogsBegunAnew, HolesDropped      int
+	SumsCompared, Rotten, StatesGivenUp                  int
 	Promising, ReadLeased, LeaseReads                    int
 	Watched, Streams, Watchers                           int
 	WatchResponses, WatchEvents, WatchReads              int
 	Leased, Grants, Renewals, LeasesEnded, LeasesExpired int
 	Sessioned, Sessions, Called, Copies                  int
 	Rots, RottenBytes, Mended, Healings, Healed          int
+	RottenFrames                                         int
 	Holes, HolesFilled, HolesCut, HolesPassed            int
-	StagesDropped                                        int
 	Marks                                                Marks
 }
 
@@ -104,7 +106,7 @@ const struckBy = 3
 // links, slow disks and clocks that changed their pace, leapt or stood still. Messages that were lost, repeated, late or
 // damaged are not among them, because there are too many to tell anything.
 func (c *Counts) Faults() int {
-	return c.Crashes + c.Pauses + c.Partitions + c.Clogs + c.SlowDisks + c.ClockChanges + c.Leaps
+	return c.Crashes + c.Pauses + c.Partitions + c.Clogs + c.SlowDisks + c.Stalls + c.ClockChanges + c.Leaps
 }
 
 // each calls visit with the name and the value of every count, in the order of the fields.
@@ -122,7 +124,10 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"starts on the disk of another", &c.Mistakes},
 		{"disk errors", &c.DiskErrors}, {"pauses", &c.Pauses},
 		{"partitions", &c.Partitions}, {"partitions in one direction", &c.OneWay},
-		{"links clogged", &c.Clogs}, {"disks slow for a while", &c.SlowDisks}, {"clocks that changed their pace", &c.ClockChanges},
+		{"links clogged", &c.Clogs}, {"disks slow for a while", &c.SlowDisks}, {"disks that stood still", &c.Stalls},
+		{"leaders that handed over because their disk stood still", &c.SlowLeadersLeft},
+		{"leaders that handed over because other disks were faster", &c.SlowerLeadersLeft},
+		{"servers that ended because a write was never done", &c.Stuck}, {"clocks that changed their pace", &c.ClockChanges},
 		{"clocks that leapt or stood still", &c.Leaps},
 		{"torn tails recovered", &c.TornTails}, {"truncations", &c.Truncations},
 		{"logs reconciled", &c.Reconciled}, {"fetches for peers", &c.PeerFetches},
@@ -139,6 +144,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"dialogues for a state begun", &c.SnapshotsBegun}, {"pieces of states given", &c.SnapshotPiecesServed}, {"pieces of states staged", &c.SnapshotPieces},
 		{"holes of logs of which the state has what they did", &c.HolesDropped},
 		{"states taken over", &c.SnapshotsInstalled}, {"logs that began anew after one", &c.LogsBegunAnew},
+		{"sums of states compared", &c.SumsCompared}, {"states that have rotted silently", &c.Rotten}, {"states given up", &c.StatesGivenUp},
 		{"endings that left a core", &c.Cores}, {"endings that left some links", &c.SomeLinks},
 		{"of them with a constrained election", &c.Constrained},
 		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders}, {"endings with a storm of reads", &c.Storms},
@@ -157,11 +163,10 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"worlds with leases", &c.Leased}, {"leases granted", &c.Grants}, {"leases renewed", &c.Renewals}, {"leases ended", &c.LeasesEnded},
 		{"of them because their time was over", &c.LeasesExpired},
 		{"worlds with sessions", &c.Sessioned}, {"sessions opened", &c.Sessions}, {"requests of sessions answered", &c.Called},
-		{"logs that rotted", &c.Rots}, {"bytes flipped in them", &c.RottenBytes}, {"places mended from copies and checksums", &c.Mended},
+		{"logs that rotted", &c.Rots}, {"bytes flipped in them", &c.RottenBytes}, {"frames lost as a whole", &c.RottenFrames}, {"places mended from copies and checksums", &c.Mended},
 		{"servers that had to heal", &c.Healings}, {"of them whole again", &c.Healed}, {"entries lost to rot", &c.Holes},
 		{"of them fetched from others", &c.HolesFilled}, {"logs cut, as nobody had an entry", &c.HolesCut},
 		{"logs that begin after a state, as others had compacted what was lost", &c.HolesPassed},
-		{"staged states dropped, as nobody went on from them", &c.StagesDropped},
 		{"copies of them beyond the first", &c.Copies},
 	} {
 		visit(f.name, f.value)

@@ -46,14 +46,14 @@ type plan struct {
 	repeatAfter                            int64 // how much later a late duplicate arrives
 
 	// Faults that begin now and then; 0: never.
-	crashEvery, pauseEvery, cutEvery, clogEvery, slowEvery, errorEvery, driftEvery int64
-	down, pause, cut, clog, slow                                                   int64 // how long they last
-	crashAtEvent, cutAtEvent                                                       int   // per million of interesting moments
-	crashInRecovery                                                                int   // per million of starts
-	crashAtOperation                                                               int   // per million of crashes
-	killShare                                                                      int   // per million of crashes
-	personality                                                                    crashdisk.Personality
-	drift                                                                          int // clocks are wrong by up to that much, per million
+	crashEvery, pauseEvery, cutEvery, clogEvery, slowEvery, stallEvery, errorEvery, driftEvery int64
+	down, pause, cut, clog, slow, stall                                                        int64 // how long they last
+	crashAtEvent, cutAtEvent                                                                   int   // per million of interesting moments
+	crashInRecovery                                                                            int   // per million of starts
+	crashAtOperation                                                                           int   // per million of crashes
+	killShare                                                                                  int   // per million of crashes
+	personality                                                                                crashdisk.Personality
+	drift                                                                                      int // clocks are wrong by up to that much, per million
 
 	leap     leapPlan
 	watch    watchPlan
@@ -62,6 +62,7 @@ type plan struct {
 	churn    churnPlan
 	prefer   preferPlan
 	snapshot snapshotPlan
+	sums     sumsPlan
 	// afterLeases: what goes wrong, and is asked for, goes after leaders with leases.
 	afterLeases bool
 
@@ -103,6 +104,7 @@ func drawPlan(d dice) plan {
 	p.drawLeases(d)
 	p.drawSessions(d)
 	p.drawSnapshots(d)
+	p.drawSums(d)
 	if !p.calm {
 		p.drawPreference(d)
 		p.drawRot(d)
@@ -146,6 +148,7 @@ func (p *plan) drawReplica(d dice) {
 		MaxApplyBytes:     small("applyBytes", 128, 1<<14, 0),
 		MaxApplyEntries:   small("applyEntries", 1, 64, 0),
 		TailBytes:         small("tail", 1, 1<<14, 0),
+		StuckTicks:        small("stuck", 100, 1000, 0),
 		ResendTicks:       small("resend", 2, 200, 0),
 		CatchUp: replica.CatchUpOptions{
 			Lag:   small("catchUp.lag", 1, 64, 0),
@@ -245,6 +248,8 @@ func (p *plan) drawServerFaults(d dice) {
 	p.pause = d.scale("plan.pauseFor", int64(50*time.Millisecond), int64(4*time.Second))
 	p.slowEvery = nowAndThen(d, "slow", time.Second, 20*time.Second)
 	p.slow = d.scale("plan.slowFor", int64(200*time.Millisecond), int64(5*time.Second))
+	p.stallEvery = nowAndThen(d, "stall", time.Second, 20*time.Second)
+	p.stall = d.scale("plan.stallFor", int64(100*time.Millisecond), int64(8*time.Second))
 	p.errorEvery = nowAndThen(d, "error", 2*time.Second, 30*time.Second)
 	p.drift = rarely(d, "drift", 10_000, 300_000)
 	if p.drift > 0 {
@@ -286,7 +291,7 @@ func (p *plan) String() string {
 		{p.drop > 0, "loss"}, {p.duplicate > 0, "duplicates"}, {p.repeat > 0, "late duplicates"},
 		{p.reorder > 0 || !p.ordered, "reordering"}, {p.flip > 0, "flipped bits"}, {p.cutEvery > 0 || p.cutAtEvent > 0, "partitions"},
 		{p.clogEvery > 0, "clogged links"}, {p.crashEvery > 0 || p.crashAtEvent > 0, "crashes, " + p.personality.String() + " disks"},
-		{p.pauseEvery > 0, "pauses"}, {p.slowEvery > 0, "slow disks"}, {p.errorEvery > 0, "disk errors"}, {p.drift > 0, "drifting clocks"},
+		{p.pauseEvery > 0, "pauses"}, {p.slowEvery > 0, "slow disks"}, {p.stallEvery > 0, p.stallText()}, {p.errorEvery > 0, "disk errors"}, {p.drift > 0, "drifting clocks"},
 		{p.rot > 0, "rot"}, {p.leap.every > 0, "clocks that leap and stand still"},
 	} {
 		if f.on {

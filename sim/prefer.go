@@ -159,10 +159,10 @@ func (w *world) endPreferred() {
 }
 
 // checkHandover looks at a handover in a world in which nobody asks for one: it must be from one that is not preferred
-// to one that is.
+// to one that is, or because of a slow disk.
 func (s *server) checkHandover(to raft.ServerID) {
 	w := s.world
-	if w.plan.churn.spares > 0 || w.operator.waits {
+	if s.handsOver() || w.plan.churn.spares > 0 || w.operator.waits {
 		return
 	}
 	w.counts.HandedOver++

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/internal/crashdisk"
@@ -36,6 +37,10 @@ type place struct {
 	from, to int64
 	frame    uint64
 	entry    raft.EntryID // whose payload it is, or no entry's
+	// header is the entry whose header it is: mended, unless what is beside it is lost, too.
+	header raft.EntryID
+	// lost are the entries of a frame that may be lost as a whole; then nothing else is said of it.
+	lost []raft.EntryID
 }
 
 // isOwn reports whether a record is a hard state or a base, which no peer could send again.
@@ -56,41 +61,94 @@ func (s *server) rot() {
 			return
 		}
 		p := places[w.dice.below(label, len(places))]
+		if w.dice.chance(label, 150_000) { // one of those that are lost as a whole, which are the last
+			p = places[len(places)-1]
+		}
 		if hit[p.frame] {
 			continue // two places in one frame may be more than its copies can mend
 		}
 		hit[p.frame] = true
+		if len(p.lost) > 0 {
+			if hit[p.frame-1] || hit[p.frame+1] {
+				continue // what is lost is told by what is around it
+			}
+			hit[p.frame-1], hit[p.frame+1] = true, true
+			for _, id := range p.lost {
+				s.rotten[id] = true
+			}
+			w.counts.RottenFrames++
+			w.tell(s, "frame %d of %s is lost, at %d, with entries %v", p.frame, p.file, p.from, p.lost)
+			s.flip(p.file, p.from, 4096)
+			continue
+		}
+		if p.header.Index != 0 {
+			s.rotten[p.header] = true
+		}
 		bytes := 1 // of a header; more of it would be refused, and rightly
 		if p.entry.Index != 0 {
 			bytes = 1 + w.dice.below(label, int(min(p.to-p.from, 64)))
 			s.rotten[p.entry] = true
 		}
 		from := p.from + int64(w.dice.below(label, int(p.to-p.from)-bytes+1))
-		w.tell(s, "%d bytes rot in frame %d, from byte %d of %s on", bytes, p.frame, from, p.file)
-		for k := range int64(bytes) {
-			w.counts.RottenBytes++
-			if err := s.disk.Flip(p.file, from+k, byte(1+w.dice.below(label, 255))); err != nil {
-				w.check.Fail("T1", "rot: %v", err)
-			}
-		}
+		s.flip(p.file, from, bytes)
 	}
 	w.counts.Rots++
 	w.tell(s, "its log rots: %d entries are hit", len(s.rotten))
 }
 
-// rottable returns what may rot on a server's disk: the headers of frames, hard states and bases, and headers and payloads of entries, of
-// all that is known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
+// flip damages some bytes of a file.
+func (s *server) flip(file string, from int64, bytes int) {
+	w := s.world
+	w.tell(s, "rot: %d bytes of %s at %d", bytes, file, from)
+	for k := range int64(bytes) {
+		w.counts.RottenBytes++
+		if err := s.disk.Flip(file, from+k, byte(1+w.dice.below("server.flip", 255))); err != nil {
+			w.check.Fail("T1", "rot: %v", err)
+		}
+	}
+}
+
+// frameSeen is a sound frame in a log.
+type frameSeen struct {
+	file    string
+	offset  int64
+	number  uint64
+	entries []raft.EntryID
+	others  int // records that are neither entries nor hard states
+}
+
+// losable returns the frames that may be lost as a whole. They have entries and hard states only, and so has the one behind
+// them: a truncation is told by nothing else, and then the damage is rightly refused, or never comes to an end.
+// Of several entries in one frame that were not committed, others may have the first and lack the last: which ones they were is not
+// known then, and the server waits for ever.
+func losable(frames []frameSeen, isLost, isCommitted func(raft.EntryID) bool) (places []place) {
+	for k := 1; k+1 < len(frames); k++ {
+		before, f, after := &frames[k-1], &frames[k], &frames[k+1]
+		if before.file != f.file || after.file != f.file || before.number+1 != f.number || f.number+1 != after.number {
+			continue
+		}
+		if f.others+after.others > 0 || len(f.entries) == 0 || len(after.entries) == 0 || slices.ContainsFunc(f.entries, isLost) || len(f.entries) > 1 && !isCommitted(f.entries[len(f.entries)-1]) {
+			continue
+		}
+		places = append(places, place{file: f.file, from: f.offset, to: f.offset + 4096, frame: f.number, lost: f.entries})
+	}
+	return places
+}
+
+// rottable returns what may rot on a server's disk: the headers of frames, hard states and bases, and headers and payloads of entries, of all
+// that is known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
 func (s *server) rottable() []place {
 	var places []place
+	var frames []frameSeen
 	var frame uint64
-	synced := map[uint64]uint64{} // what a frame calls durable
-	first := uint64(0)            // of the last segment: those of earlier ones with its number, or higher ones, are void
+	synced := map[uint64]uint64{} // what each frame calls durable, unless it is void: of a segment before one that begins with its number, or a lower one
+	firsts := map[string]uint64{}
 	err := wal.Scan(s.disk, walDir, func(i wal.Item) error {
 		switch {
-		case i.Segment != nil && !i.Segment.Blank:
-			first = i.Segment.FirstFrame
+		case i.Segment != nil:
+			firsts[i.File] = i.Segment.FirstFrame
 			for n := range synced { //tidy:ordered each is dropped or not by itself
-				if n >= first {
+				if !i.Segment.Blank && n >= i.Segment.FirstFrame {
 					delete(synced, n)
 				}
 			}
@@ -98,15 +156,25 @@ func (s *server) rottable() []place {
 			frame = i.Frame.Sequence
 			synced[frame] = i.Frame.Synced
 			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + 72, frame: frame})
+			frames = append(frames, frameSeen{file: i.File, offset: i.Offset, number: frame})
 		case i.Frame != nil:
 			frame = 0
-		case i.Record != nil && isOwn(i.Record) && i.Wrong == "" && frame > 0:
+		case i.Record != nil && frame > 0 && i.Wrong == "" && isOwn(i.Record):
 			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + wire.RecordHeaderBytes + int64(len(i.Record.Payload)), frame: frame})
-		case i.Record != nil && i.Record.IsEntry() && i.Wrong == "" && frame > 0:
+			if i.Record.Kind == wire.RecordBase { // hard states the next frame has, too
+				frames[len(frames)-1].others++
+			}
+		case i.Record != nil && frame > 0 && (i.Wrong != "" || !i.Record.IsEntry() || i.Record.Flags != 0):
+			frames[len(frames)-1].others++
+		case i.Record != nil && frame > 0:
 			id := raft.EntryID{Index: i.Record.Index, Term: i.Record.Term}
+			frames[len(frames)-1].entries = append(frames[len(frames)-1].entries, id)
 			payload := i.Offset + wire.RecordHeaderBytes
-			places = append(places, place{file: i.File, from: i.Offset, to: payload, frame: frame})
-			if n := int64(len(i.Record.Payload)); n > 0 && !s.world.isLostElsewhere(s, id) {
+			if s.world.isLostElsewhere(s, id) {
+				return nil
+			}
+			places = append(places, place{file: i.File, from: i.Offset, to: payload, frame: frame, header: id})
+			if n := int64(len(i.Record.Payload)); n > 0 {
 				places = append(places, place{file: i.File, from: payload, to: payload + n, frame: frame, entry: id})
 			}
 		}
@@ -115,13 +183,21 @@ func (s *server) rottable() []place {
 	if err != nil {
 		s.world.check.Fail("T1", "rot: %v", err)
 	}
+	places = append(places, losable(frames, func(id raft.EntryID) bool { return s.world.isLostElsewhere(s, id) }, s.world.check.IsCommitted)...)
+	sound := map[string]bool{}
+	for _, f := range frames {
+		sound[fmt.Sprint(f.file, f.number)] = true
+	}
 	mark := uint64(0)
 	for _, n := range synced { //tidy:ordered the highest is the highest
 		mark = max(mark, n)
 	}
 	kept := places[:0]
 	for _, p := range places {
-		if p.frame <= mark && p.frame > 0 {
+		if !sound[fmt.Sprint(p.file, p.frame-1)] && p.frame != firsts[p.file] {
+			continue // what follows a frame that was lost before proves what that was
+		}
+		if p.frame <= mark && p.frame > 0 && (len(p.lost) == 0 || p.frame < mark) {
 			kept = append(kept, p)
 		}
 	}
@@ -147,7 +223,7 @@ func (s *server) beginHealing(found *wal.Group, image check.Image) error {
 		return err
 	}
 	for _, h := range found.Holes {
-		if !s.rotten[h.EntryID] {
+		if h.Known() && !s.rotten[h.EntryID] {
 			w.check.Fail("R1", "server %d has lost entry %d of term %d, which was not hit", s.id, h.Index, h.Term)
 		}
 	}
@@ -279,6 +355,10 @@ func (s *server) failHealing(err error) {
 // becomeWhole lets a server go on whose log has no holes any more.
 func (s *server) becomeWhole() {
 	w := s.world
+	if err := s.log.Seal(); err != nil {
+		s.failHealing(err)
+		return
+	}
 	held := s.healing.Held()
 	s.healing = nil
 	s.life++ // what was planned for its healing does not happen

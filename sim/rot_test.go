@@ -14,6 +14,8 @@ import (
 	"github.com/quorate/quorate/internal/choice"
 )
 
+var rotStory = flag.Int("rot.story", 0, "tell the story of this seed")
+
 var (
 	rotWorlds = flag.Int("rot.worlds", 24, "how many worlds with rot to run")
 	rotFrom   = flag.Uint64("rot.from", 1, "the first seed that is looked at")
@@ -30,6 +32,7 @@ type rotLine struct {
 	Compact  int      `json:"worldsThatCompact"`
 	Rots     int      `json:"logsThatRotted"`
 	Flips    int      `json:"flips"`
+	Frames   int      `json:"framesLost"`
 	Mended   int      `json:"placesMended"`
 	Lost     int      `json:"entriesLost"`
 	Filled   int      `json:"entriesFilled"`
@@ -70,6 +73,9 @@ func TestLogsThatRotHealInWorlds(t *testing.T) {
 	for range *rotWorlds {
 		d, p := rottingPlan(&seed)
 		w := newPlannedWorld(Options{Seed: seed, Simulated: 20 * time.Second}, d, p)
+		if *rotStory > 0 && uint64(*rotStory) == seed {
+			w.story = os.Stdout
+		}
 		if stack := w.run(); w.check.Violation() != nil {
 			t.Errorf("seed %d: at %v: %v\n%s", seed, time.Duration(w.now), w.check.Violation(), stack)
 			findings = append(findings, fmt.Sprintf("seed %d: %v", seed, w.check.Violation()))
@@ -79,15 +85,15 @@ func TestLogsThatRotHealInWorlds(t *testing.T) {
 		}
 		counts.Add(&w.counts)
 	}
-	t.Logf("%d logs rotted, %d bytes; %d places mended; %d servers healed of %d, %d entries filled of %d, %d cuts, %d drops, %d states taken over",
-		counts.Rots, counts.RottenBytes, counts.Mended, counts.Healed, counts.Healings, counts.HolesFilled, counts.Holes, counts.HolesCut, counts.HolesDropped, counts.HolesPassed)
+	t.Logf("%d logs rotted, %d bytes, %d whole frames; %d places mended; %d servers healed of %d, %d entries filled of %d, %d cuts, %d drops, %d states taken over",
+		counts.Rots, counts.RottenBytes, counts.RottenFrames, counts.Mended, counts.Healed, counts.Healings, counts.HolesFilled, counts.Holes, counts.HolesCut, counts.HolesDropped, counts.HolesPassed)
 	appendLine(t, *rotLedger, &rotLine{
 		Commit: presentCommit(t), Began: began.Format(time.RFC3339), From: *rotFrom, To: seed, Worlds: *rotWorlds, Compact: compact,
-		Rots: counts.Rots, Flips: counts.RottenBytes, Mended: counts.Mended, Lost: counts.Holes, Filled: counts.HolesFilled,
+		Rots: counts.Rots, Flips: counts.RottenBytes, Frames: counts.RottenFrames, Mended: counts.Mended, Lost: counts.Holes, Filled: counts.HolesFilled,
 		Begun: counts.Healings, Healed: counts.Healed, Cut: counts.HolesCut, Dropped: counts.HolesDropped, States: counts.HolesPassed,
 		CPU: cpuOfProcess(t), Findings: findings,
 	})
-	if counts.RottenBytes < 100**rotWorlds || counts.Mended == 0 || counts.Healed == 0 || counts.HolesFilled == 0 {
+	if counts.RottenBytes < 100**rotWorlds || counts.Mended == 0 || counts.RottenFrames == 0 || counts.Healed == 0 || counts.HolesFilled == 0 {
 		t.Error("not everything has happened")
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/internal/crashdisk"
+	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
@@ -58,6 +59,8 @@ type server struct {
 	delay      int
 	delayUntil int64
 	slow       int64 // how many times slower than usual its disk is; 0: as usual
+	// stalled: its disk stands still.
+	stalled bool
 	// frozen: it stays down, or paused, for ever.
 	frozen  bool
 	strikes int // how many faults it has had
@@ -68,6 +71,10 @@ type server struct {
 	window  window
 	promise promise
 	witness witness
+	// arriving is whose piece of a state is about to be staged, and staged whose was last.
+	arriving, staged piece
+	sumsAt           uint64     // which multiple of an index was told last
+	hashed           *kv.KVHash // all that it holds; nil: it has not looked
 	// tookOverAt is when it took over another's state last.
 	tookOverAt int64
 	// moments counts what has happened after which a crash is worth its while.
@@ -165,7 +172,7 @@ func (s *server) open() error {
 	if err != nil {
 		return err
 	}
-	if err := s.machine.open(); err != nil {
+	if err := s.machine.open(&w.plan); err != nil {
 		return err
 	}
 	image := imageOf(&found)
@@ -376,6 +383,7 @@ func (s *server) crash(processOnly bool) {
 func (s *server) end() {
 	w := s.world
 	s.strikes++
+	s.countSums()
 	s.machine.crash(func(batches int) int { return w.dice.below(s.labels.keep, batches+1) })
 	s.checks.Stopped()
 	w.endRequests(s)
@@ -384,7 +392,7 @@ func (s *server) end() {
 	s.life++
 	s.up, s.turning, s.hasTick, s.failing, s.gotReply = false, false, false, false, false
 	s.replica, s.healing, s.log, s.inbox, s.spare, s.held = nil, nil, nil, nil, nil, nil
-	s.paused = false
+	s.paused, s.stalled, s.sumsAt, s.hashed = false, false, 0, nil
 	s.leases, s.sessions = ender{}, ender{}
 	s.storage = storage{}
 	s.seen, s.window, s.promise = seen{}, window{}, promise{}
@@ -393,6 +401,12 @@ func (s *server) end() {
 // fail is what the host's OnFatal does: the process ends. Only a disk that was made to fail excuses it.
 func (s *server) fail(err error) {
 	w := s.world
+	if s.isStuck(err) {
+		w.counts.Stuck++
+		w.tell(s, "gives up: %v", err)
+		s.crash(false)
+		return
+	}
 	if !s.failing {
 		w.check.Fail("R2", "server %d must not go on: %v", s.id, err)
 		return

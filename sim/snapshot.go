@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -34,6 +35,9 @@ func (p *plan) drawSnapshots(d dice) {
 	}
 	p.snapshot.keep = d.scale("plan.snapshot.keep", 1, 1<<17)
 	p.snapshot.compel = p.snapshot.keep + d.scale("plan.snapshot.compel", 1, 1<<20)
+	if p.calm {
+		p.snapshot.compel += 1 << 20 // nobody is away, so nobody is left behind
+	}
 	p.snapshot.chunk = int(d.scale("plan.snapshot.chunk", 64, 1<<14))
 	p.snapshot.releaseEvery = d.scale("plan.snapshot.release", 100*1_000_000, 10*second)
 }
@@ -89,12 +93,6 @@ func (s *server) stepSnapshot() {
 	var done replica.SnapshotWorked
 	switch {
 	case step.Begin:
-		if step.Drop {
-			w.counts.StagesDropped++
-			if err := m.store.DropStaged(); err != nil {
-				w.check.Fail("C15", "server %d cannot drop what is staged: %v", s.id, err)
-			}
-		}
 		done.Request, done.Err = m.store.SnapshotRequest()
 		w.counts.SnapshotsBegun++
 	case step.Install != nil:
@@ -107,11 +105,54 @@ func (s *server) stepSnapshot() {
 	default:
 		done.Request, done.Complete, done.Err = m.store.StageSnapshot(step.Chunk)
 		w.counts.SnapshotPieces++
+		if done.Err == nil {
+			s.witnessPiece(step.Chunk)
+		}
 		if done.Err != nil && !errors.Is(done.Err, kv.ErrSnapshotChunk) {
 			w.check.Fail("C15", "server %d cannot stage a piece of a state: %v", s.id, done.Err)
 		}
 	}
 	s.put(done)
+}
+
+// piece is what is remembered of the latest piece of a state that was staged.
+type piece struct {
+	from                     raft.ServerID
+	lifeOfSender, ofReceiver int
+}
+
+// pieceArrives notes whose piece the state machine is about to stage.
+func (s *server) pieceArrives(inputs []replica.Input, work *replica.Work) {
+	if work.Snapshot == nil || work.Snapshot.Chunk == nil {
+		return
+	}
+	for _, in := range inputs {
+		if r, ok := in.(replica.Receive); ok {
+			if m, ok := r.Message.Body.(*wire.SnapshotChunk); ok && bytes.Equal(m.Chunk, work.Snapshot.Chunk) {
+				s.arriving = piece{r.From, s.world.servers[r.From-1].life, s.life}
+			}
+		}
+	}
+}
+
+// witnessPiece looks at a piece that was staged. Its first byte behind layout and checksum says what it is: package kv
+// draws it.
+func (s *server) witnessPiece(chunk []byte) {
+	const at, begins, full = 5, 1, 2
+	w, last, now := s.world, s.staged, s.arriving
+	s.staged = now
+	switch flags := chunk[at]; {
+	case flags&begins != 0 && flags&full != 0:
+		w.mark(stateInFull)
+	case flags&begins != 0:
+		w.mark(stateByDelta)
+	case last.ofReceiver != now.ofReceiver:
+		w.mark(stateOutlivesReceiver)
+	case last.from != now.from:
+		w.mark(stateOfTwoSources)
+	case last.lifeOfSender != now.lifeOfSender:
+		w.mark(stateOutlivesSender)
+	}
 }
 
 // tookOver notes that the state is another's now.
@@ -124,6 +165,9 @@ func (s *server) tookOver(index raft.Index) {
 		return
 	}
 	s.tookOverAt = w.now
+	if s.informer != nil && s.informer.wanted {
+		w.mark(stateUnderWatchers)
+	}
 	s.checks.Installed(index, s.machine.digest())
 	s.compareState()
 	s.informer.applied(nil)
@@ -137,7 +181,7 @@ func (s *server) compareState() {
 		if other == s || !other.up || other.machine.store.Revision() < store.Revision() || other.machine.store.CompactRevision() != store.CompactRevision() {
 			continue
 		}
-		for _, revision := range []int64{store.Revision(), max(store.CompactRevision(), store.Revision()/2)} {
+		for _, revision := range []int64{store.Revision(), max(store.CompactRevision(), store.Revision()/2, 1)} {
 			ours, code, err := store.HashKV(revision)
 			theirs, otherCode, otherErr := other.machine.store.HashKV(revision)
 			if ours != theirs || code != otherCode || err != nil || otherErr != nil {
@@ -159,6 +203,8 @@ func (s *server) serve(work *replica.Serve) {
 	}
 	if done.Err == nil {
 		w.counts.SnapshotPiecesServed++
+	} else if at := s.machine.durable(); at > 0 {
+		done.Position, _ = s.positionOf(at)
 	}
 	s.put(done)
 }
@@ -180,23 +226,15 @@ func (s *server) positionOf(index raft.Index) (*wire.Position, error) {
 
 // takeUp lets the log begin after a state that was found beside it, as Host.Start does. It returns where that is, or 0.
 func (s *server) takeUp(found *wal.Group) (raft.Index, error) {
-	bytes := s.machine.store.InstalledPosition()
-	if bytes == nil {
-		return 0, nil
-	}
-	p, err := wire.DecodePosition(bytes)
-	if err != nil || p.Index <= found.Base.Index {
+	w, err := replica.TakeUp(found, s.machine.store.InstalledPosition())
+	if w == nil || err != nil {
 		return 0, err
 	}
-	write := wal.Write{Group: group, Base: &wal.Base{EntryID: p.EntryID, Hash: p.Hash, Configuration: p.Configuration}}
-	if p.Term > found.HardState.CurrentTerm {
-		write.HardState = &raft.HardState{CurrentTerm: p.Term, Commit: found.HardState.Commit}
-	}
-	if err := s.log.Append([]wal.Write{write}); err != nil {
+	if err := s.log.Append([]wal.Write{*w}); err != nil {
 		return 0, err
 	}
 	s.world.mark(stateTakenUp)
-	return p.Index, s.log.Sync()
+	return w.Base.Index, s.log.Sync()
 }
 
 // dropHoles drops the entries that the log has lost, as far as the state has what they did, as Host.Start does.

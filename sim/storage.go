@@ -14,6 +14,8 @@ type storage struct {
 	waiting []replica.Write
 	writing []replica.Write // appended, and not synced yet
 	writes  uint64          // how many batches were written
+	due     bool            // the sync would be done, if the disk did not stand still
+	age     age
 }
 
 // sealAfter is how long after the last write the host seals its log.
@@ -32,6 +34,7 @@ func (s *server) writeNext() {
 		return
 	}
 	t.writing, t.waiting = t.waiting, nil
+	t.age.writing, t.age.waiting = t.age.waiting, 0
 	t.writes++
 	s.checks.Appended(t.writing)
 	if err := s.log.Append(forLog(t.writing)); err != nil {
@@ -61,13 +64,17 @@ func forLog(writes []replica.Write) []wal.Write {
 // synced makes what was appended durable, and reports it.
 func (s *server) synced() {
 	w, t := s.world, &s.storage
+	if s.stalled {
+		t.due = true
+		return
+	}
 	if err := s.log.Sync(); err != nil {
 		s.fail(err)
 		return
 	}
 	s.checks.Synced()
 	s.put(replica.Persisted{Ticket: t.writing[len(t.writing)-1].Ticket})
-	t.writing = nil
+	t.writing, t.age.writing = nil, 0
 	s.after(evPrepare, w.dice.spread(s.labels.prepare, 4*w.plan.syncTime))
 	s.writeNext()
 	if s.up && len(t.writing) == 0 {
@@ -154,6 +161,7 @@ func (s *server) applied() {
 	w.watching.learn(w.check.Model())
 	s.informer.applied(told)
 	s.put(replica.Applied{Answers: answers})
+	s.tellSums()
 }
 
 // flush makes the state machine durable.

@@ -18,6 +18,7 @@ func (s *server) turn() {
 	now, reads := s.ticksNow(), s.readsByLease()
 	s.promise.beginTurn(now, inputs)
 	bound := s.isBound(now)
+	s.countAge(inputs)
 	work := s.replica.Step(s.clockNow(), inputs) // decide: memory only
 	core := s.replica.Core()
 	view := check.ViewOf(core)
@@ -33,6 +34,7 @@ func (s *server) turn() {
 	}
 	s.gotReply = false
 	s.witnessTurn(inputs, &work)
+	s.pieceArrives(inputs, &work)
 	s.checkVotes(inputs, &work)
 	s.note(&work)
 	if s.readsByLease() > reads {
@@ -40,6 +42,11 @@ func (s *server) turn() {
 	}
 	w.checkLeases()
 	clear(inputs)
+	if differs(work.Fatal) {
+		s.loseState(work.Fatal)
+		return
+	}
+	s.checkStuck(&work)
 	if work.Fatal != nil {
 		s.fail(work.Fatal)
 		return
@@ -76,6 +83,8 @@ type seen struct {
 	interesting bool
 	// reconfigured: as the leader, it has just put another configuration in force.
 	reconfigured bool
+	// slower: it is about to hand over because its disk is slower than others'.
+	slower bool
 	// forwarded is the highest batch sent to the leader of forwardTerm.
 	forwardTerm raft.Term
 	forwarded   uint64
@@ -122,8 +131,11 @@ func (s *server) note(work *replica.Work) {
 			w.counts.Configurations++
 			s.seen.reconfigured = role == raft.Leader
 			s.checkFarewell()
+		case replica.HandsOver:
+			s.seen.slower = e.Slower
 		case raft.Transferring:
 			s.checkHandover(e.To)
+			s.seen.slower = false
 		case replica.Diverged:
 			w.check.Fail("C4", "server %d: %v", s.id, e)
 		}

@@ -117,6 +117,10 @@ func (s *server) witnessTerm() {
 func (s *server) witnessEvent(event any, role raft.Role, all []fmt.Stringer) raft.Role {
 	w := s.world
 	switch e := event.(type) {
+	case raft.Installed:
+		if !e.Kept && s.witness.last > s.seen.commit {
+			w.mark(stateEndsOwnEntries)
+		}
 	case raft.RoleChanged:
 		s.witnessRole(&e, role)
 		return e.Role

@@ -73,6 +73,9 @@ func Run(options Options) (Result, error) {
 	}
 	w := newWorld(options.withDefaults())
 	f := w.failure(w.run())
+	for _, s := range w.servers {
+		s.countSums()
+	}
 	if w.counts.Faults() >= struckBy {
 		w.counts.Struck = 1
 	}
@@ -121,7 +124,11 @@ func newPlannedWorld(options Options, d dice, p plan) *world {
 		voters = append(voters, raft.ServerID(i+1))
 		w.initial.Members = append(w.initial.Members, wire.Member{ID: raft.ServerID(i + 1), Roles: wire.RoleVoter, Traits: w.plan.prefer.traitsOf(i)})
 	}
-	w.check = check.New(check.Options{Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Decode: decode, Applied: w.leaseApplied, Model: w.plan.churn.spares == 0 && w.plan.prefer.preferred == nil && w.plan.rot == 0})
+	w.check = check.New(check.Options{
+		Group: group, Genesis: wire.GenesisHash(cluster, group), Voters: voters, Configuration: wire.AppendConfiguration(nil, w.initial),
+		Decode: decode, Applied: w.leaseApplied,
+		Model: w.plan.churn.spares == 0 && w.plan.rot == 0,
+	})
 	for i := range w.plan.servers + w.plan.churn.spares {
 		w.servers = append(w.servers, newServer(w, i))
 	}

@@ -47,6 +47,10 @@ func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error
 		p.Configuration = g.configurationAt(index)
 	}
 	base, hole := g.base.Index, g.holeAt(index)
+	if hole != nil && !hole.Known() {
+		l.mu.Unlock()
+		return nil, &HoleError{Hole: *hole}
+	}
 	if hole != nil {
 		p.Hash = hole.Hash
 	}
@@ -68,16 +72,38 @@ func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error
 	return p, nil
 }
 
+// MayBeginAfter reports whether it can be told if the log has an entry with that hash at that index: not where that is
+// lost and it is not known which it was, unless what is behind the gap proves it. To let the log begin there would be to drop, or to keep,
+// what follows on a guess.
+func (g *Group) MayBeginAfter(index raft.Index, hash wire.Hash) bool {
+	for i := range g.Gaps {
+		if p := &g.Gaps[i]; p.First <= index && index <= p.Last {
+			return index == p.Last && p.Follows(hash, g.ID)
+		}
+	}
+	return true
+}
+
+// isInGap reports whether an entry is one of a run that is lost, of which it is not known all which they were.
+func (g *Group) isInGap(i raft.Index) bool {
+	for k := range g.Gaps {
+		if g.Gaps[k].First <= i && i <= g.Gaps[k].Last {
+			return true
+		}
+	}
+	return false
+}
+
 // Droppable returns the last entry up to which the log of a group with holes may be compacted, of those up to limit: the
-// configuration in force there is no hole, and some are dropped. The entry itself may be one: it is known which it was. 0:
-// there is none.
+// configuration in force there is no hole, and some are dropped. The entry itself may be one, if it is known which it
+// was. 0: there is none.
 func (g *Group) Droppable(limit raft.Index) raft.Index {
 	for to := min(limit, g.Last); to > g.Base.Index && len(g.Holes) > 0 && g.Holes[0].Index <= to; to-- {
 		k := len(g.Configurations) - 1
 		for k > 0 && g.Configurations[k].Index > to {
 			k--
 		}
-		if g.Configurations[k].Bytes != nil {
+		if at := &g.Configurations[k]; at.Bytes != nil && !g.isInGap(to) && !mayHide(g.Holes, at.Index, to) {
 			return to
 		}
 	}

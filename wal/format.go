@@ -247,13 +247,16 @@ func hardStateOf(r *wire.Record) (raft.HardState, bool) {
 
 // clearCopyFlag makes a copy of an entry record what it is a copy of.
 func clearCopyFlag(record []byte) {
-	flags := binary.LittleEndian.Uint16(record[14:])
-	if flags&wire.FlagCopy == 0 {
+	if !isCopy(record) {
 		return
 	}
+	flags := binary.LittleEndian.Uint16(record[14:])
 	binary.LittleEndian.PutUint16(record[14:], flags&^wire.FlagCopy)
 	binary.LittleEndian.PutUint32(record[0:], wire.Checksum(record[4:wire.RecordHeaderBytes]))
 }
+
+// isCopy reports whether an encoded entry record is marked as a copy.
+func isCopy(record []byte) bool { return binary.LittleEndian.Uint16(record[14:])&wire.FlagCopy != 0 }
 
 // setCopyFlag marks an encoded entry record as a copy.
 func setCopyFlag(record []byte) {

@@ -43,6 +43,9 @@ type group struct {
 	positions []position
 	// holes are the entries that are lost, ascending. Their positions say where they were.
 	holes []Hole
+	gaps  []Gap
+	// broken is not nil during recovery while it is not known what became of the group: a frame is lost, that may have been about it.
+	broken *DamageError
 	// moved says that positions are not in the order of segments, because copies took their places.
 	moved bool
 	// runs are the terms of the entries from first on.
@@ -115,6 +118,7 @@ func (g *group) truncate(from raft.Index) {
 	}
 	g.positions = g.positions[:from-g.first]
 	g.holes = g.holes[:g.holesBefore(from)]
+	g.gaps = slices.DeleteFunc(slices.Clone(g.gaps), func(p Gap) bool { return p.Last >= from })
 	for len(g.runs) > 0 && g.runs[len(g.runs)-1].First >= from {
 		g.runs = g.runs[:len(g.runs)-1]
 	}
@@ -129,9 +133,13 @@ func (g *group) rebase(b Base) {
 	if b.Index >= g.last() {
 		g.positions, g.runs, g.first, g.moved = nil, nil, b.Index+1, false
 		g.lastHash = b.Hash
-		g.holes = nil
+		g.holes, g.gaps = nil, nil
 	}
 	g.holes = g.holes[g.holesBefore(b.Index+1):]
+	g.gaps = slices.DeleteFunc(slices.Clone(g.gaps), func(p Gap) bool { return p.Last <= b.Index })
+	if len(g.gaps) > 0 && g.gaps[0].First <= b.Index {
+		g.gaps[0].First, g.gaps[0].Before = b.Index+1, b.Hash
+	}
 	if b.Index >= g.first {
 		g.dropUpTo(b.Index)
 	}
@@ -142,15 +150,24 @@ func (g *group) rebase(b Base) {
 	at := Configuration{Index: b.Index, Bytes: slices.Clone(b.Configuration)}
 	g.configurations = append([]Configuration{at}, g.configurations[keep:]...)
 	g.base, g.baseHash = b.EntryID, b.Hash
+	g.raiseTerms(b.Index+1, b.Term)
 }
 
-// configurationAt returns the configuration in force at i, which is not below the base; nil if it is a hole.
+// configurationAt returns the configuration in force at i, which is not below the base; nil if it is a hole, or may be one.
 func (g *group) configurationAt(i raft.Index) []byte {
 	k := len(g.configurations) - 1
 	for k > 0 && g.configurations[k].Index > i {
 		k--
 	}
+	if mayHide(g.holes, g.configurations[k].Index, i) {
+		return nil
+	}
 	return g.configurations[k].Bytes
+}
+
+// mayHide reports whether one of the holes behind an index, up to another one, may be a configuration: it is not known what it is.
+func mayHide(holes []Hole, behind, upTo raft.Index) bool {
+	return slices.ContainsFunc(holes, func(h Hole) bool { return !h.Known() && h.Index > behind && h.Index <= upTo })
 }
 
 // dropUpTo forgets the entries up to i, which is below the last.
@@ -183,6 +200,7 @@ func (g *group) state() Group {
 		Runs:           slices.Clone(g.runs),
 		Configurations: slices.Clone(g.configurations),
 		Holes:          slices.Clone(g.holes),
+		Gaps:           slices.Clone(g.gaps),
 	}
 }
 

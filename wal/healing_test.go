@@ -16,6 +16,26 @@ import (
 func refillFrom(t testing.TB, l *Log, m *model) (filled int) {
 	t.Helper()
 	for _, g := range l.sorted {
+		for len(g.gaps) > 0 {
+			p := g.gaps[0]
+			w := Write{Group: g.id, First: p.First}
+			for i := p.First; i <= p.Last; i++ {
+				w.Records = append(w.Records, m.copyOf(g.id, i))
+			}
+			if short := w; len(w.Records) > 1 {
+				short.Records = w.Records[1:]
+				short.First++
+				if err := l.Append([]Write{short}); !errors.Is(err, ErrRefused) {
+					t.Fatalf("a part of the gap from %d to %d: got %v", p.First, p.Last, err)
+				}
+			}
+			err := l.Append([]Write{w})
+			if errors.Is(err, ErrRefused) && strings.Contains(err.Error(), "does not follow from the entry before it") {
+				return -1 // what is lost had replaced entries that are there still
+			}
+			must(t, err)
+			filled += len(w.Records)
+		}
 		for len(g.holes) > 0 {
 			h := g.holes[0]
 			must(t, l.Append([]Write{{Group: g.id, First: h.Index, Records: [][]byte{m.copyOf(g.id, h.Index)}}}))
@@ -54,14 +74,29 @@ func healsFrom(t testing.TB, w *world, image *crashdisk.Disk, what string) strin
 		}
 		return "refused"
 	}
+	if recovered.TornTail != nil && strings.Contains(what, "2 blocks") {
+		must(t, l.Close())
+		return "torn tail" // the last frame and the mark that it was durable are lost together: the published exception
+	}
 	outcome := "harmless"
 	if len(recovered.Healed) > 0 {
 		outcome = "mended"
 	}
 	want := w.history[len(w.history)-1]
-	if n := refillFrom(t, l, w.model); n > 0 {
+	switch n := refillFrom(t, l, w.model); {
+	case n < 0:
+		must(t, l.Close())
+		return "stuck"
+	case n > 0:
 		outcome = "filled"
-	} else if found, err := modelOf(l, recovered.Groups); err != nil || found.fingerprint() != want {
+	}
+	if outcome == "filled" {
+		// it is looked at when it is opened again
+	} else if found, err := modelOf(l, recovered.Groups); err == nil && found.fingerprint() != want &&
+		strings.Contains(what, "2 blocks") && slices.Contains(w.history, found.fingerprint()) {
+		must(t, l.Close())
+		return "torn tail" // the same: it is as if they had never been written
+	} else if err != nil || found.fingerprint() != want {
 		t.Fatalf("%s: %s, and the log is another one: %v", what, outcome, err)
 	}
 	must(t, l.Close())
@@ -93,11 +128,11 @@ func TestEveryFlippedByteHealsOrIsRefused(t *testing.T) {
 			for offset := int64(0); strings.HasSuffix(base, segmentSuffix) && offset < size; offset++ {
 				at := slices.IndexFunc(parts, func(p part) bool { return p.file == file && p.from <= offset && offset < p.to })
 				common := at < 0 || offset < blockBytes && offset > 100 || offset > parts[at].from+wire.RecordHeaderBytes+40
-				if n++; common && n%97 != 0 && !*crashDeep {
+				if n++; (common && n%97 != 0 || n%3 != 0) && !*crashDeep {
 					continue
 				}
 				for m, mask := range []byte{1 << (offset % 8), 0xff} {
-					if offset%2 != int64(m) && !*crashDeep {
+					if n%2 != m && !*crashDeep {
 						continue
 					}
 					image := w.disk.Clone()
@@ -148,6 +183,68 @@ func ofAllKinds(t testing.TB) *world {
 		t.Fatal(w.err)
 	}
 	return w
+}
+
+// ofOneGroup is a sealed log as a server has it: many frames of one group, in several segments, with truncations.
+func ofOneGroup(t testing.TB) *world {
+	t.Helper()
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.options.SegmentBytes = 12 * blockBytes
+	w.start(1)
+	for round := range 6 {
+		for range 4 {
+			w.append(w.entries(1, 1+round%3, 40))
+			w.sync()
+		}
+		w.append(w.hardState(1, raft.Term(10+round), 1), w.replace(1, w.model.groups[1].last()-1, 2, 30))
+		w.sync()
+		w.append(w.entries(1, 1, 5000))
+		w.sync()
+	}
+	w.append(w.entries(1, 2, 10))
+	w.seal()
+	w.close()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	return w
+}
+
+// TestEveryLostBlockHealsOrIsRefused loses each block of logs, and two in a row. Where the log is opened, and what it lacks
+// comes from a peer, it is what it was.
+func TestEveryLostBlockHealsOrIsRefused(t *testing.T) {
+	for name, w := range map[string]*world{"rotting": rotting(t), "full": ofAllKinds(t), "one group": ofOneGroup(t)} {
+		n := 0
+		counts := map[string]int{}
+		for file, content := range blocksOf(t, w.disk) {
+			for at := int64(0); at < int64(len(content)); at += blockBytes {
+				for blocks := int64(1); blocks <= 2 && at+blocks*blockBytes <= int64(len(content)); blocks++ {
+					for how, is := range map[string][]byte{"zeros": make([]byte, blocks*blockBytes), "noise": noise(int(blocks * blockBytes))} {
+						if n++; n%3 != 0 && !*crashDeep && name != "one group" {
+							continue
+						}
+						image := w.disk.Clone()
+						put(t, image, file, at, content[at:at+blocks*blockBytes], is)
+						counts[healsFrom(t, w, image, fmt.Sprintf("%s, %d blocks of %s at %d: %s", name, blocks, file, at, how))]++
+					}
+				}
+			}
+		}
+		t.Logf("%s: %v", name, counts)
+		if name == "one group" && (counts["filled"] < 2*counts["refused"] || counts["harmless"] == 0) {
+			t.Errorf("%s: too much is refused", name)
+		}
+	}
+}
+
+func noise(n int) []byte {
+	b := make([]byte, n)
+	x := uint32(1)
+	for i := range b {
+		x = x*1664525 + 1013904223
+		b[i] = byte(x >> 24)
+	}
+	return b
 }
 
 // compacted is a sealed log that begins late: its first segment repeats bases, and has entries and copies in the same frame.
@@ -320,5 +417,53 @@ func TestLogBeginsAfterAHole(t *testing.T) {
 	defer l.Close()
 	if now := recovered.Groups[0]; now.Base != h.EntryID || now.Last != g.Last || len(now.Holes) > 0 || now.LastHash != g.LastHash {
 		t.Errorf("opened again it is %+v, and was %+v", now, g)
+	}
+}
+
+// Where it is not known which entry was lost, the log does not begin on a guess: only what is behind the gap can prove it.
+func TestLogBeginsAfterAGapOnlyIfThatIsProved(t *testing.T) {
+	w := ofOneGroup(t)
+	tried := 0
+	for file, content := range blocksOf(t, w.disk) {
+		for at := int64(0); at < int64(len(content)); at += blockBytes {
+			image := w.disk.Clone()
+			put(t, image, file, at, content[at:at+blockBytes], noise(blockBytes))
+			l, recovered, err := opened(t, w, image)
+			if err != nil || len(recovered.Groups[0].Gaps) == 0 {
+				continue
+			}
+			g, p := recovered.Groups[0], recovered.Groups[0].Gaps[0]
+			right := wire.Raw(w.model.groups[1].entries[p.Last-g.Base.Index-1])
+			base := Base{EntryID: raft.EntryID{Index: p.Last, Term: right.Term()}, Hash: right.Hash(), Configuration: []byte("there")}
+			wrong := base
+			wrong.Hash = wire.Hash{1}
+			if g.MayBeginAfter(p.Last, wrong.Hash) || !g.MayBeginAfter(p.Last, base.Hash) || p.First < p.Last && g.MayBeginAfter(p.First, base.Hash) || !g.MayBeginAfter(p.Last+1, base.Hash) {
+				t.Errorf("gap %d to %d: it may begin after what is not proved, or not after what is", p.First, p.Last)
+			}
+			if err := l.Append([]Write{{Group: 1, Base: &wrong}}); !errors.Is(err, ErrRefused) {
+				t.Errorf("gap %d to %d: it begins after what is not proved: %v", p.First, p.Last, err)
+			}
+			if to := g.Droppable(p.Last); to >= p.First {
+				t.Errorf("gap %d to %d: droppable up to %d", p.First, p.Last, to)
+			}
+			if err := l.Append([]Write{{Group: 1, CompactTo: p.First}}); !errors.Is(err, ErrRefused) {
+				t.Errorf("gap %d to %d: compacted into it: %v", p.First, p.Last, err)
+			}
+			must(t, l.Append([]Write{{Group: 1, Base: &base}}))
+			must(t, l.Seal())
+			must(t, l.Close())
+			l, recovered, err = opened(t, w, image)
+			if err != nil {
+				t.Fatalf("gap %d to %d, opened again: %v", p.First, p.Last, err)
+			}
+			if now := recovered.Groups[0]; now.Base != base.EntryID || now.Last != g.Last || len(now.Holes) != len(g.Holes)-int(p.Last-p.First)-1 {
+				t.Errorf("gap %d to %d: opened again it is %+v", p.First, p.Last, now)
+			}
+			must(t, l.Close())
+			tried++
+		}
+	}
+	if tried < 5 {
+		t.Errorf("only %d gaps", tried)
 	}
 }

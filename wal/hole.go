@@ -9,8 +9,9 @@ import (
 	"github.com/quorate/quorate/wire"
 )
 
-// Hole is an entry that the log has lost to damage, and of which it knows which one it was: the log keeps
-// its place. A copy of that very entry, and nothing else, fills it: see Write.Records.
+// Hole is an entry that the log has lost to damage: the log keeps its place. A copy of that very entry, and nothing
+// else, fills it: see Write.Records. If it is not known which entry it was, the term, the kind and both hashes are zero, and it
+// belongs to a Gap.
 type Hole struct {
 	Group wire.GroupID
 	raft.EntryID
@@ -24,6 +25,48 @@ type Hole struct {
 	Reason string
 }
 
+// Known reports whether it is known which entry it was.
+func (h *Hole) Known() bool { return h.Hash != wire.Hash{} }
+
+// Gap is a run of holes of which some are not known. What is around it proves what fills it, all of it together.
+type Gap struct {
+	First, Last raft.Index
+	// Before is the hash of the entry before the first.
+	Before wire.Hash
+	// Hash is that of the last entry; if it is not known, Next is the record of the entry after it.
+	Hash wire.Hash
+	Next []byte
+}
+
+// Follows reports whether what comes after the gap follows from a last entry with that hash.
+func (p *Gap) Follows(hash wire.Hash, group wire.GroupID) bool {
+	if p.Hash != (wire.Hash{}) {
+		return hash == p.Hash
+	}
+	return len(p.Next) > 0 && wire.Raw(p.Next).Follows(hash, group)
+}
+
+// Fits says why records are not those that were lost in the gap; nil if they are.
+func (p *Gap) Fits(group wire.GroupID, records [][]byte) error {
+	before := p.Before
+	for i, b := range records {
+		r, size, err := wire.DecodeRecord(b)
+		switch {
+		case err != nil:
+			return err
+		case size != len(b) || !r.IsEntry() || r.Group != group || r.Index != p.First+raft.Index(i):
+			return fmt.Errorf("a record of kind %d, group %d, index %d, where entry %d is lost", r.Kind, r.Group, r.Index, p.First+raft.Index(i))
+		case wire.EntryHash(before, &r) != r.Hash:
+			return fmt.Errorf("entry %d does not follow from the entry before it", r.Index)
+		}
+		before = r.Hash
+	}
+	if len(records) != int(p.Last-p.First)+1 || !p.Follows(before, group) {
+		return fmt.Errorf("what comes after entry %d does not follow from it", p.Last)
+	}
+	return nil
+}
+
 // HoleError says that an entry cannot be read, for it is a hole.
 type HoleError struct{ Hole Hole }
 
@@ -31,6 +74,10 @@ func (e *HoleError) Error() string {
 	h := &e.Hole
 	return fmt.Sprintf("entry %d of term %d of group %d is lost: %s is damaged at byte %d: %s",
 		h.Index, h.Term, h.Group, h.File, h.Offset, h.Reason)
+}
+
+func (l *Log) hasHoles() bool {
+	return slices.ContainsFunc(l.sorted, func(g *group) bool { return len(g.holes) > 0 })
 }
 
 // holeAt returns the hole at i, or nil.
@@ -72,6 +119,10 @@ func (g *group) fill(r *wire.Record, at position) {
 	if k == len(g.holes) || g.holes[k].Index != r.Index {
 		return
 	}
+	if !g.holes[k].Known() {
+		g.learn(r)
+	}
+	g.gaps = slices.DeleteFunc(slices.Clone(g.gaps), func(p Gap) bool { return p.Last == r.Index })
 	g.holes = slices.Delete(slices.Clone(g.holes), k, k+1)
 	for i := range g.configurations {
 		if c := &g.configurations[i]; c.Index == r.Index && r.Kind == wire.RecordConfiguration {
@@ -93,4 +144,68 @@ func (h *Hole) Fits(r *wire.Record) error {
 		return fmt.Errorf("a copy of entry %d does not follow from the entry before it", r.Index)
 	}
 	return nil
+}
+
+// learn takes in which entry it was that a hole is of.
+func (g *group) learn(r *wire.Record) {
+	g.setTerm(r.Index, r.Term)
+	if r.Kind != wire.RecordConfiguration {
+		return
+	}
+	at := slices.IndexFunc(g.configurations, func(c Configuration) bool { return c.Index > r.Index })
+	if at < 0 {
+		at = len(g.configurations)
+	}
+	g.configurations = slices.Insert(slices.Clone(g.configurations), at, Configuration{Index: r.Index})
+}
+
+// setTerm sets the term of one entry.
+func (g *group) setTerm(i raft.Index, term raft.Term) {
+	var runs []raft.TermRun
+	add := func(term raft.Term, first, end raft.Index) { // up to end, which it does not include
+		if first < end && (len(runs) == 0 || runs[len(runs)-1].Term != term) {
+			runs = append(runs, raft.TermRun{Term: term, First: first})
+		}
+	}
+	for k, run := range g.runs {
+		end := g.last() + 1
+		if k+1 < len(g.runs) {
+			end = g.runs[k+1].First
+		}
+		if i < run.First || i >= end {
+			add(run.Term, run.First, end)
+			continue
+		}
+		add(run.Term, run.First, i)
+		add(term, i, i+1)
+		add(run.Term, i+1, end)
+	}
+	g.runs = runs
+}
+
+// raiseTerms sets the terms of holes from i on of which nothing is known, as far as those are lower than that of the entry before
+// them, which was not known when they were dug.
+func (g *group) raiseTerms(i raft.Index, term raft.Term) {
+	for ; i >= g.first && i <= g.last(); i++ {
+		is, _ := g.term(i)
+		if h := g.holeAt(i); h == nil || h.Known() || is >= term {
+			return
+		}
+		g.setTerm(i, term)
+	}
+}
+
+// maxGap bounds the entries that may be lost in one place.
+const maxGap = 1 << 20
+
+// digUpTo appends holes of which nothing is known, up to an index.
+func (g *group) digUpTo(last raft.Index, why *DamageError, segment uint32) {
+	for i := g.last() + 1; i <= last; i++ {
+		if len(g.runs) == 0 {
+			g.runs = append(g.runs, raft.TermRun{Term: g.base.Term, First: i})
+		}
+		g.positions = append(g.positions, position{segment: segment})
+		g.holes = append(slices.Clip(g.holes), Hole{Group: g.id, EntryID: raft.EntryID{Index: i}, File: why.File, Offset: why.Offset, Reason: why.Reason})
+	}
+	g.lastHash = wire.Hash{}
 }

@@ -85,6 +85,8 @@ type Group struct {
 	// Holes are the entries that are lost, ascending; none unless Options.KeepHoles was set. While there
 	// are any, the server has forgotten what it has promised to keep. A configuration that is a hole has no Bytes.
 	Holes []Hole
+	// Gaps are the runs of holes that can only be filled together, ascending.
+	Gaps []Gap
 }
 
 // Write is what one group wants to be written. Its parts are applied in the order of the fields.
@@ -101,7 +103,7 @@ type Write struct {
 	TruncateFrom raft.Index
 	// First is the index of the first of Records, which are entries, encoded and consecutive. They
 	// follow the last entry, except for those with FlagCopy, each of which takes the place of a copy of
-	// itself, or fills the hole where it was. They are not kept after Append.
+	// itself, or fills the hole where it was; those of a Gap all at once. They are not kept after Append.
 	First   raft.Index
 	Records [][]byte
 	// Drop removes the group.
@@ -129,6 +131,7 @@ type Log struct {
 	buffer    []byte   // the frame that is being put together
 	ops       []op     // what Append is writing
 	epoch     uint64   // counts calls of Append: see staged
+	anew      bool     // what is staged was in the log before, and has been checked
 	restating []*group // whose hard states the next frame repeats
 	creating  []*group // whom the ops create
 

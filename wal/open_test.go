@@ -219,6 +219,37 @@ func TestSealedLogIsOpenedWithoutAWrite(t *testing.T) {
 	}
 }
 
+// The last segment may have a single frame, which only says that what is before it is durable: that the log is compacted,
+// say. Segments are released because of that. A start that writes nothing must not forget it: it used to, and the next
+// start missed them.
+func TestWhatAllowedAReleaseIsRememberedByAStartThatWritesNothing(t *testing.T) {
+	alone := 0
+	for bytes := 0; bytes < 34<<10; bytes += blockBytes / 2 { // how full the segment before is
+		w := newWorld(crashdisk.New(crashdisk.Options{}))
+		w.start(1)
+		for range 6 {
+			w.append(w.entries(1, 2, 2500))
+		}
+		w.append(w.entries(1, 1, bytes))
+		w.sync()
+		w.append(w.compact(1, w.model.groups[1].last()))
+		w.seal()
+		if w.log.frames == 1 {
+			alone++
+		}
+		w.release()
+		for range 3 {
+			w.kill()
+		}
+		if w.err != nil {
+			t.Fatalf("an entry of %d bytes: %v", bytes, w.err)
+		}
+	}
+	if alone == 0 {
+		t.Error("the frame that seals the log was never the only one of its segment: this shows nothing")
+	}
+}
+
 func TestTornTailIsCutAndRemembered(t *testing.T) {
 	w := written(t)
 	w.open()

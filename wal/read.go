@@ -35,9 +35,11 @@ type reading struct {
 	runs      []raft.TermRun
 	bytes     int
 	// before is the hash of the entry before first, if beforeAt is not known; all zeros if it is.
-	before   wire.Hash
-	beforeAt position
-	beforeIn *segment
+	before wire.Hash
+	// unknownBefore: nobody knows what the first follows.
+	unknownBefore bool
+	beforeAt      position
+	beforeIn      *segment
 	// lastHash is the hash of the last of the entries, if it is not all zeros.
 	lastHash wire.Hash
 }
@@ -100,7 +102,7 @@ func (l *Log) plan(id wire.GroupID, first, last raft.Index, limitBytes int) (*re
 	if first == g.base.Index+1 {
 		r.before = g.baseHash
 	} else if h := g.holeAt(first - 1); h != nil {
-		r.before = h.Hash
+		r.before, r.unknownBefore = h.Hash, !h.Known()
 	} else {
 		r.beforeAt = g.position(first - 1)
 		r.beforeIn = l.segment(r.beforeAt.segment)
@@ -228,6 +230,10 @@ func (r *reading) verify(records [][]byte) error {
 		}
 		at := r.positions[i]
 		record, _, err := wire.DecodeRecord(b)
+		if err == nil && i == 0 && r.unknownBefore {
+			previous = record.Hash
+			continue
+		}
 		if err == nil {
 			err = r.fits(&record, index, r.runs[run].Term, previous)
 		}

@@ -47,6 +47,8 @@ type recovery struct {
 	damaged damaged
 	lost    string
 	mended  [][]byte
+	// skipped: the frame before the next one is lost. blind: hard states may be, until a segment begins and repeats them.
+	skipped, blind bool
 }
 
 // end is a place in the log, after a sound frame.
@@ -200,6 +202,9 @@ func (r *recovery) readUpTo(sequence uint64) error {
 				wrong = nil
 			}
 		}
+		if wrong != nil && r.log.options.KeepHoles && r.skip(wrong, sequence) {
+			continue
+		}
 		if wrong != nil {
 			return wrong
 		}
@@ -231,7 +236,7 @@ func (r *recovery) nextFrame() (h frameHeader, body []byte, wrong *DamageError) 
 	case int64(h.bodyBytes) > s.bytes-at-frameHeaderBytes:
 		wrong.Reason = "a frame is longer than its segment"
 		return h, nil, wrong
-	case h.chain != nextChain(r.end.chain, r.content[at:]):
+	case h.chain != nextChain(r.end.chain, r.content[at:]) && !r.skipped:
 		wrong.Reason = "the frame does not follow from the one before it"
 		return h, nil, wrong
 	}
@@ -283,7 +288,8 @@ func (r *recovery) replayFrame(h *frameHeader, body []byte, replay func(*wire.Re
 	}
 	r.boot = max(r.boot, h.boot)
 	r.suspect = h.flags&flagSuspect != 0
-	r.end = end{h.sequence, h.chain}
+	r.end, r.skipped = end{h.sequence, h.chain}, false
+	r.dropUnnamed()
 	r.offset += int64(frameBytes(len(body)))
 	r.frames++
 	return nil

@@ -56,6 +56,9 @@ func (r *recovery) replayBase(g *group, record *wire.Record) error {
 	}
 	if g == nil {
 		g = newGroup(record.Group, base)
+		if r.blind {
+			g.broken = &DamageError{File: r.current.name, Reason: "a frame in which the group began is lost"}
+		}
 		if r.startsLate() {
 			// Until the hard state tells where the log ends: it may be one that has been going on.
 			r.partialOf(g)
@@ -108,6 +111,9 @@ func (r *recovery) checkBase(g *group, base *Base) error {
 	if base.Index < g.first {
 		return nil
 	}
+	if h := g.holeAt(base.Index); h != nil && !h.Known() {
+		return nil // it was checked when it was written, and what it dropped it has truncated
+	}
 	if term, _ := g.term(base.Index); term != base.Term {
 		return fmt.Errorf("the log of group %d begins after entry %d of term %d, which is of term %d", g.id, base.Index, base.Term, term)
 	}
@@ -135,7 +141,11 @@ func (r *recovery) replayHardState(g *group, record *wire.Record) error {
 	if !ok {
 		return fmt.Errorf("a hard state of %d bytes", len(record.Payload))
 	}
-	if record.Hash != (wire.Hash{}) {
+	if record.Hash != (wire.Hash{}) && g.broken != nil {
+		if err := r.rejoinEnd(g, record); err != nil {
+			return err
+		}
+	} else if record.Hash != (wire.Hash{}) {
 		if err := r.replayEnd(g, record.Index, record.Hash); err != nil {
 			return err
 		}
@@ -171,6 +181,9 @@ func (r *recovery) replayEnd(g *group, last raft.Index, hash wire.Hash) error {
 }
 
 func (r *recovery) replayTruncate(g *group, from raft.Index) error {
+	if g.broken != nil && from == g.last()+1 {
+		return nil // it was about entries that are lost
+	}
 	if from <= g.base.Index || from > g.last() {
 		return fmt.Errorf("the log of group %d, entries %d to %d, is truncated from %d", g.id, g.base.Index+1, g.last(), from)
 	}
@@ -200,6 +213,14 @@ func (r *recovery) replayTruncate(g *group, from raft.Index) error {
 }
 
 func (r *recovery) replayEntry(g *group, record *wire.Record, at position) error {
+	if g.broken != nil {
+		if err := r.rejoin(g, record); err != nil {
+			return err
+		}
+	}
+	if r.blind && record.Term > g.hardState.CurrentTerm {
+		g.hardState = raft.HardState{CurrentTerm: record.Term, Commit: g.hardState.Commit} // until the next segment tells
+	}
 	switch {
 	case record.Index != g.last()+1:
 		return fmt.Errorf("entry %d of group %d comes after entry %d", record.Index, g.id, g.last())
@@ -236,6 +257,9 @@ func (r *recovery) replayCopy(g *group, record *wire.Record, at position) error 
 		p.copies[record.Index] = c
 		return nil
 	}
+	if h := g.holeAt(record.Index); h != nil && !h.Known() {
+		g.setTerm(record.Index, record.Term)
+	}
 	if term, _ := g.term(record.Index); term != record.Term {
 		return fmt.Errorf("the copy of entry %d of group %d is of term %d instead of %d", record.Index, g.id, record.Term, term)
 	}
@@ -245,7 +269,7 @@ func (r *recovery) replayCopy(g *group, record *wire.Record, at position) error 
 		}
 		return nil // what it is a copy of is still there
 	}
-	if h := g.holeAt(record.Index); h != nil && h.Hash != record.Hash { // all of it is checked when the log is complete
+	if h := g.holeAt(record.Index); h != nil && h.Known() && h.Hash != record.Hash { // all of it is checked when the log is complete
 		return fmt.Errorf("a copy of entry %d of group %d is of another entry", record.Index, g.id)
 	}
 	g.fill(record, at)
@@ -304,6 +328,9 @@ func (r *recovery) learnBefore() error {
 			if h.Before, err = r.hashAt(g, h.Index-1); err != nil {
 				return err
 			}
+		}
+		if err := r.findGaps(g); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -385,6 +412,7 @@ func (r *recovery) join(g *group, p *partial) error {
 		}
 		positions = append(positions, c.at)
 	}
+	g.raiseTerms(g.first, term)
 	if len(g.runs) > 0 && g.runs[0].Term == term {
 		g.runs = g.runs[1:]
 	}

@@ -84,6 +84,9 @@ func (l *Log) stageWrite(w *Write) error {
 			return err
 		}
 	}
+	if err := stageGap(g, w); err != nil {
+		return err
+	}
 	for i, record := range w.Records {
 		if err := l.stageEntry(g, w.First+raft.Index(i), record); err != nil {
 			return err
@@ -168,6 +171,9 @@ func (l *Log) stageCompaction(g *group, to raft.Index) error {
 	if to >= g.staged.cut || to > g.last() || to <= g.base.Index {
 		return fmt.Errorf("compact up to %d, the log has %d to %d", to, g.base.Index+1, min(g.staged.cut-1, g.last()))
 	}
+	if g.gapAt(to) != nil {
+		return fmt.Errorf("compact up to %d: it is not known which entry that was", to)
+	}
 	if g.configurationAt(to) == nil {
 		return fmt.Errorf("compact up to %d: the configuration in force there is a hole", to)
 	}
@@ -182,6 +188,12 @@ func (l *Log) stageCompaction(g *group, to raft.Index) error {
 // stagedAgrees reports whether the entry that base names is the one in the log. Equal terms and
 // different hashes mean that something is very wrong.
 func (l *Log) stagedAgrees(g *group, base Base) (bool, error) {
+	if p := g.gapAt(base.Index); p != nil && base.Index < g.staged.cut {
+		if !l.anew && (base.Index < p.Last || !p.Follows(base.Hash, g.id)) {
+			return false, fmt.Errorf("entries %d to %d are lost, and it is not known which entry %d was", p.First, p.Last, base.Index)
+		}
+		return true, nil
+	}
 	if term, ok := l.stagedTerm(g, base.Index); !ok || term != base.Term {
 		return false, nil
 	}
@@ -266,6 +278,9 @@ func (l *Log) stageEntry(g *group, index raft.Index, record []byte) error {
 	}
 	if r.Flags&wire.FlagCopy != 0 {
 		term, ok := l.stagedTerm(g, index)
+		if h := g.holeAt(index); h != nil && !h.Known() && index < s.cut {
+			term = r.Term // it is in the gap that stageGap has checked
+		}
 		if !ok || index <= s.base.Index || term != r.Term {
 			return fmt.Errorf("copy of entry %d of term %d, which is not in the log", index, r.Term)
 		}
@@ -288,10 +303,35 @@ func (l *Log) stageEntry(g *group, index raft.Index, record []byte) error {
 	return nil
 }
 
+// gapAt returns the gap that has the entry at i, or nil.
+func (g *group) gapAt(i raft.Index) *Gap {
+	for k := range g.gaps {
+		if p := &g.gaps[k]; p.First <= i && i <= p.Last {
+			return p
+		}
+	}
+	return nil
+}
+
+// stageGap checks copies that are to fill a gap: all of it at once, each following from the one before.
+func stageGap(g *group, w *Write) error {
+	for i := range w.Records {
+		p := g.gapAt(w.First + raft.Index(i))
+		if p == nil || w.First+raft.Index(i) >= g.staged.cut {
+			continue
+		}
+		if w.First != p.First || w.First+raft.Index(len(w.Records)) != p.Last+1 {
+			return fmt.Errorf("entries %d to %d are lost, and can only be replaced together", p.First, p.Last)
+		}
+		return p.Fits(g.id, w.Records)
+	}
+	return nil
+}
+
 // stagedFits checks a copy that is to fill a hole: it must be the very entry that was there.
 func stagedFits(g *group, r *wire.Record) error {
 	h := g.holeAt(r.Index)
-	if h == nil || r.Index >= g.staged.cut {
+	if h == nil || r.Index >= g.staged.cut || g.gapAt(r.Index) != nil {
 		return nil
 	}
 	return h.Fits(r)
@@ -317,7 +357,7 @@ func (l *Log) apply(o *op, at position) {
 	default:
 		raw := wire.Raw(o.record)
 		if o.copied {
-			g.fill(&wire.Record{Kind: raw.Kind(), Index: raw.Index(), Payload: raw.Payload()}, at)
+			g.fill(&wire.Record{Kind: raw.Kind(), Index: raw.Index(), Term: raw.Term(), Payload: raw.Payload()}, at)
 			l.recount = true
 			return
 		}

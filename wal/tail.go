@@ -21,6 +21,9 @@ func (r *recovery) readTail() error {
 			return err
 		}
 	}
+	if err := r.notKnown(); err != nil {
+		return err
+	}
 	mark := r.end
 	if first := r.current; first != nil && first == r.inUse[0] && first.header.previous != 0 && mark.sequence < first.header.firstFrame {
 		return &DamageError{ // what is before a segment is given back only when its own frames are durable
@@ -232,19 +235,21 @@ func (l *Log) useGroups(groups []*group) {
 
 // writeUnsure writes what was behind the mark into a segment of its own. The segment gets its name
 // when it is whole: until then the old copy counts. A torn tail alone is reason enough: what follows
-// it must be known to follow something that ends. So is damage: a frame that is damaged and called durable must
-// not come to be the last one, or it is taken for a torn tail the next time.
+// it must be known to follow something that ends.
 func (r *recovery) writeUnsure() error {
 	l := r.log
-	if err := l.stage(append(r.refill(), r.unsure...)); err != nil {
+	l.anew = true
+	err := l.stage(append(r.refill(), l.joinGaps(r.unsure)...))
+	l.anew = false
+	if err != nil {
 		return fmt.Errorf("write the end of the log anew: %w", err)
 	}
 	l.sealed = true
 	if n := len(l.segments); n > 0 && l.segments[n-1].header.firstFrame > l.sequence {
 		// Nothing in it is known to be durable, its header included: nothing may build on it.
+		// But it says that what is before it is durable, and segments may be gone because of that: it is replaced.
 		l.segments, l.sealed = l.segments[:n-1:n-1], false
-	}
-	if len(l.ops) == 0 && r.torn == nil && len(r.healed) == 0 {
+	} else if len(l.ops) == 0 && r.torn == nil && !l.hasHoles() { // what proves a gap must stay known to be durable
 		return nil
 	}
 	s, err := l.make(l.lastNumber + 1)

@@ -88,7 +88,7 @@
 //	 9  SnapshotOffer         base                                               -
 //	10  SnapshotRequest       boot, number                                       what the state machine asks for
 //	11  SnapshotChunk         boot, number, outcome                              varint length, position; a piece of a state
-//	12  EntryRequest          -                                                  each: index, term, hash (16)
+//	12  EntryRequest          -                                                  each: index, term, hash (16); both 0 if not known
 //	13  EntryReply            -                                                  each: index, term, state (8), and if that is 1, a record
 //	16  Forward               boot, batch                                        each: varint length, command
 //	17  ForwardReply          boot, batch                                        -
@@ -97,8 +97,9 @@
 //	20  Claim                 -                                                  a member's entry
 //	21  Change                boot, number                                       each: flags leaves 1, must belong 2, traits 4 (1), a member's entry
 //	22  ChangeReply           boot, number, outcome, index                       -
+//	23  Sums                  -                                                  each 40 bytes: kind, at, also, sum (16)
 //
-// Kept are, for the algorithm, 14 and 15; for the replica, 23 to 31; for the host, 32 to 255. 0 is never
+// Kept are, for the algorithm, 14 and 15; for the replica, 24 to 31; for the host, 32 to 255. 0 is never
 // sent. A flag is bit 0 of its field. A field with a question mark was added: it may be missing, and then a
 // flag is not set.
 //

@@ -17,7 +17,8 @@ type EntryRequest struct {
 	Wanted []WantedEntry
 }
 
-// WantedEntry is an entry that its server has had, and which one it was.
+// WantedEntry is an entry that its server has had, and which one it was. If term and hash are zero, that is not known: then whatever
+// is there may be the one, and only an end of the log before it says that it is lacking.
 type WantedEntry struct {
 	Index raft.Index
 	Term  raft.Term

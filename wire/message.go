@@ -37,6 +37,7 @@ const (
 	KindClaim        MessageKind = 20
 	KindChange       MessageKind = 21
 	KindChangeReply  MessageKind = 22
+	KindSums         MessageKind = 23
 )
 
 const (
@@ -156,7 +157,7 @@ type SnapshotChunk struct {
 	Outcome      SnapshotOutcome
 	// Position is where in the log the state is that the chunk is a piece of. None but with SnapshotServed.
 	Position *Position
-	// Chunk is the state machines' business.
+	// Chunk is the state machines' business. None with a Position says where the sender's state is, which is not ahead.
 	Chunk []byte
 }
 
@@ -170,6 +171,24 @@ const (
 	// SnapshotUnavailable: the sender has no state to give, or not now. Another server may.
 	SnapshotUnavailable SnapshotOutcome = 2
 )
+
+// Sums says what the sender's state machine was like at moments that all servers pass. Whoever has another sum for the
+// same moment has another state.
+type Sums struct {
+	Sums []Sum
+}
+
+// Sum is one of them.
+type Sum struct {
+	// Kind is the state machine's; sums of different kinds are never compared.
+	Kind uint64
+	// At and Also say of which moment it is, as the kind has it.
+	At, Also uint64
+	Value    [16]byte
+}
+
+// sumBytes is what a sum takes up in a message.
+const sumBytes = 3*8 + 16
 
 var (
 	// ErrChecksum: the message was damaged on its way.
@@ -276,6 +295,8 @@ func appendFixed(b []byte, body any) (MessageKind, []byte) {
 		return KindChange, put(m.Boot, m.Number)
 	case *ChangeReply:
 		return KindChangeReply, put(m.Boot, m.Number, uint64(m.Outcome), uint64(m.Index))
+	case *Sums:
+		return KindSums, b
 	case *SnapshotOffer:
 		return KindSnapshotOffer, put(uint64(m.Base))
 	case *SnapshotRequest:
@@ -309,6 +330,8 @@ func appendVariable(b []byte, body any) []byte {
 			b = append(b, byte(flag(m.Edits[i].Remove)|flag(m.Edits[i].Existing)<<1|flag(m.Edits[i].SetTraits)<<2))
 			b = appendMember(b, &m.Edits[i].Member)
 		}
+	case *Sums:
+		b = appendSums(b, m.Sums)
 	case *SnapshotRequest:
 		b = append(b, m.Request...)
 	case *SnapshotChunk:
@@ -431,8 +454,35 @@ func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any
 		return m, decodeEdits(m, variable)
 	case KindChangeReply:
 		return &ChangeReply{Boot: f.u64(), Number: f.u64(), Outcome: ChangeOutcome(f.u64()), Index: f.index()}, nil
+	case KindSums:
+		m := &Sums{}
+		return m, decodeSums(m, variable)
 	}
 	return nil, fmt.Errorf("message kind %d: %w", kind, ErrTooNew)
+}
+
+func appendSums(b []byte, sums []Sum) []byte {
+	for i := range sums {
+		s := &sums[i]
+		b = binary.LittleEndian.AppendUint64(b, s.Kind)
+		b = binary.LittleEndian.AppendUint64(b, s.At)
+		b = binary.LittleEndian.AppendUint64(b, s.Also)
+		b = append(b, s.Value[:]...)
+	}
+	return b
+}
+
+func decodeSums(m *Sums, b []byte) error {
+	if len(b)%sumBytes != 0 {
+		return ErrMalformed
+	}
+	for ; len(b) > 0; b = b[sumBytes:] {
+		m.Sums = append(m.Sums, Sum{
+			Kind: binary.LittleEndian.Uint64(b), At: binary.LittleEndian.Uint64(b[8:]), Also: binary.LittleEndian.Uint64(b[16:]),
+			Value: [16]byte(b[24:sumBytes]),
+		})
+	}
+	return nil
 }
 
 // decodeEntries checks every record and that they follow the entry before them without a gap.

@@ -162,6 +162,7 @@ func (s source) messages() []*wire.Message {
 		&raft.AppendEntriesReply{Round: raft.Round(s.number()), Verified: raft.Index(s.number()), Promise: s.IntN(2) == 0},
 		refusal,
 		&raft.TimeoutNow{},
+		&wire.Sums{Sums: []wire.Sum{{Kind: s.number(), At: s.number(), Also: s.number(), Value: [16]byte{byte(s.number()), 15: byte(s.number())}}, {}}},
 		&wire.SnapshotOffer{Base: raft.Index(s.number())},
 		&wire.SnapshotRequest{Boot: s.number(), Number: s.number(), Request: s.bytes(1000)},
 		&wire.SnapshotChunk{Boot: s.number(), Number: s.number(), Outcome: wire.SnapshotUnavailable, Chunk: s.bytes(1000)},

@@ -198,6 +198,9 @@ func sampleMessages() []namedMessage {
 		{"forward-reply", &wire.ForwardReply{Boot: sampleBoot, Batch: sampleNumber}},
 		{"read-request", &wire.ReadRequest{Boot: sampleBoot, Number: sampleNumber}},
 		{"read-reply", &wire.ReadReply{Boot: sampleBoot, Number: sampleNumber, Index: sampleIndex}},
+		{"sums", &wire.Sums{Sums: []wire.Sum{
+			{Kind: 1, At: uint64(sampleIndex), Value: [16]byte{1, 2, 3, 16}}, {Kind: 2, At: sampleNumber, Also: sampleNumber - 1, Value: [16]byte{0xff}},
+		}}},
 		{"claim", &wire.Claim{Member: sampleConfiguration().Members[0]}},
 		{"change", &wire.Change{Boot: sampleBoot, Number: sampleNumber, Edits: []wire.Edit{
 			{Member: sampleConfiguration().Members[0]}, {Member: wire.Member{ID: 7}, Remove: true}, {Member: wire.Member{ID: 8, Roles: wire.RoleVoter}, Existing: true},

@@ -165,11 +165,18 @@ func TestSendingNeedsWhatItPromises(t *testing.T) {
 		body  Message
 		needs string
 	}{
-		{"ask", candidate, disk, 2, 2, RequestVote{id(1, 1)}, ""},
-		{"ask with another log", candidate, disk, 2, 2, RequestVote{id(2, 1)}, "RequestVote: the log"},
-		{"ask before the own vote is durable", candidate, forgetful, 2, 2, RequestVote{id(1, 1)}, "RequestVote: its vote for itself"},
-		{"ask before the term is durable", candidate, behind, 2, 2, RequestVote{id(1, 1)}, "Send: a term that is durable"},
-		{"ask in another term", candidate, disk, 2, 1, RequestVote{id(1, 1)}, "Send: a message of its current term"},
+		{"ask", candidate, disk, 2, 2, RequestVote{Last: id(1, 1)}, ""},
+		{"ask with another log", candidate, disk, 2, 2, RequestVote{Last: id(2, 1)}, "RequestVote: the log"},
+		{"ask before the own vote is durable", candidate, forgetful, 2, 2, RequestVote{Last: id(1, 1)}, "RequestVote: its vote for itself"},
+		{"ask before the term is durable", candidate, behind, 2, 2, RequestVote{Last: id(1, 1)}, "Send: a term that is durable"},
+		{"ask in another term", candidate, disk, 2, 1, RequestVote{Last: id(1, 1)}, "Send: a message of its current term"},
+
+		{"ask because the leader says so", with(candidate, func(s *State) { s.takesOver = true }), disk, 2, 2, RequestVote{id(1, 1), true}, ""},
+		{"ask as if the leader said so", candidate, disk, 2, 2, RequestVote{id(1, 1), true}, "RequestVote: the leader's word"},
+		{"hand over", with(leader, func(s *State) { s.led, s.match[1] = true, 2 }), disk, 2, 2, TimeoutNow{}, ""},
+		{"hand over to who lacks something", with(leader, func(s *State) { s.led, s.match[1] = true, 1 }), disk, 2, 2, TimeoutNow{}, "TimeoutNow: a follower"},
+		{"hand over to nobody of the group", with(leader, func(s *State) { s.led = true }), disk, 9, 2, TimeoutNow{}, "TimeoutNow: the leader"},
+		{"hand over without having led", follower, disk, 3, 2, TimeoutNow{}, "TimeoutNow: the leader"},
 
 		{"ask for a pre-vote", asking, disk, 2, 2, RequestPreVote{id(1, 1)}, ""},
 		{"ask for a pre-vote with another log", asking, disk, 2, 2, RequestPreVote{id(2, 1)}, "RequestPreVote: the log"},

@@ -44,5 +44,5 @@
 // # Source
 //
 // Ongaro and Ousterhout, In Search of an Understandable Consensus Algorithm (2014), Figure 2; Ongaro's
-// thesis, sections 3, 4.2.3, 6.2 and 9.6.
+// thesis, sections 3 (3.10 among them), 4.2.3, 6.2 and 9.6.
 package spec

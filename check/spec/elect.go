@@ -27,11 +27,27 @@ func (s *State) BecomeCandidate() (needs string) {
 	case !s.group.isMajority(s.preVotes):
 		return "BecomeCandidate: pre-votes of a majority"
 	}
+	s.stand()
+	return ""
+}
+
+// TakeOver makes a server a candidate because its leader says so. Nobody need be asked before: it is no disturbance that
+// the leader itself wants. (Thesis, section 3.10.)
+func (s *State) TakeOver(from raft.ServerID) (needs string) {
+	if s.Role != raft.Follower || s.Leader != from {
+		return "TakeOver: a follower of that leader"
+	}
+	s.stand()
+	s.takesOver = true
+	return ""
+}
+
+// stand opens a new term, with a vote for itself.
+func (s *State) stand() {
 	s.enterTerm(s.CurrentTerm + 1)
 	s.Role, s.VotedFor = raft.Candidate, s.id
 	s.votes = s.group.with(0, s.id)
 	s.stood = s.last()
-	return ""
 }
 
 // BecomeLeader wins the election, and appends the entry that opens the term. What that entry holds is
@@ -71,7 +87,7 @@ func (s *State) UpdateTerm(term raft.Term) (needs string) {
 func (s *State) enterTerm(term raft.Term) {
 	s.CurrentTerm, s.VotedFor, s.Leader = term, 0, 0
 	s.votes, s.preVotes, s.match = 0, 0, [maxVoters]raft.Index{}
-	s.led, s.stood, s.asked, s.preVoted = false, raft.EntryID{}, nil, 0
+	s.led, s.stood, s.takesOver, s.asked, s.preVoted = false, raft.EntryID{}, false, nil, 0
 }
 
 // StepDown makes a leader a follower of nobody: it has not heard a majority for long. (Thesis,

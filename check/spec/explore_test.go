@@ -31,9 +31,9 @@ type bounds struct {
 
 func TestModelKeepsThePropertiesOfFigure3(t *testing.T) {
 	for _, b := range []bounds{
-		{servers: 2, term: 2, last: 2, size: 32929},
-		{servers: 2, term: 2, last: 2, crashes: 1, standing: true, size: 9884},
-		{servers: 3, term: 2, last: 1, standing: true, size: 32968},
+		{servers: 2, term: 2, last: 2, size: 59043},
+		{servers: 2, term: 2, last: 2, crashes: 1, standing: true, size: 15162},
+		{servers: 3, term: 2, last: 1, standing: true, size: 56920},
 	} {
 		name := fmt.Sprintf("%d servers, %d terms, %d entries, %d crashes", b.servers, b.term, b.last, b.crashes)
 		t.Run(name, func(t *testing.T) {
@@ -134,7 +134,7 @@ func (x *explorer) actions(w *world, i int) {
 		try(func(node *node) string { return node.AdvanceCommit(n, &node.disk.Durable) })
 	}
 	for e := range w.messages.all(s.id) {
-		if e.Term >= s.CurrentTerm {
+		if _, opens := e.Body.(TimeoutNow); e.Term >= s.CurrentTerm && !(opens && e.Term == x.term) {
 			try(func(n *node) string { return n.arrive(&e) })
 		}
 	}
@@ -253,7 +253,9 @@ func (x *explorer) finish(n *node) {
 
 // letLeave sends everything that a server may send to another and has not sent yet.
 func (w *world) letLeave(n *node, to raft.ServerID) {
-	for _, body := range []Message{RequestVote{n.stood}, Vote{true}, RequestPreVote{n.last()}, PreVote{true}} {
+	for _, body := range []Message{
+		RequestVote{n.stood, n.takesOver}, Vote{true}, RequestPreVote{n.last()}, PreVote{true}, TimeoutNow{},
+	} {
 		e := Envelope{From: n.id, To: to, Term: n.CurrentTerm, Body: body}
 		if _, ok := w.messages.others[e]; !ok {
 			w.send(n, &e)
@@ -447,6 +449,9 @@ func (n *node) encode(b []byte) []byte {
 		byte(n.preVotes), byte(n.preVoted), byte(n.stood.Index), byte(n.stood.Term), byte(len(n.asked)), byte(len(n.disk.writes)))
 	if n.led {
 		b = append(b, 1)
+	}
+	if n.takesOver {
+		b = append(b, 2)
 	}
 	for _, m := range n.match[:len(n.group.voters)] {
 		b = append(b, byte(m))

@@ -12,8 +12,11 @@ type Envelope struct {
 // Message is one of the structs below.
 type Message interface{ isMessage() }
 
-// RequestVote asks for a vote.
-type RequestVote struct{ Last raft.EntryID }
+// RequestVote asks for a vote. Transfer: the leader wants it.
+type RequestVote struct {
+	Last     raft.EntryID
+	Transfer bool
+}
 
 // Vote answers RequestVote.
 type Vote struct{ Granted bool }
@@ -49,6 +52,9 @@ type Conflict struct {
 	Commit raft.Index
 }
 
+// TimeoutNow is how a leader hands over: whoever it tells shall stand at once.
+type TimeoutNow struct{}
+
 func (RequestVote) isMessage()    {}
 func (Vote) isMessage()           {}
 func (RequestPreVote) isMessage() {}
@@ -56,6 +62,7 @@ func (PreVote) isMessage()        {}
 func (*AppendEntries) isMessage() {}
 func (Match) isMessage()          {}
 func (Conflict) isMessage()       {}
+func (TimeoutNow) isMessage()     {}
 
 // Messages are all that were ever sent. The network may lose them and repeat them at any time; what it
 // may not do is make one up.

@@ -30,6 +30,8 @@ func (s *State) maySend(e *Envelope, durable *Persistent, m *Messages) (needs st
 	switch body := e.Body.(type) {
 	case RequestVote:
 		return s.mayAsk(body, durable)
+	case TimeoutNow:
+		return s.mayHandOver(e.To)
 	case Vote:
 		return mayGrant(e, body, durable)
 	case RequestPreVote:
@@ -58,6 +60,21 @@ func (s *State) mayAsk(m RequestVote, durable *Persistent) (needs string) {
 		return "RequestVote: its vote for itself on disk"
 	case m.Last != s.stood:
 		return "RequestVote: the log with which it became a candidate"
+	case m.Transfer && !s.takesOver:
+		return "RequestVote: the leader's word, for what only the leader may ask for"
+	}
+	return ""
+}
+
+// mayHandOver: the leader hands over to one who has its whole log, or that one could not win. It may have stepped down
+// meanwhile.
+func (s *State) mayHandOver(to raft.ServerID) (needs string) {
+	i := slices.Index(s.group.voters, to)
+	switch {
+	case !s.led || i < 0:
+		return "TimeoutNow: the leader of the term, and a voter"
+	case s.Role == raft.Leader && s.match[i] != s.Log.Last():
+		return "TimeoutNow: a follower that has the whole log"
 	}
 	return ""
 }

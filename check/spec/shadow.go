@@ -209,9 +209,13 @@ func (sh *Shadow) Receive(e *Envelope) {
 	}
 }
 
+// wantsVote reports whether a message asks for what a server may refuse that hears its leader. If the leader itself wants
+// it, nobody may.
 func wantsVote(e *Envelope) bool {
-	switch e.Body.(type) {
-	case RequestVote, RequestPreVote:
+	switch m := e.Body.(type) {
+	case RequestVote:
+		return !m.Transfer
+	case RequestPreVote:
 		return true
 	}
 	return false
@@ -235,6 +239,9 @@ func (s *State) receive(e *Envelope, durable *Persistent) (needs string) {
 			s.TakePreVote(e.From)
 			s.elections(durable)
 		}
+	case TimeoutNow:
+		s.TakeOver(e.From)
+		s.elections(durable)
 	case *AppendEntries:
 		if needs := s.FollowLeader(e.From); needs != "" {
 			return needs

@@ -211,7 +211,7 @@ func TestStepsWithSeveralInputsAreExplainedInTheirOrder(t *testing.T) {
 	ask := b.send(3, 2, RequestPreVote{id(1, 1)})
 	b.ok(b.step(2, ask, nil, same))
 	b.ok(b.step(3, b.send(2, 3, PreVote{true}), &Write{}, func(v *View) { *v = View{raft.Candidate, 2, 3, 0} }))
-	stand := b.send(3, 2, RequestVote{id(1, 1)})
+	stand := b.send(3, 2, RequestVote{Last: id(1, 1)})
 
 	both := func(order ...*Envelope) error {
 		sh := *b.shadows[2]

@@ -80,10 +80,12 @@ type State struct {
 	votes, preVotes set                   // who granted, to this candidate or pre-candidate
 	match           [maxVoters]raft.Index // matchIndex, at the leader
 
-	led      bool           // it leads, or did
-	stood    raft.EntryID   // the last entry when it became a candidate
-	asked    []raft.EntryID // the last entries with which it asked for pre-votes
-	preVoted set            // whom it may tell that it would vote for them
+	led   bool         // it leads, or did
+	stood raft.EntryID // the last entry when it became a candidate
+	// takesOver: it became a candidate because the leader said so.
+	takesOver bool
+	asked     []raft.EntryID // the last entries with which it asked for pre-votes
+	preVoted  set            // whom it may tell that it would vote for them
 }
 
 // last returns the last entry of the log.
@@ -97,7 +99,7 @@ func (s *State) last() raft.EntryID {
 func (s *State) absorbs(o *State) bool {
 	if s.Role != o.Role || s.CurrentTerm != o.CurrentTerm || s.VotedFor != o.VotedFor ||
 		s.CommitIndex != o.CommitIndex || s.Leader != o.Leader || s.votes != o.votes ||
-		s.preVotes != o.preVotes || s.led != o.led || s.stood != o.stood || s.match != o.match ||
+		s.preVotes != o.preVotes || s.takesOver != o.takesOver || s.led != o.led || s.stood != o.stood || s.match != o.match ||
 		s.Log.Last() != o.Log.Last() || s.Log.differs(&o.Log) != 0 {
 		return false
 	}

@@ -17,7 +17,7 @@ func alarmCommand(w *world) *cobra.Command {
 		GroupID: groupCluster,
 		Short:   "List alarms, or turn them off",
 		Long: `An alarm says that something is wrong at a server, until it is turned off: NOSPACE if its state has
-outgrown --quota-backend-bytes, and puts are refused; CORRUPT if it holds something else than the others,
+outgrown --quota-backend-bytes or its disk is nearly full, and puts are refused; CORRUPT if it holds something else than the others,
 and nothing is served.
 
 Against NOSPACE: compact, delete what is not needed or raise the quota, and then quorate alarm disarm.`,

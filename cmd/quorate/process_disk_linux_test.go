@@ -6,15 +6,18 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
 )
 
 var processComplete = flag.Bool("process.complete", false,
@@ -32,7 +35,10 @@ func lacking(t *testing.T, what string, err error, instead string) {
 
 // smallDisk is where the directory of a server lies that has not lived yet. It gets full once there is
 // anything to write after fill, and has room again after makeRoom.
-type smallDisk struct{ fill, makeRoom func() }
+type smallDisk struct {
+	fill, makeRoom func()
+	real           bool // and not a limit on the size of files
+}
 
 // newSmallDisk gives a server a directory in memory that holds the first two segments of a log, and no
 // third. Where mounting is not allowed, the kernel keeps the server from writing more to any file.
@@ -40,14 +46,14 @@ func newSmallDisk(t *testing.T, s *serverProcess) smallDisk {
 	t.Helper()
 	if err := syscall.Mount("quorate-test", s.dir, "tmpfs", 0, "size=44m"); err != nil {
 		lacking(t, "the right to mount", err, "a limit on the size of files stands in for a full disk")
-		return smallDisk{func() { s.limitFiles(t, 1<<20) }, func() {}} // The limit dies with the process.
+		return smallDisk{fill: func() { s.limitFiles(t, 1<<20) }, makeRoom: func() {}} // The limit dies with the process.
 	}
 	t.Cleanup(func() { // after the server's own, which is registered later
 		if err := syscall.Unmount(s.dir, 0); err != nil {
 			t.Errorf("unmount %s: %v", s.dir, err)
 		}
 	})
-	return smallDisk{func() {}, func() {
+	return smallDisk{real: true, fill: func() {}, makeRoom: func() {
 		t.Helper()
 		if err := syscall.Mount("quorate-test", s.dir, "tmpfs", syscall.MS_REMOUNT, "size=400m"); err != nil {
 			t.Fatal(err)
@@ -73,7 +79,15 @@ func TestProcessFullDiskEndsTheServerAndLosesNothing(t *testing.T) {
 	startAll(t, servers)
 	waitLeader(t, servers)
 	w := newOnceWrites()
-	l := startPinnedLoad(t, servers, 1, w.put)
+	l := startPinnedLoad(t, servers, 1, func(ctx context.Context, kv pb.KVClient, client int, r *rand.Rand) (operation, outcome, error) {
+		for {
+			o, result, err := w.put(ctx, kv, client, r)
+			if err == nil || !strings.Contains(err.Error(), "database space exceeded") {
+				return o, result, err
+			}
+			<-time.After(10 * time.Millisecond) // and ask again, until there is room
+		}
+	})
 	l.waitProgress(t, 100, full)
 	full.doom()
 	disk.fill()
@@ -82,7 +96,9 @@ func TestProcessFullDiskEndsTheServerAndLosesNothing(t *testing.T) {
 	status, said := full.waitEnd(t)
 	full.disconnect()
 	expectDiskFailure(t, full, status, said)
-	l.waitProgress(t, 200, rest...) // The others go on.
+	// The others go on, once nobody minds the one any more.
+	eventually(t, "the others go on", func() error { return disarm(t.Context(), rest[0]) })
+	l.waitProgress(t, 200, rest...)
 
 	disk.makeRoom()
 	full.start(t)
@@ -91,6 +107,91 @@ func TestProcessFullDiskEndsTheServerAndLosesNothing(t *testing.T) {
 	l.waitProgress(t, 50, full)
 	l.finish(t)
 	w.expectWritten(t, servers)
+}
+
+// A disk that gets full is seen before that is the end: puts are refused everywhere, and all else goes on. When there is room again, no
+// server need be started anew.
+func TestProcessFullDiskRefusesPutsAndNothingElse(t *testing.T) {
+	servers := newServers(t, 3, quick...)
+	full := servers[0]
+	disk := newSmallDisk(t, full)
+	if !disk.real {
+		return // a limit on files is no full disk
+	}
+	startAll(t, servers)
+	waitLeader(t, servers)
+	conn, _, _ := full.present()
+	other, _, _ := servers[1].present()
+	ctx := t.Context()
+	kv := pb.NewKVClient(conn)
+	put := func(at *grpc.ClientConn, key string, bytes int) error {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		_, err := pb.NewKVClient(at).Put(ctx, &pb.PutRequest{Key: []byte(key), Value: make([]byte, bytes)})
+		return err
+	}
+	refused := func() error {
+		for _, at := range []*grpc.ClientConn{conn, other} {
+			if err := put(at, "small", 1); err == nil || !strings.Contains(err.Error(), "etcdserver: mvcc: database space exceeded") {
+				return fmt.Errorf("a put is answered with %v", err)
+			}
+		}
+		return nil
+	}
+	lease, err := pb.NewLeaseClient(conn).LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: 600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "puts are refused", func() error {
+		if err := put(other, "filler", 700_000); err == nil || isTimeout(err) {
+			return errors.New("they are not")
+		}
+		return refused()
+	})
+
+	// What makes room goes on, and what needs none.
+	if _, err := kv.Range(ctx, &pb.RangeRequest{Key: []byte("filler")}); err != nil {
+		t.Errorf("a read: %v", err)
+	}
+	if r, err := kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte("filler")}); err != nil {
+		t.Errorf("a delete: %v", err)
+	} else if _, err := kv.Compact(ctx, &pb.CompactionRequest{Revision: r.Header.Revision, Physical: true}); err != nil {
+		t.Errorf("a compaction: %v", err)
+	}
+	keep, err := pb.NewLeaseClient(conn).LeaseKeepAlive(ctx)
+	if err == nil {
+		if err = keep.Send(&pb.LeaseKeepAliveRequest{ID: lease.ID}); err == nil {
+			_, err = keep.Recv()
+		}
+	}
+	if err != nil {
+		t.Errorf("a lease is kept: %v", err)
+	}
+
+	// While there is no room, the alarm comes back.
+	if err := disarm(ctx, full); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the alarm is on again", refused)
+	disk.makeRoom()
+	eventually(t, "puts go on", func() error {
+		if err := errors.Join(disarm(ctx, full), put(conn, "after", 700_000)); err != nil {
+			return err
+		}
+		return put(other, "after", 1)
+	})
+	waitCaughtUp(t, full, waitLeader(t, servers))
+}
+
+// disarm turns off all alarms.
+func disarm(ctx context.Context, at *serverProcess) error {
+	conn, _, _ := at.present()
+	maintenance := pb.NewMaintenanceClient(conn)
+	on, err := maintenance.Alarm(ctx, &pb.AlarmRequest{})
+	for _, a := range on.GetAlarms() {
+		_, err = maintenance.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: a.MemberID, Alarm: a.Alarm})
+	}
+	return err
 }
 
 // diskErrors are what the kernel calls them.
@@ -107,15 +208,16 @@ func expectDiskFailure(t *testing.T, s *serverProcess, status int, said string) 
 	}
 }
 
-// fillUntilGone puts large values at one server until the process of another has ended.
+// fillUntilGone deletes keys that are not there, with large names, at one server until the process of another has ended. Puts
+// are refused long before that.
 func fillUntilGone(t *testing.T, at, full *serverProcess) {
 	t.Helper()
 	conn, _, _ := at.present()
-	value := bytes.Repeat([]byte("filler "), 100_000)
+	name := bytes.Repeat([]byte("filler "), 100_000)
 	eventually(t, full.name+" ends", func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		if _, err := pb.NewKVClient(conn).Put(ctx, &pb.PutRequest{Key: []byte("filler"), Value: value}); err != nil && !isTimeout(err) {
+		if _, err := pb.NewKVClient(conn).DeleteRange(ctx, &pb.DeleteRangeRequest{Key: name}); err != nil && !isTimeout(err) {
 			t.Fatalf("fill: %v", err)
 		}
 		select {

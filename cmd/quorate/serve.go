@@ -97,9 +97,12 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&o.LeaseReads, "lease-reads", false, "as the leader, answer linearizable reads without asking the others each time, which is safe only "+
 		"if the clocks of servers differ in rate by less than 10 %, and go on while a machine is suspended")
 	flags.IntVar(&o.MaxRequestBytes, "max-request-bytes", 3<<19, "most bytes of a request")
+	flags.Int64Var(&o.ScrubBytesPerSecond, "scrub-bytes-per-second", 1<<20, "how fast the whole state is read, again and again, to find what has rotted; -1: never")
 	flags.Int64Var(&o.KeepLogBytes, "keep-log-bytes", 64<<20, "how much log is kept for servers that lag, and is replayed by a restart at most")
 	flags.Int64Var(&o.MaxLogBytes, "max-log-bytes", 512<<20, "how much is kept for a server that answers and lags more; beyond, it gets state instead")
 	flags.Int64Var(&o.QuotaBackendBytes, "quota-backend-bytes", 0, "size of the state beyond which puts are refused and an alarm is raised; 0: no quota")
+	flags.Int64Var(&o.BallastBytes, "ballast-bytes", 64<<20, "how much of the disk is set aside for when it is full; "+
+		"an alarm is raised when so much is left; at most a sixteenth of it; -1: none, and no alarm")
 	flags.StringVar(&o.AutoCompactionMode, "auto-compaction-mode", "periodic", "how --auto-compaction-retention counts: periodic or revision")
 	flags.StringVar(&o.AutoCompactionRetention, "auto-compaction-retention", "0", "how much history is kept: hours, or 30m (periodic), or revisions (revision); 0: all")
 	flags.IntVar(&o.MaxTxnOps, "max-txn-ops", 128, "most operations of a transaction")

@@ -25,7 +25,7 @@
 //
 // Errors: what Pebble returns is returned, with what we were doing. What goes wrong in its
 // background goes to Options.Background; a damaged table goes to Options.Damage, and whatever reads it
-// gets an error; what Pebble holds to be the end, such as a manifest that
+// gets an error; IsDamage tells what says that the files are not what was written; what Pebble holds to be the end, such as a manifest that
 // cannot be written, goes to Options.Fatal.
 //
 // Concurrency: any goroutine may open iterators, flush, and ask what is durable, while one commits.

@@ -17,6 +17,8 @@ import (
 type Options struct {
 	// FS is the file system; nil is the machine's.
 	FS vfs.FS
+	// ReadOnly: nothing is written, and nothing removed.
+	ReadOnly bool
 	// CacheBytes is the size of the cache for blocks of tables. Default 64 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size at which a memory table is flushed without being asked. Default
@@ -111,6 +113,7 @@ func (o Options) withDefaults() Options {
 func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          o.FS,
+		ReadOnly:                    o.ReadOnly,
 		DisableWAL:                  true,
 		CacheSize:                   o.CacheBytes,
 		MemTableSize:                o.MemTableBytes,

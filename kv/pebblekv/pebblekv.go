@@ -27,10 +27,19 @@ type Engine struct {
 var _ kv.Engine = (*Engine)(nil)
 
 // Open opens the engine in a directory, which is created if it is not there.
-func Open(dir string, o Options) (*Engine, error) {
-	e, err := openEngine(dir, o.withDefaults())
-	if err != nil {
+//
+// Pebble panics where it does not know any more what is on the disk. While it opens, that is an error like others.
+func Open(dir string, o Options) (e *Engine, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e, err = nil, fmt.Errorf("open pebble in %s: %v", dir, p)
+		}
+	}()
+	if e, err = openEngine(dir, o.withDefaults()); err != nil {
 		return nil, err
+	}
+	if o.ReadOnly {
+		return e, nil
 	}
 	if err := e.removeDropped(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -42,7 +51,7 @@ func openEngine(dir string, o Options) (*Engine, error) {
 	e := &Engine{dir: dir, options: o, fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
 	db, err := pebble.Open(dir, e.pebbleOptions(o))
 	if err != nil {
-		return nil, fmt.Errorf("open pebble in %s: %w", dir, err)
+		return nil, unopened(dir, err)
 	}
 	e.db = db
 	return e, nil

@@ -2,6 +2,7 @@ package pebblekv
 
 import (
 	"errors"
+	"fmt"
 	"math/rand"
 	"testing"
 
@@ -109,6 +110,114 @@ func TestAStageThatCannotBeOpenedIsBegunAnew(t *testing.T) {
 		t.Fatalf("begun anew: %v, %v", s, err)
 	}
 	if err := errors.Join(s.Drop(), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatIsSealedIsTablesOfBoundedSize(t *testing.T) {
+	e := open(t, Options{FS: vfs.NewMem()})
+	s, err := e.OpenStage(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 1 << 20
+	value := make([]byte, size)
+	rand.New(rand.NewSource(1)).Read(value)
+	err = s.Seal(kv.Replacement{
+		Clear: []kv.Span{{Lo: []byte("a"), Hi: []byte("c")}}, Apart: kv.Span{Lo: []byte("c"), Hi: []byte("d")},
+		Fill: func(into kv.Sink) error {
+			for i := range 2*tableBytes/size + 2 {
+				if err := into.Set(fmt.Appendf(nil, "b%04d", i), value); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := s.(*stage).tables
+	if len(tables) != 3 {
+		t.Errorf("%d tables, want 3", len(tables))
+	}
+	for _, name := range tables {
+		if info, err := e.options.FS.Stat(name); err != nil || info.Size() > tableBytes+2*size {
+			t.Errorf("%s: %v, %v", name, info.Size(), err)
+		}
+	}
+	if err := errors.Join(s.Drop(), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// slowRemoval removes directories file by file, as file systems do, and loses power after some.
+type slowRemoval struct {
+	vfs.FS
+	left int
+}
+
+var errPower = errors.New("no power")
+
+func (fs *slowRemoval) RemoveAll(dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return fs.FS.RemoveAll(dir)
+	}
+	for _, name := range names {
+		if fs.left == 0 {
+			return errPower
+		}
+		fs.left--
+		if err := fs.FS.RemoveAll(fs.PathJoin(dir, name)); err != nil {
+			return err
+		}
+	}
+	return fs.FS.RemoveAll(dir)
+}
+
+// TestAStageOfWhichSomeFilesAreLeftIsNone cuts the power while a stage is removed.
+func TestAStageOfWhichSomeFilesAreLeftIsNone(t *testing.T) {
+	from := filled(t)
+	cut := 0
+	for left := 0; ; left++ {
+		fs := &slowRemoval{FS: vfs.NewMem(), left: 1 << 30}
+		to := openStore(t, open(t, Options{FS: fs}))
+		if err := feed(t, from, to); err != nil {
+			t.Fatal(err)
+		}
+		fs.left = left
+		err := to.DropStaged()
+		if err != nil && !errors.Is(err, errPower) {
+			t.Fatal(err)
+		}
+		if err := to.Close(); err != nil {
+			t.Fatal(err)
+		}
+		fs.left = 1 << 30
+		after := openStore(t, open(t, Options{FS: fs}))
+		fresh := openStore(t, open(t, Options{FS: vfs.NewMem()}))
+		want, _ := fresh.SnapshotRequest()
+		if got, err := after.SnapshotRequest(); err != nil || string(got) != string(want) {
+			t.Errorf("%d files gone: something is staged: %x, %v", left, got, err)
+		}
+		for _, name := range []string{stageDir, droppedDir} {
+			if _, err := fs.Stat(fs.PathJoin("state", name)); err == nil {
+				t.Errorf("%d files gone: there still is a %s", left, name)
+			}
+		}
+		if err := errors.Join(after.Close(), fresh.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if err == nil {
+			break
+		}
+		cut++
+	}
+	if cut < 3 {
+		t.Errorf("cut %d times", cut)
+	}
+	if err := from.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

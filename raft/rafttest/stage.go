@@ -24,6 +24,7 @@ import (
 //	propose 1 x y             a client's commands, as one proposal
 //	configure 1 data=x        the next configuration: voters=(1, 2, 4), by way of a joint one, whose aim it changes if
 //	                          there is one; leave, out of the joint one; learners=(4)
+//	transfer 1 to=2           a leader is asked to hand over
 //	read 1                    a client's linearizable read
 //	deliver from=1 to=2       all matching messages that are on their way now, oldest first; kind=, count=
 //	repeat, lose, backwards   the same messages are delivered and stay; are lost; arrive newest first
@@ -32,6 +33,8 @@ import (
 //	write 1 count=2           the next writes become durable; all, if no count is given
 //	crash 1 keep=1            a server stops; of its writes under way the first keep are not lost
 //	restart 1                 and starts again, from its disk
+//	compact 1                 its state becomes durable, and its log drops what that has
+//	install 3 from=1          the state of server 1 arrives at server 3, durably, in place of its own
 //	cut 1->2 2->1             links that lose everything, also what is on its way
 //	partition a=(1, 2) b=(3)  cuts all links between the sides; a server that is on no side is alone
 //	mend                      all links work
@@ -98,11 +101,11 @@ func (s *Stage) splitFlags(cmd script.Command) (servers []*Server, words []strin
 // demand checks that a command has the servers that it needs, and that they are up; or down, for restart.
 func (s *Stage) demand(cmd script.Command, servers []*Server) {
 	switch cmd.Name {
-	case "log", "disk", "write":
+	case "log", "disk", "write", "install":
 		if len(servers) != 1 {
 			cmd.Failf("one server is needed")
 		}
-	case "campaign", "propose", "configure", "read", "tick", "silence", "crash", "restart":
+	case "campaign", "propose", "configure", "transfer", "read", "tick", "silence", "crash", "restart", "compact":
 		if len(servers) == 0 {
 			cmd.Failf("no server is named")
 		}
@@ -139,7 +142,7 @@ func (s *Stage) group(cmd script.Command) {
 }
 
 func (s *Stage) do(cmd script.Command, servers []*Server, words []string) {
-	if slices.Contains([]string{"campaign", "propose", "configure", "read", "tick"}, cmd.Name) {
+	if slices.Contains([]string{"campaign", "propose", "configure", "transfer", "read", "tick"}, cmd.Name) {
 		s.ask(cmd, servers, words)
 		return
 	}
@@ -174,6 +177,21 @@ func (s *Stage) do(cmd script.Command, servers []*Server, words []string) {
 		for _, server := range servers {
 			s.Restart(server)
 		}
+		s.writeFast()
+	case "compact":
+		for _, server := range servers {
+			if server.Applied <= server.Core.Base().Index {
+				cmd.Failf("server %d has applied nothing that its log has", server.ID)
+			}
+			s.Compact(server)
+		}
+		s.writeFast()
+	case "install":
+		from := s.Server(raft.ServerID(cmd.Uint("from")))
+		if from == nil || from.Applied <= servers[0].Applied {
+			cmd.Failf("server %d has no state that is ahead of that of server %d", cmd.Uint("from"), servers[0].ID)
+		}
+		s.InstallState(servers[0], from)
 		s.writeFast()
 	case "cut", "partition", "mend":
 		s.links(cmd, words)
@@ -210,6 +228,8 @@ func (s *Stage) ask(cmd script.Command, servers []*Server, words []string) {
 			case "configure":
 				configuration := nextConfiguration(cmd, *server.Core.Configuration().Configuration, words)
 				in = raft.ProposeConfiguration{ID: s.next(), Entry: ConfigurationEntry(configuration)}
+			case "transfer":
+				in = raft.TransferLeadership{ID: s.next(), To: raft.ServerID(cmd.Uint("to"))}
 			case "read":
 				in = raft.ReadIndex{ID: s.next()}
 			}
@@ -394,6 +414,11 @@ func (s *Stage) logs(servers []*Server) {
 		if core.Role() == raft.Follower && core.Leader() != 0 {
 			who += fmt.Sprintf(" of %d", core.Leader())
 		}
-		s.Tell("%d: %s, term %d, commit %d, log %s", server.ID, who, core.CurrentTerm(), core.CommitIndex(), SayEntries(1, server.View))
+		after, base := "", core.Base()
+		if base.Index > 0 {
+			after = fmt.Sprintf("after %d/%d: ", base.Index, base.Term)
+		}
+		s.Tell("%d: %s, term %d, commit %d, log %s%s", server.ID, who, core.CurrentTerm(), core.CommitIndex(), after,
+			SayEntries(base.Index+1, server.View[base.Index:]))
 	}
 }

@@ -49,6 +49,12 @@ func sayWrite(p *raft.Persist, before raft.HardState) string {
 		}
 		parts = append(parts, fmt.Sprintf("term %d and %s", h.CurrentTerm, vote))
 	}
+	if p.CompactTo != 0 {
+		parts = append(parts, fmt.Sprintf("the log begins after %d", p.CompactTo))
+	}
+	if p.Install != nil {
+		parts = append(parts, fmt.Sprintf("the log begins after %d/%d", p.Install.Base.Index, p.Install.Base.Term))
+	}
 	if p.TruncateFrom != 0 {
 		parts = append(parts, fmt.Sprintf("nothing from %d on", p.TruncateFrom))
 	}

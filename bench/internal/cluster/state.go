@@ -84,6 +84,15 @@ func (c *Cluster) WaitWhole(ctx context.Context) (State, error) {
 	}
 }
 
+// Revision returns the revision that a server shows by itself, whether or not others are further.
+func (c *Cluster) Revision(ctx context.Context, server int) (int64, error) {
+	status, err := c.Servers[server].status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return status.Header.Revision, nil
+}
+
 // status asks one server how it is, on a connection of its own. That is not etcd's client, which does not
 // say that a server cannot be reached, but waits for the next attempt, a second later.
 func (s *Server) status(ctx context.Context) (*pb.StatusResponse, error) {
