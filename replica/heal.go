@@ -218,6 +218,9 @@ func (h *Healing) look(w *wire.WantedEntry) (wire.EntryState, bool) {
 	case !ok || w.Index == h.group.Base.Index:
 		return wire.EntryCompacted, false
 	case h.lost(w.Index) != nil:
+		if is := &h.lost(w.Index).hole; is.Known() && w.Term != 0 && is.Term != w.Term {
+			return wire.EntryLacking, false // what is lost here is another entry
+		}
 		return wire.EntryLost, false
 	case w.Term != 0 && term != w.Term:
 		return wire.EntryLacking, false

@@ -275,3 +275,16 @@ func TestLogBeginsWhereOthersAreIfItsOwnStateIsAsFar(t *testing.T) {
 		}
 	}
 }
+
+// Who has lost another entry at that place lacks the one that is asked for: two whose ends differ may need to hear that.
+func TestWhoHasLostAnotherEntryLacksTheOneAskedFor(t *testing.T) {
+	c := newHealers(t, 3, 20, 5, ofTerm(2))
+	s := c.all[0]
+	s.rot(20)
+	s.start()
+	for term, want := range map[raft.Term]wire.EntryState{2: wire.EntryLost, 1: wire.EntryLacking, 0: wire.EntryLost} {
+		if got, read := s.healing.look(&wire.WantedEntry{Index: 20, Term: term}); got != want || read {
+			t.Errorf("of term %d: %v, %t, want %v", term, got, read, want)
+		}
+	}
+}
