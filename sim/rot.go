@@ -204,11 +204,21 @@ func (s *server) rottable() []place {
 	return kept
 }
 
-// isLostElsewhere reports whether another server has lost an entry.
+// isLostElsewhere reports whether another server has lost an entry; or one that is not committed, if this one is not: at their
+// ends two servers may wait for each other's terms for ever (ADR 18), so only one at a time loses anything there.
 func (w *world) isLostElsewhere(s *server, id raft.EntryID) bool {
+	committed := w.check.IsCommitted(id)
 	for _, other := range w.servers {
-		if other != s && other.rotten[id] {
+		if other == s {
+			continue
+		}
+		if other.rotten[id] {
 			return true
+		}
+		for lost := range other.rotten { //tidy:ordered any is enough
+			if !committed && !w.check.IsCommitted(lost) {
+				return true
+			}
 		}
 	}
 	return false
