@@ -26,6 +26,8 @@ type Snapshots interface {
 	// StageSnapshot takes a piece in, beside the state, and returns the next request, or that it was the last.
 	// After an error the dialogue begins again.
 	StageSnapshot(chunk []byte) (next []byte, complete bool, err error)
+	// DropStaged forgets what is staged: nobody can go on from there.
+	DropStaged() error
 	// InstallSnapshot makes what is staged the state, in one step that a crash cannot divide, durably. position is
 	// stored with it. An error ends this server.
 	InstallSnapshot(position []byte) error
@@ -120,7 +122,12 @@ func (g *Group) stepSnapshot(w *replica.SnapshotWork) (done replica.SnapshotWork
 	case g.snapshots == nil:
 		done.Err = errNoSnapshots
 	case w.Begin:
-		done.Request, done.Err = g.snapshots.SnapshotRequest()
+		if w.Drop {
+			done.Err = g.snapshots.DropStaged()
+		}
+		if done.Err == nil {
+			done.Request, done.Err = g.snapshots.SnapshotRequest()
+		}
 	case w.Install != nil:
 		done.Err = g.snapshots.InstallSnapshot(wire.AppendPosition(nil, w.Install))
 		done.Time = g.snapshots.LogTime()

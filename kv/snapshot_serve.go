@@ -76,6 +76,10 @@ func (c *snapshotChunk) decide(v *view, r *snapshotRequest) error {
 	if now.applied <= r.have.applied {
 		return ErrSnapshotBehind
 	}
+	if r.staged && now.id() == r.view {
+		c.from = r.at // the view was closed, and is pinned once more: nothing has been applied since
+		return nil
+	}
 	// A stage that is ahead of this state is given up for it: whoever it came from may be gone for good, and
 	// this server may need the one that asks in order to get any further.
 	if r.staged && now.applied >= r.view.applied && r.at.goesOn(now) {

@@ -11,17 +11,19 @@ import (
 // with the first piece of what it lacks, and so on, until it is complete. Whoever is asked may change at any time; then the
 // rest comes from there. Nothing of it counts before it is installed.
 type dialogue struct {
-	source   raft.ServerID // who is asked
-	number   uint64        // of the latest question
-	asked    bool          // it is not answered
-	askedAt  int
-	pauseTo  int    // nothing is asked before
-	request  []byte // what to ask for; nil: the state machine has to say
-	working  bool   // the state machine is at it
-	position *wire.Position
-	complete bool
-	now      int
-	counts   snapshotCounts
+	source  raft.ServerID // who is asked
+	number  uint64        // of the latest question
+	asked   bool          // it is not answered
+	askedAt int
+	pauseTo int // nothing is asked before
+	// refusedAt is when somebody had nothing to give for the first time since a piece came; 0: nobody.
+	refusedAt int
+	request   []byte // what to ask for; nil: the state machine has to say
+	working   bool   // the state machine is at it
+	position  *wire.Position
+	complete  bool
+	now       int
+	counts    snapshotCounts
 }
 
 // snapshotCounts count since the start.
@@ -84,10 +86,13 @@ func (d *dialogue) answered(from raft.ServerID, boot uint64, m *wire.SnapshotChu
 	}
 	d.asked = false
 	if m.Outcome != wire.SnapshotServed || len(m.Chunk) == 0 { // an empty piece says where a state is that is not ahead
+		if d.refusedAt == 0 {
+			d.refusedAt = d.now
+		}
 		d.elsewhere(others())
 		return nil
 	}
-	d.position = m.Position
+	d.position, d.refusedAt = m.Position, 0
 	d.counts.received += uint64(len(m.Chunk))
 	return d.work(&SnapshotWork{Chunk: m.Chunk})
 }

@@ -28,6 +28,7 @@ type healer struct {
 	// installed are the places of states that it has taken over, sent the kinds of messages.
 	installed []raft.Index
 	sent      map[string]int
+	drops     int // of what was staged
 }
 
 // healers are servers with equal logs.
@@ -200,6 +201,9 @@ func (s *healer) note(message []byte) {
 func (s *healer) stepState(w *SnapshotWork) (done SnapshotWorked) {
 	switch {
 	case w.Begin:
+		if w.Drop {
+			s.drops++
+		}
 		done.Request = []byte("all")
 	case w.Install != nil:
 		if w.Install.Index <= s.applied {

@@ -25,6 +25,10 @@ func (h *Healing) needsState() raft.Index {
 	return needed
 }
 
+// stageTicks is for how long nobody could go on from what is staged before that is dropped: it may be of a state that its server
+// has lost since in a crash, and that nobody may reach again without this server.
+const stageTicks = 300
+
 func (h *Healing) others() []raft.ServerID { return h.peers }
 
 // fetchState does what can be done now towards a state, if one is needed.
@@ -36,6 +40,9 @@ func (h *Healing) fetchState() {
 		h.state = h.state.anew() // somebody had the entries after all
 	case h.state.complete:
 		h.takeOver(needed)
+	case h.state.refusedAt != 0 && h.state.now-h.state.refusedAt >= stageTicks && !h.state.asked:
+		h.state = h.state.anew()
+		h.work.Snapshot = h.state.work(&SnapshotWork{Begin: true, Drop: true})
 	default:
 		work, ask := h.state.next(h.options.Boot, h.others)
 		if work != nil {
@@ -73,6 +80,11 @@ func (h *Healing) takeOver(needed raft.Index) {
 	p := h.state.position
 	if why := h.unfit(p, needed); why != "" {
 		h.tell(SnapshotUnfit{At: p.EntryID, Why: why})
+		if h.gapAt(p.Index) != nil { // a later one will do
+			h.state = h.state.anew()
+			h.work.Snapshot = h.state.work(&SnapshotWork{Begin: true, Drop: true})
+			return
+		}
 		h.state.reject()
 		return
 	}

@@ -288,3 +288,34 @@ func TestWhoHasLostAnotherEntryLacksTheOneAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// What is staged is dropped after a while in which nobody could go on from there, and only then.
+func TestStageThatNobodyGoesOnFromIsDropped(t *testing.T) {
+	c, s := inNeed(t, 5)
+	refuse := func() {
+		c.step(s, Tick{})
+		if d := &s.healing.state; d.asked {
+			c.step(s, Receive{From: d.source, Message: wire.Message{Group: testGroup, Term: 2, Body: &wire.SnapshotChunk{
+				Boot: s.boot, Number: d.number, Outcome: wire.SnapshotUnavailable,
+			}}})
+		}
+	}
+	for range stageTicks {
+		refuse()
+	}
+	if s.drops > 0 {
+		t.Fatal("it is dropped too early")
+	}
+	for range 2 * snapshotPause {
+		refuse()
+	}
+	if s.drops != 1 {
+		t.Fatalf("it is dropped %d times", s.drops)
+	}
+	for range 2 * snapshotPause {
+		c.step(s, Tick{})
+	}
+	if !s.healing.state.asked {
+		t.Error("it does not ask again")
+	}
+}

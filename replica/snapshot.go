@@ -10,8 +10,8 @@ import (
 // SnapshotWork is one step of bringing the state machine to another server's state: exactly one of its fields is set.
 // One is under way at a time; it is answered by SnapshotWorked.
 type SnapshotWork struct {
-	// Begin: ask the state machine what it lacks.
-	Begin bool
+	// Begin: ask the state machine what it lacks; Drop: after forgetting what is staged.
+	Begin, Drop bool
 	// Chunk is a piece of a state, to be staged beside the one in use.
 	Chunk []byte
 	// Install is where the state is that is staged completely: it is to become the state, durably, and Install is to

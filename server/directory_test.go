@@ -149,7 +149,7 @@ func TestDamagedLogIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := flip(t, filepath.Join(o.DataDir, "wal"), value)
-	flip(t, filepath.Join(o.DataDir, "wal"), "can be found again") // one bit alone is mended
+	flip(t, filepath.Join(o.DataDir, "wal"), "can be found again")           // one bit alone is mended
 	if err := os.RemoveAll(filepath.Join(o.DataDir, stateDir)); err != nil { // or the entry would not be needed any more
 		t.Fatal(err)
 	}

@@ -41,6 +41,9 @@ func (m *machine) InstallSnapshot(position []byte) error {
 	return nil
 }
 
+// DropStaged implements quorate.Snapshots.
+func (m *machine) DropStaged() error { return m.store.DropStaged() }
+
 // InstalledPosition implements quorate.Snapshots.
 func (m *machine) InstalledPosition() []byte { return m.store.InstalledPosition() }
 

@@ -164,6 +164,7 @@ func (w *world) beginEnding() {
 func (w *world) calmDown() {
 	p := &w.plan
 	p.drop, p.duplicate, p.repeat, p.reorder, p.flip, p.drift = 0, 0, 0, 0, 0, 0
+	p.down = min(p.down, second) // who is to start again in an ending does so while it is waited for
 	p.watch.calmDown()
 	ms := int64(time.Millisecond)
 	p.meanDelay, p.syncTime, p.applyTime, p.readTime = min(p.meanDelay, ms), min(p.syncTime, ms), min(p.applyTime, ms), min(p.readTime, ms)

@@ -18,10 +18,10 @@ func quietPlan(servers int, ending endingKind) plan {
 	const us, ms = int64(time.Microsecond), int64(time.Millisecond)
 	return plan{
 		servers: servers, tick: 10 * ms, ending: ending, ordered: true,
-		replica: replica.Options{Group: group, TickNanoseconds: uint64(10 * ms), Raft: raft.Options{ElectionTicks: 10, HeartbeatTicks: 3}},
+		replica: replica.Options{Group: group, TickNanoseconds: uint64(10 * ms), Raft: raft.Options{ElectionTicks: 10, HeartbeatTicks: 3}, SumTicks: 300},
 		disk:    crashdisk.Options{SectorBytes: 512, KeepOperations: 16}, segmentBytes: 16 * 4096,
 		minDelay: 100 * us, meanDelay: 200 * us, syncTime: 200 * us, applyTime: 50 * us, readTime: 50 * us,
-		flushEvery: 1000 * ms, removeEvery: 1000 * ms, down: 100 * ms,
+		flushEvery: 1000 * ms, removeEvery: 1000 * ms, down: 100 * ms, sums: sumsPlan{every: 64},
 	}
 }
 

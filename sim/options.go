@@ -96,6 +96,7 @@ type Counts struct {
 	Rots, RottenBytes, Mended, Healings, Healed          int
 	RottenFrames                                         int
 	Holes, HolesFilled, HolesCut, HolesPassed            int
+	StagesDropped                                        int
 	Marks                                                Marks
 }
 
@@ -167,6 +168,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"servers that had to heal", &c.Healings}, {"of them whole again", &c.Healed}, {"entries lost to rot", &c.Holes},
 		{"of them fetched from others", &c.HolesFilled}, {"logs cut, as nobody had an entry", &c.HolesCut},
 		{"logs that begin after a state, as others had compacted what was lost", &c.HolesPassed},
+		{"staged states dropped, as nobody went on from them", &c.StagesDropped},
 		{"copies of them beyond the first", &c.Copies},
 	} {
 		visit(f.name, f.value)

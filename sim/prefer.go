@@ -75,6 +75,7 @@ func (w *world) drawPreference(now *wire.Configuration) (edits []replica.Edit) {
 type farewell struct {
 	leaver  *server
 	asked   *server
+	began   int64
 	outcome replica.Outcome
 }
 
@@ -90,7 +91,7 @@ func (w *world) beginLeave() {
 		asked = s
 	}
 	w.tell(asked, "is asked to remove the leader, server %d", leader.id)
-	f.leaver, f.asked = leader, asked
+	f.leaver, f.asked, f.began = leader, asked, w.now
 	o := &w.operator
 	o.changes++
 	o.server, o.waits = asked, true
@@ -124,9 +125,18 @@ func (w *world) wantingLeave() string {
 // not do that itself, for then the others would be without one until somebody missed it.
 func (s *server) checkFarewell() {
 	w := s.world
-	if f := &w.end.farewell; s == f.leaver && s.seen.reconfigured && !s.replica.Core().Configuration().Configuration.IsVoter(s.id) {
+	f := &w.end.farewell
+	if s == f.leaver && s.seen.reconfigured && !s.hasTried() && !s.replica.Core().Configuration().Configuration.IsVoter(s.id) {
 		w.check.Fail("V5", "the leader, server %d, is removed by itself, and has not handed over", s.id)
 	}
+}
+
+// hasTried tells whether it has handed over for nothing, shortly before the farewell: for a while such a leader makes the
+// change itself.
+func (s *server) hasTried() bool {
+	w := s.world
+	at, patience := s.seen.handedOver, w.plan.electionTimeout()+2*int64(w.plan.resendTicks())*w.plan.tick
+	return at > 0 && at < w.end.farewell.began && w.end.farewell.began-at < patience
 }
 
 // wantingPreferred waits until one that is preferred leads, if there is one.

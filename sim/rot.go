@@ -155,7 +155,9 @@ func (s *server) rottable() []place {
 		case i.Frame != nil && i.Wrong == "":
 			frame = i.Frame.Sequence
 			synced[frame] = i.Frame.Synced
-			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + 72, frame: frame})
+			if !s.world.plan.snapshot.compacts { // or what is in it may not be known any more: see below
+				places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + 72, frame: frame})
+			}
 			frames = append(frames, frameSeen{file: i.File, offset: i.Offset, number: frame})
 		case i.Frame != nil:
 			frame = 0

@@ -14,11 +14,10 @@ import (
 	"github.com/quorate/quorate/internal/choice"
 )
 
-var rotStory = flag.Int("rot.story", 0, "tell the story of this seed")
-
 var (
 	rotWorlds = flag.Int("rot.worlds", 24, "how many worlds with rot to run")
 	rotFrom   = flag.Uint64("rot.from", 1, "the first seed that is looked at")
+	rotStory  = flag.Int("rot.story", 0, "tell the story of this seed")
 	rotLedger = flag.String("rot.ledger", "", "append a line of JSON about the run to this file")
 )
 

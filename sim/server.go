@@ -182,7 +182,7 @@ func (s *server) open() error {
 	if image.TakenUp != 0 {
 		found, _ = log.State(group)
 	}
-	if len(found.Holes) > 0 {
+	if len(found.Holes) > 0 && w.plan.snapshot.compacts { // see drawPlan
 		if found, err = s.dropHoles(found); err != nil {
 			return err
 		}

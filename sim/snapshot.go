@@ -93,6 +93,12 @@ func (s *server) stepSnapshot() {
 	var done replica.SnapshotWorked
 	switch {
 	case step.Begin:
+		if step.Drop {
+			w.counts.StagesDropped++
+			if err := m.store.DropStaged(); err != nil {
+				w.check.Fail("C15", "server %d cannot drop what is staged: %v", s.id, err)
+			}
+		}
 		done.Request, done.Err = m.store.SnapshotRequest()
 		w.counts.SnapshotsBegun++
 	case step.Install != nil:

@@ -85,6 +85,8 @@ type seen struct {
 	reconfigured bool
 	// slower: it is about to hand over because its disk is slower than others'.
 	slower bool
+	// handedOver is when it began to, last; 0: never.
+	handedOver int64
 	// forwarded is the highest batch sent to the leader of forwardTerm.
 	forwardTerm raft.Term
 	forwarded   uint64
@@ -135,7 +137,7 @@ func (s *server) note(work *replica.Work) {
 			s.seen.slower = e.Slower
 		case raft.Transferring:
 			s.checkHandover(e.To)
-			s.seen.slower = false
+			s.seen.slower, s.seen.handedOver = false, w.now
 		case replica.Diverged:
 			w.check.Fail("C4", "server %d: %v", s.id, e)
 		}

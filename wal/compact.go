@@ -61,6 +61,9 @@ func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error
 	if p.Configuration == nil {
 		return nil, fmt.Errorf("entry %d of group %d: the configuration in force there is lost", index, id)
 	}
+	if hole != nil && !hole.Known() {
+		return nil, fmt.Errorf("entry %d of group %d is lost, and it is not known which it was", index, id)
+	}
 	if index == base || hole != nil {
 		return p, nil
 	}

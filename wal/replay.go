@@ -108,7 +108,7 @@ func (r *recovery) checkBase(g *group, base *Base) error {
 	if base.Index == g.last() && g.lastHash != (wire.Hash{}) && g.lastHash != base.Hash {
 		return fmt.Errorf("the log of group %d begins after entry %d with hash %x, which has %x", g.id, base.Index, base.Hash, g.lastHash)
 	}
-	if base.Index < g.first {
+	if h := g.holeAt(base.Index); base.Index < g.first || h != nil && !h.Known() {
 		return nil
 	}
 	if h := g.holeAt(base.Index); h != nil && !h.Known() {

@@ -182,6 +182,9 @@ func (l *Log) stageCompaction(g *group, to raft.Index) error {
 	if err != nil {
 		return err
 	}
+	if hash == (wire.Hash{}) {
+		return fmt.Errorf("compact up to %d: it is not known which entry that was", to)
+	}
 	return l.stageBase(g, &Base{EntryID: raft.EntryID{Index: to, Term: term}, Hash: hash, Configuration: g.configurationAt(to)})
 }
 

@@ -43,7 +43,7 @@ func TestProcessInspectShowsAServerThatIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	runOf("inspect", server.dir).expect(t, "damaged", exitFailed, "WRONG "+name+", byte 4096: ")
-	runOf("inspect", "-w", "simple", server.dir).expect(t, "damaged", exitFailed, name+", byte 4096: the header of a frame is damaged")
+	runOf("inspect", "-w", "simple", server.dir).expect(t, "damaged", exitFailed, name+", byte 4096: a header is damaged")
 }
 
 func TestInspectSaysWhatItWants(t *testing.T) {
