@@ -249,7 +249,7 @@ func (r *recovery) writeUnsure() error {
 		// Nothing in it is known to be durable, its header included: nothing may build on it.
 		// But it says that what is before it is durable, and segments may be gone because of that: it is replaced.
 		l.segments, l.sealed = l.segments[:n-1:n-1], false
-	} else if len(l.ops) == 0 && r.torn == nil && len(r.healed) == 0 && !l.hasHoles() { // what proves a gap must stay known to be durable
+	} else if len(l.ops) == 0 && r.torn == nil && !l.hasHoles() { // what proves a gap must stay known to be durable
 		return nil
 	}
 	s, err := l.make(l.lastNumber + 1)
