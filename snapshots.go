@@ -148,6 +148,9 @@ func (g *Group) serve(w *replica.Serve) replica.Served {
 	if done.Chunk, index, done.Err = g.snapshots.ServeSnapshot(w.Request, w.LimitBytes); done.Err == nil {
 		done.Position, done.Err = g.positionOf(index)
 	}
+	if at := g.machine.DurableIndex(); done.Err != nil && at > 0 {
+		done.Position, _ = g.positionOf(at) // if it is known
+	}
 	return done
 }
 

@@ -18,7 +18,8 @@ func (s *Server) Heals(found Image, applied raft.Index) {
 	if found.TakenUp != 0 {
 		m.write(s.checker.takingUp(&m, found.TakenUp), s.checker)
 	}
-	s.durable, s.memory, s.pending, s.applied = m.clipped(), m.clipped(), nil, applied
+	s.durable, s.memory, s.pending = m.clipped(), m.clipped(), nil
+	s.applied, s.flushed = applied, max(s.flushed, applied) // it is on the disk
 }
 
 // Cuts says that a server that heals drops its entries from one on. It has appended that; Synced makes it durable.

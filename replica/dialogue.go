@@ -85,7 +85,7 @@ func (d *dialogue) answered(from raft.ServerID, boot uint64, m *wire.SnapshotChu
 		return nil
 	}
 	d.asked = false
-	if m.Outcome != wire.SnapshotServed {
+	if m.Outcome != wire.SnapshotServed || len(m.Chunk) == 0 { // an empty piece says where a state is that is not ahead
 		if d.refusedAt == 0 {
 			d.refusedAt = d.now
 		}

@@ -74,8 +74,9 @@ func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, err
 	if err := h.learn(); err != nil {
 		return nil, err
 	}
-	if h.highest, _ = termIn(&g, g.Last); len(g.Gaps) > 0 && g.Gaps[len(g.Gaps)-1].Last == g.Last {
-		h.highest = g.HardState.CurrentTerm
+	h.highest, _ = termIn(&g, g.Last)
+	if n := len(g.Gaps); n > 0 && g.Gaps[n-1].Last == g.Last {
+		h.highest = g.HardState.CurrentTerm // it is not known of which terms those are
 	}
 	for _, hole := range g.Holes {
 		h.missing = append(h.missing, &missing{hole: hole})
@@ -217,6 +218,9 @@ func (h *Healing) look(w *wire.WantedEntry) (wire.EntryState, bool) {
 	case !ok || w.Index == h.group.Base.Index:
 		return wire.EntryCompacted, false
 	case h.lost(w.Index) != nil:
+		if is := &h.lost(w.Index).hole; is.Known() && w.Term != 0 && is.Term != w.Term {
+			return wire.EntryLacking, false // what is lost here is another entry
+		}
 		return wire.EntryLost, false
 	case w.Term != 0 && term != w.Term:
 		return wire.EntryLacking, false
@@ -421,7 +425,7 @@ func (h *Healing) inForceBefore(i raft.Index) bool {
 	return known
 }
 
-// lastTerm is a term that no entry was above which this server had when it began to heal.
+// lastTerm returns a term that no entry of the log was above when this server began to heal.
 func (h *Healing) lastTerm() raft.Term { return h.highest }
 
 // hold keeps a request for the replica.

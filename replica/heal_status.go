@@ -24,9 +24,10 @@ type HealingStatus struct {
 func (h *Healing) Status() Status {
 	configuration, index := h.Configuration()
 	s := Status{Configuration: configuration, Healing: h.status()}
+	last, _ := termIn(&h.group, h.group.Last)
 	s.Raft = raft.Status{
 		ID: h.options.Member.ID, CurrentTerm: h.group.HardState.CurrentTerm, VotedFor: h.group.HardState.VotedFor,
-		CommitIndex: h.group.HardState.Commit, LastApplied: h.applied, LastIndex: h.group.Last, LastTerm: h.lastTerm(), Durable: h.group.Last,
+		CommitIndex: h.group.HardState.Commit, LastApplied: h.applied, LastIndex: h.group.Last, LastTerm: last, Durable: h.group.Last,
 		Configuration: raft.ConfigurationAt{Index: index, Configuration: configuration.Raft()},
 	}
 	return s

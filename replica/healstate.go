@@ -56,9 +56,22 @@ func (h *Healing) fetchState() {
 
 // stateAnswered takes a piece of a state.
 func (h *Healing) stateAnswered(from raft.ServerID, m *wire.SnapshotChunk) {
+	if p := m.Position; p != nil && len(m.Chunk) == 0 && h.state.asked && from == h.state.source && m.Number == h.state.number && m.Boot == h.options.Boot {
+		h.asFar(p)
+	}
 	if work := h.state.answered(from, h.options.Boot, m, h.others); work != nil {
 		h.work.Snapshot = work
 	}
+}
+
+// asFar takes the word of a server that has nothing to give where its state is. If the one here is as far, the log may begin
+// there: a server knows that its state has what was lost, but not the configuration in force there, if that is lost, too.
+func (h *Healing) asFar(p *wire.Position) {
+	needed := h.needsState()
+	if h.changing() || h.state.working || needed == 0 || p.Index < needed || p.Index > h.applied || h.unfit(p, needed) != "" {
+		return
+	}
+	h.beginAfter(p)
 }
 
 // takeOver makes the staged state the state. If the one here is as far, that one does: then only the log begins later. One that is
@@ -85,12 +98,11 @@ func (h *Healing) takeOver(needed raft.Index) {
 // unfit says why the log cannot begin after a state; "" if it can.
 func (h *Healing) unfit(p *wire.Position, needed raft.Index) string {
 	switch term, ok := termIn(&h.group, p.Index); {
-	case h.gapAt(p.Index) != nil:
-		// Whether what follows here follows from that very entry is not known, and it may have been acknowledged.
-		return "the entry that was there is among those that are lost, and it is not known which it was"
+	case !h.group.MayBeginAfter(p.Index, p.Hash):
+		return "it is not known which entry this server had there"
 	case p.Index < needed && p.Index <= h.applied:
 		return "the state here is as far, and entries are lost that come later"
-	case p.Index <= max(h.group.HardState.Commit, h.applied) && ok && term != p.Term:
+	case p.Index <= max(h.group.HardState.Commit, h.applied) && ok && term != p.Term && !h.inGap(p.Index):
 		return "what is committed here is another entry"
 	case p.Term > h.group.HardState.CurrentTerm+maxTermAhead:
 		return "its term cannot be"
@@ -132,10 +144,12 @@ func (h *Healing) begun() {
 	p, g := h.base, &h.group
 	h.base, h.basing = nil, 0
 	term, ok := termIn(g, p.Index)
-	if !ok || term != p.Term { // what was there was another log
-		g.Last, g.LastHash, g.Runs, g.Configurations, h.missing, h.gaps = p.Index, p.Hash, nil, nil, nil, nil
+	if kept := ok && (term == p.Term || h.inGap(p.Index)); !kept { // what was there was another log
+		g.Last, g.LastHash, g.Runs, g.Configurations, h.missing = p.Index, p.Hash, nil, nil, nil
+		g.Gaps, h.gaps = nil, nil
 	}
 	h.gaps = slices.DeleteFunc(h.gaps, func(x *gap) bool { return x.Last <= p.Index })
+	g.Gaps = slices.DeleteFunc(slices.Clone(g.Gaps), func(x wal.Gap) bool { return x.Last <= p.Index })
 	g.Base, g.BaseHash = p.EntryID, p.Hash
 	later := slices.IndexFunc(g.Configurations, func(c wal.Configuration) bool { return c.Index > p.Index })
 	if later < 0 {
@@ -165,12 +179,17 @@ func (h *Healing) stateRequested(from raft.ServerID, m *wire.SnapshotRequest) {
 // stateServed sends a piece, or that there is none: whoever asks goes on to another.
 func (h *Healing) stateServed(in *Served) {
 	h.guests = slices.DeleteFunc(h.guests, func(id raft.ServerID) bool { return id == in.To })
-	m := &wire.SnapshotChunk{Boot: in.Boot, Number: in.Number, Outcome: wire.SnapshotUnavailable}
-	if in.Err == nil {
-		m.Outcome, m.Position, m.Chunk = wire.SnapshotServed, in.Position, in.Chunk
+	if in.Err != nil {
+		h.send(in.To, refusal(in))
+		return
 	}
-	h.send(in.To, m)
+	h.send(in.To, &wire.SnapshotChunk{
+		Boot: in.Boot, Number: in.Number, Outcome: wire.SnapshotServed, Position: in.Position, Chunk: in.Chunk,
+	})
 }
+
+// inGap reports whether it was not known which entry was at i. A state there has been proved to be at the very entry.
+func (h *Healing) inGap(i raft.Index) bool { return h.gapAt(i) != nil }
 
 // BegunAfter says that the log begins later, after a state that has what was lost.
 type BegunAfter struct{ At raft.EntryID }

@@ -256,6 +256,39 @@ func TestWhoHealsGivesItsState(t *testing.T) {
 	}
 }
 
+// Whose state is as far as the others' gets none; their word where they are is enough for its log, if it has that, and the hole is before.
+func TestLogBeginsWhereOthersAreIfItsOwnStateIsAsFar(t *testing.T) {
+	for name, x := range map[string]struct {
+		applied, index raft.Index
+		begins         bool
+	}{"as far": {12, 12, true}, "further": {14, 12, true}, "less far": {8, 12, false}, "below the hole": {12, 6, false}} {
+		c, s := inNeed(t, 5)
+		s.healing.applied, s.applied = x.applied, x.applied
+		g, _ := s.log.State(testGroup)
+		p := &wire.Position{EntryID: raft.EntryID{Index: x.index, Term: 2}, Hash: wire.Raw(c.entries[x.index-1]).Hash(), Configuration: g.Configurations[0].Bytes}
+		c.step(s, Receive{From: s.healing.state.source, Message: wire.Message{Group: testGroup, Term: 2, Body: &wire.SnapshotChunk{
+			Boot: s.boot, Number: s.healing.state.number, Outcome: wire.SnapshotServed, Position: p,
+		}}})
+		now, _ := s.log.State(testGroup)
+		if begins := s.healing == nil && now.Base.Index == x.index && now.Last >= 20 && len(s.installed) == 0; begins != x.begins {
+			t.Errorf("%s: it has begun after %d: %q", name, now.Base.Index, s.events)
+		}
+	}
+}
+
+// Who has lost another entry at that place lacks the one that is asked for: two whose ends differ may need to hear that.
+func TestWhoHasLostAnotherEntryLacksTheOneAskedFor(t *testing.T) {
+	c := newHealers(t, 3, 20, 5, ofTerm(2))
+	s := c.all[0]
+	s.rot(20)
+	s.start()
+	for term, want := range map[raft.Term]wire.EntryState{2: wire.EntryLost, 1: wire.EntryLacking, 0: wire.EntryLost} {
+		if got, read := s.healing.look(&wire.WantedEntry{Index: 20, Term: term}); got != want || read {
+			t.Errorf("of term %d: %v, %t, want %v", term, got, read, want)
+		}
+	}
+}
+
 // What is staged is dropped after a while in which nobody could go on from there, and only then.
 func TestStageThatNobodyGoesOnFromIsDropped(t *testing.T) {
 	c, s := inNeed(t, 5)

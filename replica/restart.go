@@ -38,7 +38,7 @@ func TakeUp(g *wal.Group, position []byte) (*wal.Write, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the state's place in the log: %w", err)
 	}
-	if p.Index <= g.Base.Index {
+	if p.Index <= g.Base.Index || !g.MayBeginAfter(p.Index, p.Hash) { // then this server heals first
 		return nil, nil
 	}
 	w := &wal.Write{Group: g.ID, Base: &wal.Base{EntryID: p.EntryID, Hash: p.Hash, Configuration: p.Configuration}}

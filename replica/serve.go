@@ -21,7 +21,7 @@ type Serve struct {
 type Served struct {
 	To           raft.ServerID
 	Boot, Number uint64
-	// Position is where the state is, in this server's log.
+	// Position is where the state is, in this server's log; with an Err, where the state in use is, durably, or nil.
 	Position *wire.Position
 	Chunk    []byte
 	// Err: there is nothing to give.
@@ -83,6 +83,16 @@ func (s *serving) refuse(r *Replica, to raft.ServerID, boot, number uint64) {
 	r.send(to, r.core.CurrentTerm(), &wire.SnapshotChunk{Boot: boot, Number: number, Outcome: wire.SnapshotUnavailable})
 }
 
+// refusal says that there is nothing to give; and where this server's state is, if that is known, by a piece that is empty:
+// whoever is as far, and has lost entries before that, may let its log begin there.
+func refusal(in *Served) *wire.SnapshotChunk {
+	m := &wire.SnapshotChunk{Boot: in.Boot, Number: in.Number, Outcome: wire.SnapshotUnavailable}
+	if in.Position != nil {
+		m.Outcome, m.Position = wire.SnapshotServed, in.Position
+	}
+	return m
+}
+
 // served sends a piece, as soon as those who are in more of a hurry leave room for it.
 func (s *serving) served(r *Replica, in *Served) {
 	i := slices.IndexFunc(s.guests, func(g guest) bool { return g.id == in.To })
@@ -93,7 +103,7 @@ func (s *serving) served(r *Replica, in *Served) {
 	g.underWay = false
 	if in.Err != nil {
 		r.work.Events = append(r.work.Events, SnapshotUnfit{Why: in.Err.Error()})
-		s.refuse(r, in.To, in.Boot, in.Number)
+		r.send(in.To, r.core.CurrentTerm(), refusal(in))
 		return
 	}
 	g.position, g.ready = in.Position.Index, in

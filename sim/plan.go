@@ -109,9 +109,6 @@ func drawPlan(d dice) plan {
 		p.drawPreference(d)
 		p.drawRot(d)
 	}
-	if p.rot > 0 {
-		p.snapshot = snapshotPlan{} // in one such world of fifty two servers would wait for each other: see docs/plan.md
-	}
 	return p
 }
 

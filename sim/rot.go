@@ -135,21 +135,20 @@ func losable(frames []frameSeen, isLost, isCommitted func(raft.EntryID) bool) (p
 	return places
 }
 
-// rottable returns what may rot on a server's disk: the headers of frames, hard states and bases, headers and payloads of entries, and
-// whole frames, of all that is known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
+// rottable returns what may rot on a server's disk: the headers of frames, hard states and bases, and headers and payloads of entries, of all
+// that is known to be durable. Damage behind that is taken for a torn tail, which is a published exception.
 func (s *server) rottable() []place {
 	var places []place
 	var frames []frameSeen
 	var frame uint64
+	synced := map[uint64]uint64{} // what each frame calls durable, unless it is void: of a segment before one that begins with its number, or a lower one
 	firsts := map[string]uint64{}
-	synced := map[uint64]uint64{} // what a frame calls durable
 	err := wal.Scan(s.disk, walDir, func(i wal.Item) error {
 		switch {
-		case i.Segment != nil && !i.Segment.Blank:
-			first := i.Segment.FirstFrame // those of earlier segments with its number, or higher ones, are void
-			firsts[i.File] = first
+		case i.Segment != nil:
+			firsts[i.File] = i.Segment.FirstFrame
 			for n := range synced { //tidy:ordered each is dropped or not by itself
-				if n >= first {
+				if !i.Segment.Blank && n >= i.Segment.FirstFrame {
 					delete(synced, n)
 				}
 			}
@@ -162,9 +161,9 @@ func (s *server) rottable() []place {
 			frames = append(frames, frameSeen{file: i.File, offset: i.Offset, number: frame})
 		case i.Frame != nil:
 			frame = 0
-		case i.Record != nil && isOwn(i.Record) && i.Wrong == "" && frame > 0:
+		case i.Record != nil && frame > 0 && i.Wrong == "" && isOwn(i.Record):
 			places = append(places, place{file: i.File, from: i.Offset, to: i.Offset + wire.RecordHeaderBytes + int64(len(i.Record.Payload)), frame: frame})
-			if i.Record.Kind == wire.RecordBase {
+			if i.Record.Kind == wire.RecordBase { // hard states the next frame has, too
 				frames[len(frames)-1].others++
 			}
 		case i.Record != nil && frame > 0 && (i.Wrong != "" || !i.Record.IsEntry() || i.Record.Flags != 0):
@@ -186,9 +185,7 @@ func (s *server) rottable() []place {
 	if err != nil {
 		s.world.check.Fail("T1", "rot: %v", err)
 	}
-	if !s.world.plan.snapshot.compacts { // with compacted logs, others may no longer have what proves which entries were lost: see ADR 18
-		places = append(places, losable(frames, func(id raft.EntryID) bool { return s.world.isLostElsewhere(s, id) }, s.world.check.IsCommitted)...)
-	}
+	places = append(places, losable(frames, func(id raft.EntryID) bool { return s.world.isLostElsewhere(s, id) }, s.world.check.IsCommitted)...)
 	sound := map[string]bool{}
 	for _, f := range frames {
 		sound[fmt.Sprint(f.file, f.number)] = true
@@ -209,11 +206,21 @@ func (s *server) rottable() []place {
 	return kept
 }
 
-// isLostElsewhere reports whether another server has lost an entry.
+// isLostElsewhere reports whether another server has lost an entry; or one that is not committed, if this one is not: at their
+// ends two servers may wait for each other's terms for ever (ADR 18), so only one at a time loses anything there.
 func (w *world) isLostElsewhere(s *server, id raft.EntryID) bool {
+	committed := w.check.IsCommitted(id)
 	for _, other := range w.servers {
-		if other != s && other.rotten[id] {
+		if other == s {
+			continue
+		}
+		if other.rotten[id] {
 			return true
+		}
+		for lost := range other.rotten { //tidy:ordered any is enough
+			if !committed && !w.check.IsCommitted(lost) {
+				return true
+			}
 		}
 	}
 	return false

@@ -31,6 +31,7 @@ type rotLine struct {
 	Compact  int      `json:"worldsThatCompact"`
 	Rots     int      `json:"logsThatRotted"`
 	Flips    int      `json:"flips"`
+	Frames   int      `json:"framesLost"`
 	Mended   int      `json:"placesMended"`
 	Lost     int      `json:"entriesLost"`
 	Filled   int      `json:"entriesFilled"`
@@ -52,7 +53,7 @@ func rottingPlan(seed *uint64) (dice, plan) {
 		if p.calm || p.servers < 3 || p.churn.spares > 0 {
 			continue
 		}
-		p.rot, p.ending, p.links, p.snapshot = 900_000, everythingHeals, nil, snapshotPlan{} // see drawPlan
+		p.rot, p.ending, p.links = 900_000, everythingHeals, nil
 		if p.crashEvery == 0 || p.crashEvery > 2*second {
 			p.crashEvery = 2 * second
 		}
@@ -87,7 +88,7 @@ func TestLogsThatRotHealInWorlds(t *testing.T) {
 		counts.Rots, counts.RottenBytes, counts.RottenFrames, counts.Mended, counts.Healed, counts.Healings, counts.HolesFilled, counts.Holes, counts.HolesCut, counts.HolesDropped, counts.HolesPassed)
 	appendLine(t, *rotLedger, &rotLine{
 		Commit: presentCommit(t), Began: began.Format(time.RFC3339), From: *rotFrom, To: seed, Worlds: *rotWorlds, Compact: compact,
-		Rots: counts.Rots, Flips: counts.RottenBytes, Mended: counts.Mended, Lost: counts.Holes, Filled: counts.HolesFilled,
+		Rots: counts.Rots, Flips: counts.RottenBytes, Frames: counts.RottenFrames, Mended: counts.Mended, Lost: counts.Holes, Filled: counts.HolesFilled,
 		Begun: counts.Healings, Healed: counts.Healed, Cut: counts.HolesCut, Dropped: counts.HolesDropped, States: counts.HolesPassed,
 		CPU: cpuOfProcess(t), Findings: findings,
 	})

@@ -209,6 +209,8 @@ func (s *server) serve(work *replica.Serve) {
 	}
 	if done.Err == nil {
 		w.counts.SnapshotPiecesServed++
+	} else if at := s.machine.durable(); at > 0 {
+		done.Position, _ = s.positionOf(at)
 	}
 	s.put(done)
 }

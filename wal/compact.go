@@ -2,7 +2,6 @@ package wal
 
 import (
 	"fmt"
-	"slices"
 	"sort"
 
 	"github.com/quorate/quorate/raft"
@@ -48,6 +47,10 @@ func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error
 		p.Configuration = g.configurationAt(index)
 	}
 	base, hole := g.base.Index, g.holeAt(index)
+	if hole != nil && !hole.Known() {
+		l.mu.Unlock()
+		return nil, &HoleError{Hole: *hole}
+	}
 	if hole != nil {
 		p.Hash = hole.Hash
 	}
@@ -57,9 +60,6 @@ func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error
 	}
 	if p.Configuration == nil {
 		return nil, fmt.Errorf("entry %d of group %d: the configuration in force there is lost", index, id)
-	}
-	if hole != nil && !hole.Known() {
-		return nil, fmt.Errorf("entry %d of group %d is lost, and it is not known which it was", index, id)
 	}
 	if index == base || hole != nil {
 		return p, nil
@@ -72,18 +72,24 @@ func (l *Log) Position(id wire.GroupID, index raft.Index) (*wire.Position, error
 	return p, nil
 }
 
+// MayBeginAfter reports whether it can be told if the log has an entry with that hash at that index: not where that is
+// lost and it is not known which it was, unless what is behind the gap proves it. To let the log begin there would be to drop, or to keep,
+// what follows on a guess.
+func (g *Group) MayBeginAfter(index raft.Index, hash wire.Hash) bool {
+	p := gapAt(g.Gaps, index)
+	return p == nil || index == p.Last && p.Follows(hash, g.ID)
+}
+
 // Droppable returns the last entry up to which the log of a group with holes may be compacted, of those up to limit: the
-// configuration in force there is no hole, and some are dropped. The entry itself may be one: it is known which it was. 0:
-// there is none.
+// configuration in force there is no hole, and some are dropped. The entry itself may be one, if it is known which it
+// was. 0: there is none.
 func (g *Group) Droppable(limit raft.Index) raft.Index {
 	for to := min(limit, g.Last); to > g.Base.Index && len(g.Holes) > 0 && g.Holes[0].Index <= to; to-- {
 		k := len(g.Configurations) - 1
 		for k > 0 && g.Configurations[k].Index > to {
 			k--
 		}
-		since := g.Configurations[k].Index
-		unknown := slices.ContainsFunc(g.Holes, func(h Hole) bool { return !h.Known() && h.Index <= to && (h.Index > since || h.Index == to) })
-		if g.Configurations[k].Bytes != nil && !unknown { // one that is not known may be a configuration
+		if at := &g.Configurations[k]; at.Bytes != nil && gapAt(g.Gaps, to) == nil && !mayHide(g.Holes, at.Index, to) {
 			return to
 		}
 	}

@@ -137,7 +137,7 @@ func (g *group) rebase(b Base) {
 	}
 	g.holes = g.holes[g.holesBefore(b.Index+1):]
 	g.gaps = slices.DeleteFunc(slices.Clone(g.gaps), func(p Gap) bool { return p.Last <= b.Index })
-	if len(g.gaps) > 0 && g.gaps[0].First <= b.Index { // the base proves what the rest follows from
+	if len(g.gaps) > 0 && g.gaps[0].First <= b.Index {
 		g.gaps[0].First, g.gaps[0].Before = b.Index+1, b.Hash
 	}
 	if b.Index >= g.first {
@@ -150,15 +150,24 @@ func (g *group) rebase(b Base) {
 	at := Configuration{Index: b.Index, Bytes: slices.Clone(b.Configuration)}
 	g.configurations = append([]Configuration{at}, g.configurations[keep:]...)
 	g.base, g.baseHash = b.EntryID, b.Hash
+	g.raiseTerms(b.Index+1, b.Term)
 }
 
-// configurationAt returns the configuration in force at i, which is not below the base; nil if it is a hole.
+// configurationAt returns the configuration in force at i, which is not below the base; nil if it is a hole, or may be one.
 func (g *group) configurationAt(i raft.Index) []byte {
 	k := len(g.configurations) - 1
 	for k > 0 && g.configurations[k].Index > i {
 		k--
 	}
+	if mayHide(g.holes, g.configurations[k].Index, i) {
+		return nil
+	}
 	return g.configurations[k].Bytes
+}
+
+// mayHide reports whether one of the holes behind an index, up to another one, may be a configuration: it is not known what it is.
+func mayHide(holes []Hole, behind, upTo raft.Index) bool {
+	return slices.ContainsFunc(holes, func(h Hole) bool { return !h.Known() && h.Index > behind && h.Index <= upTo })
 }
 
 // dropUpTo forgets the entries up to i, which is below the last.

@@ -383,6 +383,46 @@ func TestDamageIsNoTornTailLater(t *testing.T) {
 	}
 }
 
+// The mark that calls a damaged frame durable may only be in the cache of a machine whose power goes after the next start: what
+// that start has mended stays mended.
+func TestDamageThatWasMendedIsNoTornTailAfterACrash(t *testing.T) {
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.start(1)
+	for range 3 {
+		w.append(w.hardState(1, w.model.groups[1].hardState.CurrentTerm+1, 1))
+		w.sync()
+	}
+	w.do(func() error {
+		_, err := w.log.writeFrame(nil) // half a Seal
+		return err
+	})
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	want, pending := w.history[len(w.history)-1], w.disk.Pending()
+	var last part
+	for _, p := range partsOf(t, w) {
+		if p.live && p.record != nil {
+			last = p
+		}
+	}
+	w.disk.Kill()
+	must(t, w.disk.Flip(last.file, last.from+wire.RecordHeaderBytes, 1))
+	for boot := range 2 {
+		w.options.Boot++
+		l, recovered, err := opened(t, w, w.disk)
+		if err != nil {
+			t.Fatalf("start %d: %v", boot, err)
+		}
+		found, err := modelOf(l, recovered.Groups)
+		if err != nil || found.fingerprint() != want || recovered.TornTail != nil || boot == 0 && len(recovered.Healed) == 0 || pending == 0 {
+			t.Fatalf("start %d: healed %v, torn tail %v: the log is another one: %v", boot, recovered.Healed, recovered.TornTail, err)
+		}
+		w.disk.Kill()
+		w.disk = w.disk.CrashNow()
+	}
+}
+
 // A log may begin after an entry that is lost, if it is the very one that was there; another one of its term is refused.
 func TestLogBeginsAfterAHole(t *testing.T) {
 	w := rotting(t)
@@ -417,5 +457,56 @@ func TestLogBeginsAfterAHole(t *testing.T) {
 	defer l.Close()
 	if now := recovered.Groups[0]; now.Base != h.EntryID || now.Last != g.Last || len(now.Holes) > 0 || now.LastHash != g.LastHash {
 		t.Errorf("opened again it is %+v, and was %+v", now, g)
+	}
+}
+
+// Where it is not known which entry was lost, the log does not begin on a guess: only what is behind the gap can prove it.
+func TestLogBeginsAfterAGapOnlyIfThatIsProved(t *testing.T) {
+	w := ofOneGroup(t)
+	tried := 0
+	for file, content := range blocksOf(t, w.disk) {
+		for at := int64(0); at < int64(len(content)); at += blockBytes {
+			image := w.disk.Clone()
+			put(t, image, file, at, content[at:at+blockBytes], noise(blockBytes))
+			l, recovered, err := opened(t, w, image)
+			if err != nil || len(recovered.Groups[0].Gaps) == 0 {
+				continue
+			}
+			g, p := recovered.Groups[0], recovered.Groups[0].Gaps[0]
+			right := wire.Raw(w.model.groups[1].entries[p.Last-g.Base.Index-1])
+			base := Base{EntryID: raft.EntryID{Index: p.Last, Term: right.Term()}, Hash: right.Hash(), Configuration: []byte("there")}
+			wrong := base
+			wrong.Hash = wire.Hash{1}
+			if g.MayBeginAfter(p.Last, wrong.Hash) || !g.MayBeginAfter(p.Last, base.Hash) || p.First < p.Last && g.MayBeginAfter(p.First, base.Hash) || !g.MayBeginAfter(p.Last+1, base.Hash) {
+				t.Errorf("gap %d to %d: it may begin after what is not proved, or not after what is", p.First, p.Last)
+			}
+			if err := l.Append([]Write{{Group: 1, Base: &wrong}}); !errors.Is(err, ErrRefused) {
+				t.Errorf("gap %d to %d: it begins after what is not proved: %v", p.First, p.Last, err)
+			}
+			if after, err := l.Position(1, p.Last+1); err == nil && (p.Last+1)%5 != 0 { // every fifth is a configuration, and it may have been one that is lost
+				t.Errorf("gap %d to %d: the configuration in force behind it is %q", p.First, p.Last, after.Configuration)
+			}
+			if to := g.Droppable(p.Last); to >= p.First {
+				t.Errorf("gap %d to %d: droppable up to %d", p.First, p.Last, to)
+			}
+			if err := l.Append([]Write{{Group: 1, CompactTo: p.First}}); !errors.Is(err, ErrRefused) {
+				t.Errorf("gap %d to %d: compacted into it: %v", p.First, p.Last, err)
+			}
+			must(t, l.Append([]Write{{Group: 1, Base: &base}}))
+			must(t, l.Seal())
+			must(t, l.Close())
+			l, recovered, err = opened(t, w, image)
+			if err != nil {
+				t.Fatalf("gap %d to %d, opened again: %v", p.First, p.Last, err)
+			}
+			if now := recovered.Groups[0]; now.Base != base.EntryID || now.Last != g.Last || len(now.Holes) != len(g.Holes)-int(p.Last-p.First)-1 {
+				t.Errorf("gap %d to %d: opened again it is %+v", p.First, p.Last, now)
+			}
+			must(t, l.Close())
+			tried++
+		}
+	}
+	if tried < 5 {
+		t.Errorf("only %d gaps", tried)
 	}
 }

@@ -38,6 +38,16 @@ type Gap struct {
 	Next []byte
 }
 
+// gapAt returns the gap that has the entry at i, or nil.
+func gapAt(gaps []Gap, i raft.Index) *Gap {
+	for k := range gaps {
+		if p := &gaps[k]; p.First <= i && i <= p.Last {
+			return p
+		}
+	}
+	return nil
+}
+
 // Follows reports whether what comes after the gap follows from a last entry with that hash.
 func (p *Gap) Follows(hash wire.Hash, group wire.GroupID) bool {
 	if p.Hash != (wire.Hash{}) {
@@ -181,6 +191,18 @@ func (g *group) setTerm(i raft.Index, term raft.Term) {
 		add(run.Term, i+1, end)
 	}
 	g.runs = runs
+}
+
+// raiseTerms sets the terms of holes from i on of which nothing is known, as far as those are lower than that of the entry before
+// them, which was not known when they were dug.
+func (g *group) raiseTerms(i raft.Index, term raft.Term) {
+	for ; i >= g.first && i <= g.last(); i++ {
+		is, _ := g.term(i)
+		if h := g.holeAt(i); h == nil || h.Known() || is >= term {
+			return
+		}
+		g.setTerm(i, term)
+	}
 }
 
 // maxGap bounds the entries that may be lost in one place.

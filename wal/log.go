@@ -131,6 +131,7 @@ type Log struct {
 	buffer    []byte   // the frame that is being put together
 	ops       []op     // what Append is writing
 	epoch     uint64   // counts calls of Append: see staged
+	anew      bool     // what is staged was in the log before, and has been checked
 	restating []*group // whose hard states the next frame repeats
 	creating  []*group // whom the ops create
 

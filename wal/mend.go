@@ -333,7 +333,7 @@ func (r *recovery) refill() []Write {
 			continue
 		}
 		h := g.holeAt(record.Index)
-		if h == nil || h.Hash != record.Hash || g.gapAt(record.Index) != nil || bytes+len(b) > maxRefillBytes {
+		if h == nil || h.Hash != record.Hash || gapAt(g.gaps, record.Index) != nil || bytes+len(b) > maxRefillBytes {
 			continue
 		}
 		bytes += len(b)

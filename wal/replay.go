@@ -109,7 +109,7 @@ func (r *recovery) checkBase(g *group, base *Base) error {
 		return fmt.Errorf("the log of group %d begins after entry %d with hash %x, which has %x", g.id, base.Index, base.Hash, g.lastHash)
 	}
 	if h := g.holeAt(base.Index); base.Index < g.first || h != nil && !h.Known() {
-		return nil
+		return nil // it was checked when it was written, and what it dropped it has truncated
 	}
 	if term, _ := g.term(base.Index); term != base.Term {
 		return fmt.Errorf("the log of group %d begins after entry %d of term %d, which is of term %d", g.id, base.Index, base.Term, term)
@@ -409,6 +409,7 @@ func (r *recovery) join(g *group, p *partial) error {
 		}
 		positions = append(positions, c.at)
 	}
+	g.raiseTerms(g.first, term)
 	if len(g.runs) > 0 && g.runs[0].Term == term {
 		g.runs = g.runs[1:]
 	}

@@ -184,11 +184,11 @@ func (l *Log) joinGaps(writes []Write) []Write {
 	for i := 0; i < len(writes); i++ {
 		w := writes[i]
 		g := l.groups[w.Group]
-		if g == nil || len(w.Records) == 0 || wire.Raw(w.Records[0]).Index() > g.last() || g.gapAt(w.First) == nil || !isCopy(w.Records[0]) {
+		if g == nil || len(w.Records) == 0 || wire.Raw(w.Records[0]).Index() > g.last() || gapAt(g.gaps, w.First) == nil || !isCopy(w.Records[0]) {
 			joined = append(joined, w)
 			continue
 		}
-		p := g.gapAt(w.First)
+		p := gapAt(g.gaps, w.First)
 		for i+1 < len(writes) && writes[i+1].Group == w.Group && len(writes[i+1].Records) == 1 && isCopy(writes[i+1].Records[0]) &&
 			writes[i+1].First == w.First+raft.Index(len(w.Records)) && writes[i+1].First <= p.Last {
 			i++

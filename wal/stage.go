@@ -171,6 +171,9 @@ func (l *Log) stageCompaction(g *group, to raft.Index) error {
 	if to >= g.staged.cut || to > g.last() || to <= g.base.Index {
 		return fmt.Errorf("compact up to %d, the log has %d to %d", to, g.base.Index+1, min(g.staged.cut-1, g.last()))
 	}
+	if gapAt(g.gaps, to) != nil {
+		return fmt.Errorf("compact up to %d: it is not known which entry that was", to)
+	}
 	if g.configurationAt(to) == nil {
 		return fmt.Errorf("compact up to %d: the configuration in force there is a hole", to)
 	}
@@ -188,8 +191,11 @@ func (l *Log) stageCompaction(g *group, to raft.Index) error {
 // stagedAgrees reports whether the entry that base names is the one in the log. Equal terms and
 // different hashes mean that something is very wrong.
 func (l *Log) stagedAgrees(g *group, base Base) (bool, error) {
-	if h := g.holeAt(base.Index); h != nil && !h.Known() && base.Index < g.staged.cut {
-		return true, nil // this log's own word, from before it was lost: nobody lets it begin after a state there
+	if p := gapAt(g.gaps, base.Index); p != nil && base.Index < g.staged.cut {
+		if !l.anew && (base.Index < p.Last || !p.Follows(base.Hash, g.id)) {
+			return false, fmt.Errorf("entries %d to %d are lost, and it is not known which entry %d was", p.First, p.Last, base.Index)
+		}
+		return true, nil
 	}
 	if term, ok := l.stagedTerm(g, base.Index); !ok || term != base.Term {
 		return false, nil
@@ -300,20 +306,10 @@ func (l *Log) stageEntry(g *group, index raft.Index, record []byte) error {
 	return nil
 }
 
-// gapAt returns the gap that has the entry at i, or nil.
-func (g *group) gapAt(i raft.Index) *Gap {
-	for k := range g.gaps {
-		if p := &g.gaps[k]; p.First <= i && i <= p.Last {
-			return p
-		}
-	}
-	return nil
-}
-
 // stageGap checks copies that are to fill a gap: all of it at once, each following from the one before.
 func stageGap(g *group, w *Write) error {
 	for i := range w.Records {
-		p := g.gapAt(w.First + raft.Index(i))
+		p := gapAt(g.gaps, w.First+raft.Index(i))
 		if p == nil || w.First+raft.Index(i) >= g.staged.cut {
 			continue
 		}
@@ -328,7 +324,7 @@ func stageGap(g *group, w *Write) error {
 // stagedFits checks a copy that is to fill a hole: it must be the very entry that was there.
 func stagedFits(g *group, r *wire.Record) error {
 	h := g.holeAt(r.Index)
-	if h == nil || r.Index >= g.staged.cut || g.gapAt(r.Index) != nil {
+	if h == nil || r.Index >= g.staged.cut || gapAt(g.gaps, r.Index) != nil {
 		return nil
 	}
 	return h.Fits(r)

@@ -235,11 +235,14 @@ func (l *Log) useGroups(groups []*group) {
 
 // writeUnsure writes what was behind the mark into a segment of its own. The segment gets its name
 // when it is whole: until then the old copy counts. A torn tail alone is reason enough: what follows
-// it must be known to follow something that ends. So is damage: a frame that is damaged and called durable must
-// not come to be the last one, or it is taken for a torn tail the next time.
+// it must be known to follow something that ends. So is damage: what calls the damaged frame durable, and mends it, may be a mark that is
+// not durable itself. If the next crash took it, the damage would be taken for a torn tail.
 func (r *recovery) writeUnsure() error {
 	l := r.log
-	if err := l.stage(append(r.refill(), l.joinGaps(r.unsure)...)); err != nil {
+	l.anew = true
+	err := l.stage(append(r.refill(), l.joinGaps(r.unsure)...))
+	l.anew = false
+	if err != nil {
 		return fmt.Errorf("write the end of the log anew: %w", err)
 	}
 	l.sealed = true

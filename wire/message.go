@@ -157,7 +157,7 @@ type SnapshotChunk struct {
 	Outcome      SnapshotOutcome
 	// Position is where in the log the state is that the chunk is a piece of. None but with SnapshotServed.
 	Position *Position
-	// Chunk is the state machines' business.
+	// Chunk is the state machines' business. None with a Position says where the sender's state is, which is not ahead.
 	Chunk []byte
 }
 
