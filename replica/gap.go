@@ -78,6 +78,7 @@ func (h *Healing) fillGap(p *gap, from raft.ServerID) {
 		if err != nil {
 			return
 		}
+		h.filled(&record)
 		record.Flags = wire.FlagCopy
 		w.Records = append(w.Records, wire.AppendRecord(nil, &record))
 		h.tell(Filled{From: from, Index: record.Index, Term: record.Term})

@@ -343,10 +343,23 @@ func (h *Healing) fill(x *missing, from raft.ServerID, b []byte) bool {
 		h.tell(Misfit{From: from, Index: x.hole.Index, Why: err})
 		return false
 	}
+	h.filled(&record)
 	record.Flags = wire.FlagCopy
 	x.ticket = h.write(Write{First: record.Index, Records: [][]byte{wire.AppendRecord(nil, &record)}})
 	h.tell(Filled{From: from, Index: x.hole.Index, Term: x.hole.Term})
 	return true
+}
+
+// filled takes in what an entry is that was lost. That it was there is proved, so it counts from now on, durable or not: it may be
+// a configuration that no later entry could do without.
+func (h *Healing) filled(record *wire.Record) {
+	h.group.Filled(record)
+	if record.Kind != wire.RecordConfiguration {
+		return
+	}
+	if err := h.learn(); err != nil {
+		h.work.Fatal = err
+	}
 }
 
 func (h *Healing) write(w Write) raft.Ticket {

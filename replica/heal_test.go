@@ -44,14 +44,32 @@ const healCluster = 0x51
 // newHealers makes servers with n entries in their logs, committed up to commit. term says of which term an entry is.
 func newHealers(t *testing.T, servers, n int, commit raft.Index, term func(i raft.Index) raft.Term) *healers {
 	t.Helper()
+	return newHealersThatChange(t, servers, n, commit, term, nil)
+}
+
+// ofVoters encodes a configuration.
+func ofVoters(ids ...raft.ServerID) []byte {
+	c := &wire.Configuration{}
+	for _, id := range ids {
+		c.Members = append(c.Members, wire.Member{ID: id, Roles: wire.RoleVoter})
+	}
+	return wire.AppendConfiguration(nil, c)
+}
+
+// newHealersThatChange does the same; some of the entries are configurations.
+func newHealersThatChange(t *testing.T, servers, n int, commit raft.Index, term func(i raft.Index) raft.Term, configurations map[raft.Index][]byte) *healers {
+	t.Helper()
 	c := &healers{t: t}
-	configuration := &wire.Configuration{}
+	var ids []raft.ServerID
 	for id := range servers {
-		configuration.Members = append(configuration.Members, wire.Member{ID: raft.ServerID(id + 1), Roles: wire.RoleVoter})
+		ids = append(ids, raft.ServerID(id+1))
 	}
 	hash := wire.GenesisHash(healCluster, testGroup)
 	for i := raft.Index(1); i <= raft.Index(n); i++ {
 		r := wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: i, Term: term(i), Payload: fmt.Appendf(nil, "entry %d, as it was written, in bytes", i)}
+		if b := configurations[i]; b != nil {
+			r.Kind, r.Payload = wire.RecordConfiguration, b
+		}
 		r.Hash = wire.EntryHash(hash, &r)
 		hash = r.Hash
 		c.entries = append(c.entries, wire.AppendRecord(nil, &r))
@@ -60,7 +78,7 @@ func newHealers(t *testing.T, servers, n int, commit raft.Index, term func(i raf
 		s := &healer{t: t, id: raft.ServerID(id + 1), disk: crashdisk.New(crashdisk.Options{})}
 		c.all = append(c.all, s)
 		s.open()
-		must(t, s.log.Append([]wal.Write{{Group: testGroup, Base: &wal.Base{Configuration: wire.AppendConfiguration(nil, configuration)}}}))
+		must(t, s.log.Append([]wal.Write{{Group: testGroup, Base: &wal.Base{Configuration: ofVoters(ids...)}}}))
 		state := raft.HardState{CurrentTerm: term(raft.Index(n)), Commit: commit}
 		must(t, s.log.Append([]wal.Write{{Group: testGroup, HardState: &state, First: 1, Records: c.entries}}))
 		must(t, s.log.Seal())
@@ -486,12 +504,12 @@ func inFrames(t *testing.T, c *healers, commit raft.Index) {
 		s.disk = crashdisk.New(crashdisk.Options{})
 		s.boot = 0
 		s.open()
-		configuration := &wire.Configuration{}
-		for id := range c.all {
-			configuration.Members = append(configuration.Members, wire.Member{ID: raft.ServerID(id + 1), Roles: wire.RoleVoter})
+		var ids []raft.ServerID
+		for _, s := range c.all {
+			ids = append(ids, s.id)
 		}
 		state := raft.HardState{CurrentTerm: wire.Raw(c.entries[len(c.entries)-1]).Term(), Commit: commit}
-		must(t, s.log.Append([]wal.Write{{Group: testGroup, Base: &wal.Base{Configuration: wire.AppendConfiguration(nil, configuration)}, HardState: &state}}))
+		must(t, s.log.Append([]wal.Write{{Group: testGroup, Base: &wal.Base{Configuration: ofVoters(ids...)}, HardState: &state}}))
 		must(t, s.log.Sync())
 		for i := 0; i < len(c.entries); i += 3 {
 			must(t, s.log.Append([]wal.Write{{Group: testGroup, First: raft.Index(i + 1), Records: c.entries[i:min(i+3, len(c.entries))]}}))
@@ -555,5 +573,77 @@ func TestAnotherBranchFillsNoGap(t *testing.T) {
 	c.hasAll(s, 48)
 	if g, _ := s.log.State(testGroup); g.Last != 48 {
 		t.Errorf("the log ends at %d", g.Last)
+	}
+}
+
+// give lets a server send entries that another one has lost.
+func (c *healers) give(s *healer, from raft.ServerID, first, last raft.Index) {
+	c.t.Helper()
+	m := &wire.EntryReply{}
+	for i := first; i <= last; i++ {
+		b := c.entries[i-1]
+		m.Found = append(m.Found, wire.FoundEntry{Index: i, Term: wire.Raw(b).Term(), State: wire.EntryThere, Record: b})
+	}
+	c.step(s, Receive{From: from, Message: wire.Message{Group: testGroup, Term: 9, Body: m}})
+}
+
+// A configuration that comes back says at once who must lack what else is lost: no start is needed for that.
+func TestConfigurationThatComesBackIsInForce(t *testing.T) {
+	c := newHealersThatChange(t, 3, 20, 4, ofTerm(2), map[raft.Index][]byte{5: ofVoters(1, 2, 3)})
+	s := c.all[0]
+	s.rot(5)
+	s.rot(10)
+	s.start()
+	c.lack(s, 10, 9, 2, 3)
+	if s.healing == nil || s.healing.cutting != 0 {
+		t.Fatal("it is cut, though it is not known who votes")
+	}
+	c.give(s, 2, 5, 5)
+	c.hasAll(s, 9)
+	if g, _ := s.log.State(testGroup); g.Last != 9 {
+		t.Errorf("the log ends at %d", g.Last)
+	}
+}
+
+// What fills a gap may be a configuration that nobody knew of here. Those who voted before it say nothing of what comes after it.
+func TestConfigurationThatFillsAGapIsInForce(t *testing.T) {
+	c := newHealersThatChange(t, 3, 24, 6, ofTerm(2), map[raft.Index][]byte{8: ofVoters(1, 4, 5)})
+	inFrames(t, c, 6)
+	s := c.all[0]
+	s.loseFrame(7) // 7 to 9
+	s.rot(20)
+	s.start()
+	s.slow = true
+	c.give(s, 2, 7, 9)
+	c.lack(s, 20, 9, 2, 3, 4)
+	if s.healing == nil || s.healing.cutting != 0 {
+		t.Fatal("it is cut by the word of servers that do not vote any more")
+	}
+	if got, _ := s.healing.Configuration(); len(got.Members) != 3 || got.Members[1].ID != 4 {
+		t.Errorf("the latest configuration is %v", got.Members)
+	}
+	c.lack(s, 20, 9, 5)
+	if s.healing.cutting == 0 {
+		t.Error("it is not cut, though all who vote lack it")
+	}
+}
+
+// What has filled a gap is of the term that it is of, whatever was thought before: who says that it lacks an entry that it has lets another
+// one cut what is committed.
+func TestEntryThatFillsAGapIsNotLacking(t *testing.T) {
+	c := newHealers(t, 3, 24, 6, func(i raft.Index) raft.Term { return 2 + raft.Term(i)/8 })
+	inFrames(t, c, 6)
+	s := c.all[0]
+	s.loseFrame(7) // 7 is of term 2, 8 and 9 are of term 3
+	s.rot(20)
+	s.start()
+	c.give(s, 2, 7, 9)
+	for i, want := range map[raft.Index]raft.Term{7: 2, 8: 3, 9: 3, 10: 3} {
+		if state, read := s.healing.look(&wire.WantedEntry{Index: i, Term: want}); !read {
+			t.Errorf("asked for entry %d of term %d, it says %v", i, want, state)
+		}
+		if state, _ := s.healing.look(&wire.WantedEntry{Index: i, Term: want + 1}); state != wire.EntryLacking {
+			t.Errorf("asked for entry %d of term %d, it says %v", i, want+1, state)
+		}
 	}
 }

@@ -112,6 +112,13 @@ func (w *world) tooLate(wanting string) {
 		w.over = true
 		return
 	}
+	if w.end.phases[0] == drain && w.endsAreLost() {
+		w.counts.EndsLost++
+		w.tell(nil, "too many have lost what was never committed, and wait for each other, which is a published exception: the end")
+		w.endWatching()
+		w.over = true
+		return
+	}
 	name := w.plan.ending.check()
 	switch w.end.phases[0] {
 	case expire:

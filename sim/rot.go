@@ -91,6 +91,7 @@ func (s *server) rot() {
 		}
 		from := p.from + int64(w.dice.below(label, int(p.to-p.from)-bytes+1))
 		s.flip(p.file, from, bytes)
+		w.counts.RottenBytes += bytes
 	}
 	w.counts.Rots++
 	w.tell(s, "its log rots: %d entries are hit", len(s.rotten))
@@ -101,7 +102,6 @@ func (s *server) flip(file string, from int64, bytes int) {
 	w := s.world
 	w.tell(s, "rot: %d bytes of %s at %d", bytes, file, from)
 	for k := range int64(bytes) {
-		w.counts.RottenBytes++
 		if err := s.disk.Flip(file, from+k, byte(1+w.dice.below("server.flip", 255))); err != nil {
 			w.check.Fail("T1", "rot: %v", err)
 		}
@@ -206,24 +206,32 @@ func (s *server) rottable() []place {
 	return kept
 }
 
-// isLostElsewhere reports whether another server has lost an entry; or one that is not committed, if this one is not: at their
-// ends two servers may wait for each other's terms for ever (ADR 18), so only one at a time loses anything there.
+// isLostElsewhere reports whether another server has lost an entry.
 func (w *world) isLostElsewhere(s *server, id raft.EntryID) bool {
-	committed := w.check.IsCommitted(id)
 	for _, other := range w.servers {
-		if other == s {
-			continue
-		}
-		if other.rotten[id] {
+		if other != s && other.rotten[id] {
 			return true
-		}
-		for lost := range other.rotten { //tidy:ordered any is enough
-			if !committed && !w.check.IsCommitted(lost) {
-				return true
-			}
 		}
 	}
 	return false
+}
+
+// endsAreLost reports whether two servers heal that have both lost what was never committed: at their ends they may wait for each
+// other's terms for ever (ADR 18), and nobody can be elected without them.
+func (w *world) endsAreLost() bool {
+	n := 0
+	for _, s := range w.servers {
+		if s.healing == nil || s.healing.Status().Healing.Missing == 0 {
+			continue
+		}
+		for id := range s.rotten { //tidy:ordered any is enough
+			if !w.check.IsCommitted(id) {
+				n++
+				break
+			}
+		}
+	}
+	return n >= 2 && n >= len(w.servers)-len(w.servers)/2
 }
 
 // beginHealing lets a server heal whose log has holes. It is down for all others until it has.

@@ -41,6 +41,7 @@ type rotLine struct {
 	Dropped  int      `json:"logsDroppedBehindTheirState"`
 	States   int      `json:"logsBegunAfterAState"`
 	CPU      float64  `json:"cpuSeconds"`
+	EndsLost int      `json:"endingsInWhichAllWait"`
 	Findings []string `json:"findings"`
 }
 
@@ -90,10 +91,13 @@ func TestLogsThatRotHealInWorlds(t *testing.T) {
 		Commit: presentCommit(t), Began: began.Format(time.RFC3339), From: *rotFrom, To: seed, Worlds: *rotWorlds, Compact: compact,
 		Rots: counts.Rots, Flips: counts.RottenBytes, Frames: counts.RottenFrames, Mended: counts.Mended, Lost: counts.Holes, Filled: counts.HolesFilled,
 		Begun: counts.Healings, Healed: counts.Healed, Cut: counts.HolesCut, Dropped: counts.HolesDropped, States: counts.HolesPassed,
-		CPU: cpuOfProcess(t), Findings: findings,
+		EndsLost: counts.EndsLost, CPU: cpuOfProcess(t), Findings: findings,
 	})
 	if counts.RottenBytes < 100**rotWorlds || counts.Mended == 0 || counts.RottenFrames == 0 || counts.Healed == 0 || counts.HolesFilled == 0 {
 		t.Error("not everything has happened")
+	}
+	if counts.EndsLost > 1+*rotWorlds/100 {
+		t.Errorf("in %d of %d endings servers that heal wait for each other, which is to be rare", counts.EndsLost, *rotWorlds)
 	}
 }
 

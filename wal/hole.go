@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -130,16 +131,11 @@ func (g *group) fill(r *wire.Record, at position) {
 		return
 	}
 	if !g.holes[k].Known() {
-		g.learn(r)
+		g.setTerm(r.Index, r.Term)
 	}
 	g.gaps = slices.DeleteFunc(slices.Clone(g.gaps), func(p Gap) bool { return p.Last == r.Index })
 	g.holes = slices.Delete(slices.Clone(g.holes), k, k+1)
-	for i := range g.configurations {
-		if c := &g.configurations[i]; c.Index == r.Index && r.Kind == wire.RecordConfiguration {
-			g.configurations = slices.Clone(g.configurations) // others may have what it was
-			g.configurations[i].Bytes = slices.Clone(r.Payload)
-		}
-	}
+	g.configurations = withConfiguration(g.configurations, r.Index, r)
 }
 
 // Fits says why a record is not the entry that was lost; nil if it is.
@@ -159,28 +155,51 @@ func (h *Hole) Fits(r *wire.Record) error {
 // learn takes in which entry it was that a hole is of.
 func (g *group) learn(r *wire.Record) {
 	g.setTerm(r.Index, r.Term)
-	if r.Kind != wire.RecordConfiguration {
-		return
+	if r.Kind == wire.RecordConfiguration {
+		g.configurations = withConfiguration(g.configurations, r.Index, nil)
 	}
-	at := slices.IndexFunc(g.configurations, func(c Configuration) bool { return c.Index > r.Index })
-	if at < 0 {
-		at = len(g.configurations)
+}
+
+// Filled takes in an entry that was lost, and is there again.
+func (g *Group) Filled(r *wire.Record) {
+	g.Runs = withTerm(g.Runs, g.Last, r.Index, r.Term)
+	g.Configurations = withConfiguration(g.Configurations, r.Index, r)
+}
+
+// withConfiguration returns configurations with that of the entry at i: what it is, or, if r is nil, that there is one which is lost. If r
+// is no configuration, all stay as they are.
+func withConfiguration(all []Configuration, i raft.Index, r *wire.Record) []Configuration {
+	is := Configuration{Index: i}
+	if r != nil {
+		if r.Kind != wire.RecordConfiguration {
+			return all
+		}
+		is.Bytes = slices.Clone(r.Payload)
 	}
-	g.configurations = slices.Insert(slices.Clone(g.configurations), at, Configuration{Index: r.Index})
+	at, there := slices.BinarySearchFunc(all, i, func(c Configuration, i raft.Index) int { return cmp.Compare(c.Index, i) })
+	all = slices.Clone(all) // others may have what it was
+	if there {
+		all[at] = is
+		return all
+	}
+	return slices.Insert(all, at, is)
 }
 
 // setTerm sets the term of one entry.
-func (g *group) setTerm(i raft.Index, term raft.Term) {
+func (g *group) setTerm(i raft.Index, term raft.Term) { g.runs = withTerm(g.runs, g.last(), i, term) }
+
+// withTerm returns the runs of a log up to last, in which the entry at i is of that term.
+func withTerm(old []raft.TermRun, last, i raft.Index, term raft.Term) []raft.TermRun {
 	var runs []raft.TermRun
 	add := func(term raft.Term, first, end raft.Index) { // up to end, which it does not include
 		if first < end && (len(runs) == 0 || runs[len(runs)-1].Term != term) {
 			runs = append(runs, raft.TermRun{Term: term, First: first})
 		}
 	}
-	for k, run := range g.runs {
-		end := g.last() + 1
-		if k+1 < len(g.runs) {
-			end = g.runs[k+1].First
+	for k, run := range old {
+		end := last + 1
+		if k+1 < len(old) {
+			end = old[k+1].First
 		}
 		if i < run.First || i >= end {
 			add(run.Term, run.First, end)
@@ -190,7 +209,7 @@ func (g *group) setTerm(i raft.Index, term raft.Term) {
 		add(term, i, i+1)
 		add(run.Term, i+1, end)
 	}
-	g.runs = runs
+	return runs
 }
 
 // raiseTerms sets the terms of holes from i on of which nothing is known, as far as those are lower than that of the entry before
