@@ -257,15 +257,18 @@ func isTable(op errorfs.Op) bool {
 func TestFlushReportsWhatFailsInTheBackground(t *testing.T) {
 	errDisk := errors.New("disk is on fire")
 	fs, arm := failing(isTable, errDisk)
-	told := make(chan error, 1)
+	told, returned := make(chan error, 1), make(chan struct{})
 	e := open(t, Options{FS: fs, Background: func(err error) {
-		arm(false) // Pebble tries again at once
 		told <- err
+		<-returned // Pebble tries again at once, and would be done before the flush has looked
+		arm(false)
 	}})
 	s := openStore(t, e)
 	put(t, s, 1, "a")
 	arm(true)
-	if err := s.Flush(); !errors.Is(err, errDisk) {
+	err := s.Flush()
+	close(returned)
+	if !errors.Is(err, errDisk) {
 		t.Errorf("flush: %v", err)
 	}
 	if err := <-told; !errors.Is(err, errDisk) || IsDiskFull(err) {
