@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/quorate/quorate/kv"
@@ -140,6 +143,27 @@ func TestAStageThatCannotBeOpenedIsBegunAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestPanicsOfPebbleWhileItOpensAreErrors lets it find that its manifest cannot be written, in a state and in a stage.
+func TestPanicsOfPebbleWhileItOpensAreErrors(t *testing.T) {
+	refused := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync && strings.Contains(op.Path, "MANIFEST") && strings.Contains(op.Path, "stage") {
+			return syscall.EIO
+		}
+		return nil
+	})
+	fs := errorfs.Wrap(vfs.NewMem(), refused)
+	if e, err := Open("state/stage", Options{FS: fs}); err == nil || IsDamage(err) {
+		t.Errorf("opened: %v, %v", e, err)
+	}
+	e := open(t, Options{FS: errorfs.Wrap(vfs.NewMem(), refused)})
+	if s, err := e.OpenStage(true); err == nil || IsDamage(err) {
+		t.Errorf("opened: %v, %v", s, err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
