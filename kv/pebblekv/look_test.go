@@ -59,10 +59,34 @@ func TestReadOnlyShowsWhatIsDurableAndChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := filesOf(t, dir)
-	if e, err = OpenReadOnly(dir, Options{}); err != nil {
-		t.Fatal(err)
+	for what, open := range map[string]func() (*Engine, error){
+		"OpenReadOnly":       func() (*Engine, error) { return OpenReadOnly(dir, Options{}) },
+		"Open with ReadOnly": func() (*Engine, error) { return Open(dir, Options{ReadOnly: true, Background: func(error) {}}) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			e, err := open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			showsAndRefuses(t, e, want)
+			if !maps.Equal(before, filesOf(t, dir)) {
+				t.Error("the directory has changed")
+			}
+		})
 	}
-	s = openStore(t, e)
+	empty := t.TempDir()
+	if e, err := OpenReadOnly(empty, Options{}); err == nil {
+		t.Errorf("nothing was opened: %v", e)
+	}
+	if left := filesOf(t, empty); len(left) > 0 {
+		t.Errorf("an empty directory has got %d files", len(left))
+	}
+}
+
+// showsAndRefuses looks at what an engine shows that is only to be looked at, asks it for what it must refuse, and closes it.
+func showsAndRefuses(t *testing.T, e *Engine, want moment) {
+	t.Helper()
+	s := openStore(t, e)
 	if index, got := momentOf(t, s); index != 1 || got != want {
 		t.Errorf("at %d: %+v, want %+v", index, got, want)
 	}
@@ -74,16 +98,6 @@ func TestReadOnlyShowsWhatIsDurableAndChangesNothing(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
-	}
-	if !maps.Equal(before, filesOf(t, dir)) {
-		t.Error("the directory has changed")
-	}
-	empty := t.TempDir()
-	if e, err := OpenReadOnly(empty, Options{}); err == nil {
-		t.Errorf("nothing was opened: %v", e)
-	}
-	if left := filesOf(t, empty); len(left) > 0 {
-		t.Errorf("an empty directory has got %d files", len(left))
 	}
 }
 

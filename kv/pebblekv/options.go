@@ -17,7 +17,8 @@ import (
 type Options struct {
 	// FS is the file system; nil is the machine's.
 	FS vfs.FS
-	// ReadOnly: nothing is written, and nothing removed.
+	// ReadOnly: nothing is written, and nothing removed. There is no stage then, whatever is on the disk. The lock is
+	// taken, unlike by OpenReadOnly.
 	ReadOnly bool
 	// CacheBytes is the size of the cache for blocks of tables. Default 64 MiB.
 	CacheBytes int64
@@ -38,8 +39,8 @@ type Options struct {
 	// returns. It is the moment to give back a ballast file. Writes wait meanwhile. Nil: nothing is
 	// done, and the error takes its way.
 	DiskFull func()
-	// Damage is told of every table that turns out to be damaged on disk, as often as that is
-	// found. It must not block, nor call the engine. Nil: nobody is. Either way the read that found
+	// Damage is told of every table of the state that turns out to be damaged on disk, as often as
+	// that is found; not of the stage's, which is begun anew. It must not block, nor call the engine. Nil: nobody is. Either way the read that found
 	// it returns an error: a damaged block is never served.
 	Damage func(d Damage)
 	// Log is told what Pebble would log. Nil: nobody is.

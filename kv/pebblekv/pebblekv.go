@@ -27,15 +27,9 @@ type Engine struct {
 var _ kv.Engine = (*Engine)(nil)
 
 // Open opens the engine in a directory, which is created if it is not there.
-//
-// Pebble panics where it does not know any more what is on the disk. While it opens, that is an error like others.
-func Open(dir string, o Options) (e *Engine, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			e, err = nil, fmt.Errorf("open pebble in %s: %v", dir, p)
-		}
-	}()
-	if e, err = openEngine(dir, o.withDefaults()); err != nil {
+func Open(dir string, o Options) (*Engine, error) {
+	e, err := openEngine(dir, o.withDefaults())
+	if err != nil {
 		return nil, err
 	}
 	if o.ReadOnly {
@@ -47,8 +41,15 @@ func Open(dir string, o Options) (e *Engine, err error) {
 	return e, nil
 }
 
-func openEngine(dir string, o Options) (*Engine, error) {
-	e := &Engine{dir: dir, options: o, fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
+// openEngine opens a directory. Pebble panics where it does not know any more what is on the disk. While it opens,
+// that is an error like others.
+func openEngine(dir string, o Options) (e *Engine, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e, err = nil, fmt.Errorf("open pebble in %s: %v", dir, p)
+		}
+	}()
+	e = &Engine{dir: dir, options: o, fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
 	db, err := pebble.Open(dir, e.pebbleOptions(o))
 	if err != nil {
 		return nil, unopened(dir, err)

@@ -2,11 +2,9 @@ package pebblekv
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -17,24 +15,10 @@ var errReadOnly = errors.New("opened for reading only")
 // and no name in it, and takes no lock: the caller makes sure that nobody has it open otherwise. Batches
 // and flushes are errors. Of the options only FS, CacheBytes, Damage and Log are of account.
 func OpenReadOnly(dir string, o Options) (*Engine, error) {
-	o.DiskFull, o.Background = nil, func(error) {}
+	o.ReadOnly, o.DiskFull, o.Background = true, nil, func(error) {}
 	o = o.withDefaults()
 	o.FS = readOnlyFS{o.FS}
-	e := &Engine{dir: dir, options: o, fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
-	p := e.pebbleOptions(o)
-	p.ReadOnly = true
-	db, err := pebble.Open(dir, p)
-	if err != nil {
-		return nil, fmt.Errorf("open pebble in %s: %w", dir, err)
-	}
-	e.db = db
-	return e, nil
-}
-
-// looksOnly tells whether the engine was opened by OpenReadOnly: then it has no stage, whatever is on the disk.
-func (e *Engine) looksOnly() bool {
-	_, only := e.options.FS.(readOnlyFS)
-	return only
+	return openEngine(dir, o)
 }
 
 // readOnlyFS refuses whatever would change something.

@@ -1,10 +1,12 @@
 package pebblekv
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -40,19 +42,17 @@ func (e *Engine) path(names ...string) string {
 
 // OpenStage opens the stage.
 func (e *Engine) OpenStage(create bool) (kv.Stage, error) {
-	if e.looksOnly() && !create {
-		return nil, nil
+	if e.options.ReadOnly && !create {
+		return nil, nil // whoever has one that is of no use removes it
 	}
 	if _, err := e.options.FS.Stat(e.path(stageDir)); errors.Is(err, fs.ErrNotExist) && !create {
 		return nil, nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open stage: %w", err)
 	}
-	o := e.options
-	o.CacheBytes = stageCacheBytes
-	o.MemTableBytes = min(o.MemTableBytes, stageMemTableBytes)
+	o := e.options.forStage()
 	inner, err := openEngine(e.path(stageDir), o)
-	if pebble.IsCorruptionError(err) { // it is had again from where it came from
+	if IsDamage(err) { // it is had again from where it came from
 		if err := e.removeStage(); err != nil || !create {
 			return nil, err
 		}
@@ -62,6 +62,22 @@ func (e *Engine) OpenStage(create bool) (kv.Stage, error) {
 		return nil, fmt.Errorf("open stage: %w", err)
 	}
 	return &stage{Engine: inner, owner: e}, nil
+}
+
+// forStage returns the options of the stage. That it is damaged is nobody's to be told: the state is not, and would be
+// given up for it. Whoever reads what is damaged gets an error, and the stage is begun anew.
+func (o Options) forStage() Options {
+	o.CacheBytes = stageCacheBytes
+	o.MemTableBytes = min(o.MemTableBytes, stageMemTableBytes)
+	o.Damage = nil
+	if tell := o.Background; tell != nil {
+		o.Background = func(err error) {
+			if !IsDamage(err) {
+				tell(err)
+			}
+		}
+	}
+	return o
 }
 
 // Seal writes tables. They are synced when it returns.
@@ -83,17 +99,13 @@ func (s *stage) Seal(r kv.Replacement) error {
 	return nil
 }
 
-// hull returns what is cleared as one span, if it is one.
+// hull returns what is emptied, with what is apart, as one span, if it is one.
 func hull(r kv.Replacement) (kv.Span, bool) {
-	if len(r.Clear) == 0 {
-		return kv.Span{}, false
-	}
-	whole := r.Clear[0]
-	for _, next := range r.Clear[1:] {
-		switch {
-		case string(next.Lo) == string(whole.Hi):
-		case string(r.Apart.Lo) == string(whole.Hi) && string(r.Apart.Hi) == string(next.Lo):
-		default:
+	spans := append(slices.Clone(r.Clear), r.Apart)
+	slices.SortFunc(spans, func(a, b kv.Span) int { return bytes.Compare(a.Lo, b.Lo) })
+	whole := spans[0]
+	for _, next := range spans[1:] {
+		if !bytes.Equal(next.Lo, whole.Hi) {
 			return kv.Span{}, false
 		}
 		whole.Hi = next.Hi

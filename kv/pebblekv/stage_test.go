@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/quorate/quorate/kv"
@@ -48,13 +51,22 @@ func filled(t *testing.T) *kv.Store {
 	return from
 }
 
+// notTold are options that fail a test if anybody is told of damage: the state would be given up for it.
+func notTold(t *testing.T, fs vfs.FS) Options {
+	return Options{
+		FS:         fs,
+		Background: func(err error) { t.Errorf("told, as if it were the state's: %v", err) },
+		Damage:     func(d Damage) { t.Errorf("told, as if it were the state's: %+v", d) },
+	}
+}
+
 // TestADamagedStageIsBegunAnew: what is staged can be had again, so its damage is nobody's end. That of the plan, which
 // comes first, is found when the store is opened, and any other when all that is staged is read.
 func TestADamagedStageIsBegunAnew(t *testing.T) {
 	from := filled(t)
 	for offset, found := range map[int64]bool{500: false, 100_000: true} {
 		fs := vfs.NewMem()
-		o := Options{FS: fs, Background: func(error) {}, Damage: func(Damage) {}}
+		o := notTold(t, fs)
 		to := openStore(t, open(t, o))
 		if err := feed(t, from, to); err != nil {
 			t.Fatal(err)
@@ -90,26 +102,67 @@ func TestADamagedStageIsBegunAnew(t *testing.T) {
 
 // TestAStageThatCannotBeOpenedIsBegunAnew is the same for Pebble's own files.
 func TestAStageThatCannotBeOpenedIsBegunAnew(t *testing.T) {
-	fs := vfs.NewMem()
-	o := Options{FS: fs, Background: func(error) {}, Damage: func(Damage) {}}
-	e := open(t, o)
-	s, err := e.OpenStage(true)
-	if err != nil {
-		t.Fatal(err)
+	for what, damage := range map[string]func(t *testing.T, fs *vfs.MemFS){
+		"a manifest that is damaged": func(t *testing.T, fs *vfs.MemFS) { damageIn(t, fs, "state/stage", "MANIFEST*", 20) },
+		"a manifest that is gone": func(t *testing.T, fs *vfs.MemFS) {
+			if err := fs.Remove("state/stage/MANIFEST-000001"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"options that are another's": func(t *testing.T, fs *vfs.MemFS) {
+			f, err := fs.Create("state/stage/OPTIONS-000003", vfs.WriteCategoryUnspecified)
+			if err == nil {
+				_, err = f.Write([]byte("[Options]\n  comparer=another\n"))
+				err = errors.Join(err, f.Close())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			fs := vfs.NewMem()
+			e := open(t, notTold(t, fs))
+			s, err := e.OpenStage(true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := s.NewBatch()
+			b.Set([]byte("a"), []byte("1"))
+			if err := errors.Join(b.Commit(), s.Flush(), s.Close()); err != nil {
+				t.Fatal(err)
+			}
+			damage(t, fs)
+			if s, err = e.OpenStage(false); s != nil || err != nil {
+				t.Errorf("opened: %v, %v", s, err)
+			}
+			if s, err = e.OpenStage(true); s == nil || err != nil {
+				t.Fatalf("begun anew: %v, %v", s, err)
+			}
+			if err := errors.Join(s.Drop(), e.Close()); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
-	b := s.NewBatch()
-	b.Set([]byte("a"), []byte("1"))
-	if err := errors.Join(b.Commit(), s.Flush(), s.Close()); err != nil {
-		t.Fatal(err)
+}
+
+// TestPanicsOfPebbleWhileItOpensAreErrors lets it find that its manifest cannot be written, in a state and in a stage.
+func TestPanicsOfPebbleWhileItOpensAreErrors(t *testing.T) {
+	refused := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync && strings.Contains(op.Path, "MANIFEST") && strings.Contains(op.Path, "stage") {
+			return syscall.EIO
+		}
+		return nil
+	})
+	fs := errorfs.Wrap(vfs.NewMem(), refused)
+	if e, err := Open("state/stage", Options{FS: fs}); err == nil || IsDamage(err) {
+		t.Errorf("opened: %v, %v", e, err)
 	}
-	damageIn(t, fs, "state/stage", "MANIFEST*", 20)
-	if s, err = e.OpenStage(false); s != nil || err != nil {
+	e := open(t, Options{FS: errorfs.Wrap(vfs.NewMem(), refused)})
+	if s, err := e.OpenStage(true); err == nil || IsDamage(err) {
 		t.Errorf("opened: %v, %v", s, err)
 	}
-	if s, err = e.OpenStage(true); s == nil || err != nil {
-		t.Fatalf("begun anew: %v, %v", s, err)
-	}
-	if err := errors.Join(s.Drop(), e.Close()); err != nil {
+	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -16,6 +16,7 @@ var stageClaims = []claim{
 	{"StageIsBesideTheState", stageIsBeside},
 	{"InstallReplacesSpansAndAddsToTheRest", installAdds},
 	{"InstallReplacesEverything", installReplaces},
+	{"InstallEmptiesWhatIsApart", installEmptiesApart},
 	{"InstallIsDurableWithAllBefore", installIsDurable},
 	{"SealIsReplacedByTheNext", sealAgain},
 	{"InstallOfManyTables", installMuch},
@@ -201,6 +202,15 @@ func installReplaces(t *testing.T, e kv.Engine) {
 		t.Errorf("a view opened before shows %v", got)
 	}
 	closeIterator(t, before)
+}
+
+// installEmptiesApart has what is apart away from all else that is emptied.
+func installEmptiesApart(t *testing.T, e kv.Engine) {
+	fill(t, e, oldNames...)
+	s := openStage(t, e)
+	seal(t, s, kv.Replacement{Clear: []kv.Span{span("b", "c")}, Apart: span("d", "e"), Fill: words("b3=new")})
+	install(t, s, kv.Pair{Key: []byte("d3"), Value: []byte("apart")})
+	requireState(t, e, "a1=old", "a2=old", "b3=new", "c1=old", "c2=old", "d3=apart", "e1=old", "e2=old")
 }
 
 func installIsDurable(t *testing.T, e kv.Engine) {
