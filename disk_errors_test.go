@@ -36,7 +36,7 @@ const (
 	commandBytes = 3 << 10 // so that some segments are filled
 )
 
-// live lets a server that is alone start, commit some commands, believe a key, and close, until something fails.
+// live lets a server that is alone start, commit some commands, believe a key, meet a start, and close, until something fails.
 func (r *diskRun) live(t *testing.T) {
 	t.Helper()
 	failed := make(chan error, 1)
@@ -80,9 +80,12 @@ func (r *diskRun) live(t *testing.T) {
 			<-time.After(time.Millisecond) // it gets its chance
 			return
 		}
-		if i == diskCommands/2 { // server.json is replaced
-			if err := h.believe(99, transport.PublicKey{1}); err != nil && !isFull(err) && !h.failed.Load() {
-				t.Errorf("a server goes on that does not know what it has written: %v", err)
+		if i == diskCommands/2 { // server.json is replaced, twice
+			key := transport.PublicKey{1}
+			for what, err := range map[string]error{"believes": h.believe(99, key), "has met": h.meet(99, key, transport.Start{Boot: 1})} {
+				if err != nil && !isFull(err) && !h.failed.Load() {
+					t.Errorf("a server goes on that does not know whom it %s: %v", what, err)
+				}
 			}
 		}
 	}

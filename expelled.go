@@ -1,6 +1,7 @@
 package quorate
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -60,9 +61,19 @@ func (d *directory) checkCopied() error {
 
 // meet makes it durable which start of a peer there is a link with, before the link is used.
 func (h *Host) meet(_ raft.ServerID, key transport.PublicKey, start transport.Start) error {
+	return h.noteOfPeer(func(d *directory) error { return d.meet(key, start) })
+}
+
+// noteOfPeer makes something durable that this server has learnt of a peer. If the disk is only full, that can be tried
+// again; after any other error nobody knows what it has, and the server ends.
+func (h *Host) noteOfPeer(note func(*directory) error) error {
 	h.directoryMu.Lock()
-	defer h.directoryMu.Unlock()
-	return h.directory.meet(key, start)
+	err := note(h.directory)
+	h.directoryMu.Unlock()
+	if errors.Is(err, errServerFile) && !isFull(err) {
+		h.fatal(err)
+	}
+	return err
 }
 
 // expelled ends this server if a peer knows that it must not take part. A peer that knows another key for this server

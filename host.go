@@ -262,13 +262,7 @@ func (h *Host) Peers() []transport.PeerStatus { return h.links.Status() }
 
 // believe makes the first key of a peer durable, before the link that showed it is used.
 func (h *Host) believe(id raft.ServerID, key transport.PublicKey) error {
-	h.directoryMu.Lock()
-	err := h.directory.believe(id, key)
-	h.directoryMu.Unlock()
-	if errors.Is(err, errServerFile) && !isFull(err) {
-		h.fatal(err)
-	}
-	if err != nil {
+	if err := h.noteOfPeer(func(d *directory) error { return d.believe(id, key) }); err != nil {
 		return err
 	}
 	h.logger.Info("believed the first key of a peer", "peer", fmt.Sprintf("%x", id), "key", key.Fingerprint())

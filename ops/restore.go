@@ -87,17 +87,26 @@ func Restore(o RestoreOptions) (*Restored, error) {
 	return restored, nil
 }
 
-// vacant returns the bytes of the identity in a directory that has nothing else; nil if there is none.
+// vacant returns the bytes of the identity in a directory that has nothing else; nil if there is none, or no directory.
+// If a restore was interrupted before the new directory had its name, the identity is in what was there before.
 func vacant(dir string) (identity []byte, err error) {
+	before, err := identityAlone(dir + beforeSuffix) // whoever put it there may have more in it, which is not ours to remove
+	if err != nil {
+		return nil, err
+	}
+	if identity, err = identityAlone(dir); identity == nil {
+		identity = before
+	}
+	return identity, err
+}
+
+// identityAlone returns the bytes of the identity in a directory, and ErrNotEmpty if there is more in it.
+func identityAlone(dir string) (identity []byte, err error) {
 	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		before, err := os.ReadFile(filepath.Join(dir+beforeSuffix, identityFile)) // of a restore that was interrupted
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		return before, err
-	case err != nil:
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
@@ -191,7 +200,7 @@ func putInPlace(building, dir string) error {
 		return err
 	}
 	if _, err := os.Lstat(dir); err == nil {
-		if err := os.RemoveAll(before); err != nil {
+		if err := removeIdentityAlone(before); err != nil {
 			return err
 		}
 		if err := os.Rename(dir, before); err != nil {
@@ -204,7 +213,16 @@ func putInPlace(building, dir string) error {
 	if err := files.SyncDir(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	return os.RemoveAll(before)
+	return removeIdentityAlone(before)
+}
+
+// removeIdentityAlone removes a directory that has nothing but an identity, if it is there. Of anything else it removes
+// nothing.
+func removeIdentityAlone(dir string) error {
+	if _, err := identityAlone(dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // syncTree makes all names in a directory durable. The files are.

@@ -211,8 +211,12 @@ func TestARestoreKeepsTheIdentity(t *testing.T) {
 	file, _ := saved(t)
 	identity, err := os.ReadFile(filepath.Join(lived(t), "identity"))
 	must(t, err)
-	for _, where := range []string{"", ".before"} {
+	for _, where := range []string{"", ".before", ".before and an empty one"} {
 		o := ofCluster(t, 1)[0]
+		where, empty := strings.CutSuffix(where, " and an empty one")
+		if empty {
+			must(t, os.MkdirAll(o.DataDir, 0o700))
+		}
 		must(t, os.MkdirAll(o.DataDir+where, 0o700))
 		must(t, os.WriteFile(filepath.Join(o.DataDir+where, "identity"), identity, 0o600))
 		must(t, os.MkdirAll(filepath.Join(o.DataDir+".restoring", "wal"), 0o700)) // as one that was cut off leaves it
@@ -224,6 +228,31 @@ func TestARestoreKeepsTheIdentity(t *testing.T) {
 		if must(t, err); len(names) != 1 {
 			t.Errorf("something is left over: %v", names)
 		}
+	}
+}
+
+// TestARestoreRemovesNoDirectoryThatWasMovedAway, whatever name it was given.
+func TestARestoreRemovesNoDirectoryThatWasMovedAway(t *testing.T) {
+	file, _ := saved(t)
+	o := ofCluster(t, 1)[0]
+	host, err := o.Founding()
+	must(t, err)
+	old := lived(t)
+	must(t, os.Rename(old, o.DataDir+".before"))
+	before := treeOf(t, filepath.Dir(o.DataDir))
+	if _, err := ops.Restore(ops.RestoreOptions{File: file, Host: host}); !errors.Is(err, ops.ErrNotEmpty) || !strings.Contains(err.Error(), ".before is not empty") {
+		t.Errorf("beside a directory that was moved away: %v", err)
+	}
+	if treeOf(t, filepath.Dir(o.DataDir)) != before {
+		t.Error("something has changed")
+	}
+	must(t, os.MkdirAll(o.DataDir, 0o700))
+	before = treeOf(t, o.DataDir+".before")
+	if _, err := ops.Restore(ops.RestoreOptions{File: file, Host: host}); !errors.Is(err, ops.ErrNotEmpty) {
+		t.Errorf("and with an empty directory in its place: %v", err)
+	}
+	if treeOf(t, o.DataDir+".before") != before {
+		t.Error("something in it has changed")
 	}
 }
 
