@@ -53,6 +53,9 @@ func TestCompactNeverGoesBack(t *testing.T) {
 	if out := step(core, Compact{4}); out.Persist.CompactTo != 4 || core.Base() != (EntryID{4, 2}) {
 		t.Errorf("asked for 4 after 3: writes %+v, base %v", out.Persist, core.Base())
 	}
+	if got := core.Status().Base; got != (EntryID{4, 2}) {
+		t.Errorf("the status has base %v", got)
+	}
 }
 
 // An entry that a majority has may be committed here before it is durable here. It is not applied before, and so it is
@@ -151,10 +154,39 @@ func TestFigure13_InstallSnapshot6(t *testing.T) {
 	if out.Persist.HardState.Commit != 4 || core.CommitIndex() != 4 || out.Apply != (Apply{}) {
 		t.Errorf("commit %d, in the write %d, applies %v: want 4, and nothing", core.CommitIndex(), out.Persist.HardState.Commit, out.Apply)
 	}
+	tells(t, out, "the log begins after 4/2, where the state is that another server sent; what follows is kept")
 	// What follows was durable before, and still is: it is acknowledged at once, and applied when it is committed.
 	out = step(core, from(2, 3, &AppendEntries{PrevLogIndex: 5, PrevLogTerm: 3, LeaderCommit: 5, Round: 1}))
 	if sent := out.Send[0]; sent.After != 0 || sent.Message.String() != "AppendEntriesReply #1: verified up to 5" || out.Apply != (Apply{5, 5}) {
 		t.Errorf("answers %+v, applies %v", sent, out.Apply)
+	}
+}
+
+// tells checks that an output has one event that says so.
+func tells(t *testing.T, out Output, want string) {
+	t.Helper()
+	n := 0
+	for _, e := range out.Events {
+		if fmt.Sprint(e) == want {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("tells %v, want once %q", out.Events, want)
+	}
+}
+
+// A state may be behind what is committed here, and behind what was handed out when it came: the entries after it are
+// handed out once more, for nothing has been done with them, and stay committed.
+func TestWhatIsCommittedAfterAStateIsHandedOutAgain(t *testing.T) {
+	core := appliedTo(t, 2, 1, 1, 2, 2, 3)
+	out := step(core, from(2, 3, &AppendEntries{PrevLogIndex: 5, PrevLogTerm: 3, LeaderCommit: 5, Round: 1}))
+	if out.Apply != (Apply{3, 5}) {
+		t.Fatalf("applies %v", out.Apply)
+	}
+	out = step(core, installed(4, 2, votersOf(3)))
+	if core.CommitIndex() != 5 || out.Persist.HardState.Commit != 5 || out.Apply != (Apply{5, 5}) {
+		t.Errorf("commit %d, in the write %d, applies %v; want 5 committed, and handed out", core.CommitIndex(), out.Persist.HardState.Commit, out.Apply)
 	}
 }
 
@@ -185,6 +217,7 @@ func TestFigure13_InstallSnapshot7(t *testing.T) {
 		if in := out.Persist.Install; in == nil || in.Base != test.base {
 			t.Errorf("%s: writes %+v", test.why, out.Persist)
 		}
+		tells(t, out, fmt.Sprintf("the log begins after %d/%d, where the state is that another server sent; nothing of it is kept", test.base.Index, test.base.Term))
 		// The next entry goes there, and is handed out next.
 		step(core, Persisted{out.Persist.Ticket})
 		next := test.base.Index + 1
@@ -288,6 +321,7 @@ func TestInstallEndsCandidaciesAndReignsWithoutTheirLog(t *testing.T) {
 		{"candidate, log gone", candidate(), EntryID{5, 3}, Follower},
 		{"candidate, higher term", candidate(), EntryID{5, 4}, Follower},
 		{"leader, log kept", leader(), EntryID{3, 2}, Leader},
+		{"leader, up to its own entry", leader(), EntryID{4, 3}, Leader},
 		{"leader, higher term", leader(), EntryID{5, 4}, Follower},
 	} {
 		step(test.core, Install{Base: test.base, Configuration: votersOf(3)})
@@ -389,28 +423,31 @@ func TestStrandedPeerIsSentHeartbeatsOnly(t *testing.T) {
 	}
 }
 
-// Entries of the midst of the log are on their way, and are cut: then nothing is asked about them.
+// Entries of the midst of the log are on their way, and are cut: then nothing is asked about them. That holds for the
+// last of them as well: the next one is there, and what it follows is not.
 func TestWindowBehindWhichTheLogIsCutIsGivenUp(t *testing.T) {
-	core := compactedLeader(t, 2)
-	core.options.MaxAppendBytes, core.options.MaxInflightMessages = 1, 1
-	p := core.leadState.peer(2)
-	p.becomeProbing()
-	p.nextIndex, p.probing = 3, false
-	core.log.sizesFrom, core.log.sizes = 0, make([]uint64, 7)
-	for i := range core.log.sizes {
-		core.log.sizes[i] = uint64(i + 1)
-	}
-	if step(core); len(core.Step(nil).Send) != 1 || p.nextIndex != 4 || len(p.inflight) != 1 {
-		t.Fatalf("next is %d, %d are on their way", p.nextIndex, len(p.inflight))
-	}
-	p.stuckSince = p.matchIndex
-	for _, m := range sentTo(core.Step([]Input{Compact{5}, Tick{}}), 2) {
-		if m.(*AppendEntries).Last != 0 {
-			t.Errorf("sends %v", m)
+	for _, to := range []Index{4, 5} {
+		core := compactedLeader(t, 2)
+		core.options.MaxAppendBytes, core.options.MaxInflightMessages = 1, 1
+		p := core.leadState.peer(2)
+		p.becomeProbing()
+		p.nextIndex, p.probing = 3, false
+		core.log.sizesFrom, core.log.sizes = 0, make([]uint64, 7)
+		for i := range core.log.sizes {
+			core.log.sizes[i] = uint64(i + 1)
 		}
-	}
-	if len(p.inflight) != 0 || !p.stranded {
-		t.Errorf("peer 2 is %+v", p)
+		if step(core); len(core.Step(nil).Send) != 1 || p.nextIndex != 4 || len(p.inflight) != 1 {
+			t.Fatalf("next is %d, %d are on their way", p.nextIndex, len(p.inflight))
+		}
+		p.stuckSince = p.matchIndex
+		for _, m := range sentTo(core.Step([]Input{Compact{to}, Tick{}}), 2) {
+			if m.(*AppendEntries).Last != 0 {
+				t.Errorf("cut at %d: sends %v", to, m)
+			}
+		}
+		if len(p.inflight) != 0 || !p.stranded {
+			t.Errorf("cut at %d: peer 2 is %+v", to, p)
+		}
 	}
 }
 
@@ -596,5 +633,24 @@ func TestHostileAnswersToALeaderThatHasCompacted(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A peer that claims to have all, and then denies it, is told what is committed as one of which nothing is known: by a
+// heartbeat that names no entry.
+func TestPeerThatDeniesWhatItClaimedIsSentNothingFromBeforeTheBase(t *testing.T) {
+	core := leaderOf(t, 3, 1, 1, 1, 2, 2, 2) // its no-op is at 7
+	step(core, from(2, 3, &AppendEntriesRefusal{Round: 1, LastLogIndex: 2, Runs: core.log.runsUpTo(2, 9)}))
+	step(core, from(2, 3, &AppendEntriesReply{Round: core.Round(), Verified: 2}))
+	claimed := step(core, from(2, 3, &AppendEntriesRefusal{Round: core.Round(), LastLogIndex: 7, Runs: []TermRun{{3, 7}}}))
+	if m := sentTo(claimed, 2); len(m) != 1 || m[0].(*AppendEntries).PrevLogIndex != 7 {
+		t.Fatalf("sends %v, want a question about 7", m)
+	}
+	asked := core.Round()
+	step(core, from(3, 3, &AppendEntriesReply{Round: 2, Verified: 7}), Applied{7})
+	step(core, Compact{6})
+	sent := sentTo(core.Step([]Input{from(2, 3, &AppendEntriesReply{Round: asked, Verified: 2})}), 2)
+	if len(sent) != 1 || sent[0].(*AppendEntries).PrevLogIndex != 0 || sent[0].(*AppendEntries).Last != 0 {
+		t.Errorf("sends %v, want a heartbeat that names no entry", sent)
 	}
 }
