@@ -152,14 +152,6 @@ func (h *Hole) Fits(r *wire.Record) error {
 	return nil
 }
 
-// learn takes in which entry it was that a hole is of.
-func (g *group) learn(r *wire.Record) {
-	g.setTerm(r.Index, r.Term)
-	if r.Kind == wire.RecordConfiguration {
-		g.configurations = withConfiguration(g.configurations, r.Index, nil)
-	}
-}
-
 // Filled takes in an entry that was lost, and is there again.
 func (g *Group) Filled(r *wire.Record) {
 	g.Runs = withTerm(g.Runs, g.Last, r.Index, r.Term)
