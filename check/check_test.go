@@ -284,6 +284,18 @@ func TestCommitOfAnOldTermByCountingIsFound(t *testing.T) {
 	b.wantWrong("C8")
 }
 
+func TestCommitOfAnOldTermWithAStateIsRight(t *testing.T) {
+	b := newBench(t, 3)
+	b.elect(1, 1, 2)
+	b.append(1, nil, 2)
+	b.commit(1, 1)
+	b.elect(2, 2, 3)
+	b.Server(2).installed = 1
+	b.wantRight()
+	b.commit(2, 1)
+	b.wantRight()
+}
+
 func TestAcknowledgementBeforeTheSyncIsFound(t *testing.T) {
 	b := newBench(t, 3)
 	b.elect(1, 1, 2)

@@ -126,7 +126,8 @@ func (w *world) ask(s *server, r *request) {
 func (w *world) serve(s *server, r *request, index raft.Index) {
 	answer, err := s.machine.read(r.bytes)
 	if err != nil {
-		w.check.Fail("K1", "server %d cannot read: %v", s.id, err)
+		s.stateFails("K1", err, "it cannot read")
+		w.ended(r, check.Unknown)
 		return
 	}
 	w.trace.addBytes(answer)

@@ -18,6 +18,7 @@ type ending struct {
 	phases   []endPhase // those still to come; the first is under way
 	rotten   *server    // whose state has rotted; nil: nobody's
 	gaveUp   bool       // it has given it up
+	rots     int        // how often a state has rotted, and was had from the others
 	since    int64      // when it began
 	deadline int64      // by when it must be over
 	// staying tells which faults stay for ever.
@@ -68,7 +69,7 @@ const (
 	expire
 	// agree: all servers have the same log, and have applied all of it.
 	agree
-	// rot: a byte of a state changes.
+	// rot: a bit of a state changes.
 	rot
 	// leave: the leader is removed.
 	leave
@@ -163,6 +164,7 @@ func (w *world) beginEnding() {
 			w.end.phases = []endPhase{drain, serve, expire, agree, rot, leave, prefer, agree, inform, idle}
 		}
 	}
+	w.rotAgain()
 	w.beginStorm()
 	w.beginPhase()
 }
@@ -325,8 +327,8 @@ func (w *world) wantingServe() string {
 		case check.Never: // too much was waiting: it is asked again
 			w.end.fresh[i] = &request{Op: check.Op{Request: r.Request}, read: r.read}
 			w.freshAt(w.servers[r.server], w.end.fresh[i])
-		case check.Unknown: // it is in a state that this server has taken over, or never was: it is asked again
-			if s := w.servers[r.server]; s.tookOverAt >= w.end.since {
+		case check.Unknown: // it is in a state that this server has taken over, or never was, or was cut off: it is asked again
+			if s := w.servers[r.server]; s.tookOverAt >= w.end.since || r.read && s == w.end.rotten {
 				w.end.fresh[i] = &request{Op: check.Op{Request: r.Request}, read: r.read}
 				w.freshAt(s, w.end.fresh[i])
 			}
@@ -412,15 +414,30 @@ func (w *world) beginServe() {
 	w.tell(nil, "nobody waits any more; fresh requests at every server")
 	w.loseLastWrites()
 	for _, s := range w.servers {
-		if !w.mustComeRight(s) {
-			continue
+		if w.mustComeRight(s) {
+			w.beginFresh(s, &request{Op: check.Op{Request: check.Put{Key: fmt.Sprintf("end%d", s.id), Value: "fresh"}}})
+			w.beginFresh(s, freshRead())
 		}
-		put := &request{Op: check.Op{Request: check.Put{Key: fmt.Sprintf("end%d", s.id), Value: "fresh"}}}
-		read := &request{Op: check.Op{Request: check.Range{Key: "k", End: "\x00"}}, read: true}
-		w.end.fresh = append(w.end.fresh, put, read)
-		w.freshAt(s, put)
-		w.freshAt(s, read)
 	}
+}
+
+// beginReads asks every server what all keys are.
+func (w *world) beginReads() {
+	for _, s := range w.servers {
+		if w.mustComeRight(s) && s.up {
+			w.beginFresh(s, freshRead())
+		}
+	}
+}
+
+func freshRead() *request {
+	return &request{Op: check.Op{Request: check.Range{Key: "k", End: "\x00"}}, read: true}
+}
+
+// beginFresh asks a server for something that it must do before the phase is over.
+func (w *world) beginFresh(s *server, r *request) {
+	w.end.fresh = append(w.end.fresh, r)
+	w.freshAt(s, r)
 }
 
 // compareStores compares what the stores hold, version by version, read back from their engines. What

@@ -54,7 +54,7 @@ func (w *world) beginIdle() {
 func (w *world) wantingIdle() string {
 	e := &w.end
 	changes, terms := w.counts.LeaderChanges-e.settledChanges, w.wedges.highestTerm-e.settledTerm
-	allowed := lateChanges
+	allowed := max(lateChanges, lateChanges*e.rots) // whose state rots may lead
 	if g := &e.gray; g.leader != nil && g.leader == g.server {
 		allowed = grayChanges
 	}

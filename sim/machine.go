@@ -70,6 +70,21 @@ func (m *machine) read(request []byte) ([]byte, error) {
 	return a.Append(nil), nil
 }
 
+// readAll reads everything, and hashes it.
+func (m *machine) readAll() (kv.KVHash, error) {
+	c, err := m.store.NewScrub(0)
+	if err != nil {
+		return kv.KVHash{}, err
+	}
+	for done := false; !done && err == nil; {
+		_, done, err = c.Step(1 << 20)
+	}
+	if closing := c.Close(); err == nil {
+		err = closing
+	}
+	return c.Hash(), err
+}
+
 func (m *machine) flush() (raft.Index, error) {
 	if err := m.store.Flush(); err != nil {
 		return 0, err

@@ -62,43 +62,43 @@ type Result struct {
 
 // Counts say how often things happened.
 type Counts struct {
-	Events, Messages, Lost, Duplicated, Flipped          int
-	Elections, LeaderChanges, Terms                      int
-	Crashes, CrashesWithLoss, Kills, CrashesInRecovery   int
-	Mistakes                                             int
-	DiskErrors, Pauses, Partitions, OneWay               int
-	Clogs, SlowDisks, Stalls, ClockChanges, Leaps        int
-	SlowLeadersLeft, SlowerLeadersLeft, Stuck            int
-	TornTails, Truncations, Reconciled, PeerFetches      int
-	ApplyFetches, Segments, Commits, Applies, TermFences int
-	Flushes, Samples                                     int
-	Requests, Done, Never, Unknown, TooLarge             int
-	Reads, FollowerReads, StaleReads, Compactions        int
-	ForwardedAgain, HandedOn, Configurations             int
-	Calm, Struck, Worlds                                 int
-	Cores, SomeLinks, Grays, GrayLeaders, Constrained    int
-	Storms                                               int
-	Churning, Changes, Transfers                         int
-	ChangesDone, ChangesUnknown, ChangesNotReady         int
-	Preferring, Preferences, PreferredLed, LeadersLeft   int
-	HandedOver                                           int
-	LateLeaders, QuietSpells                             int
-	Drawn, Tuned, Unlinked                               int
-	Compacting, Stranded, SegmentsReleased               int
-	SnapshotsBegun, SnapshotPieces, SnapshotPiecesServed int
-	SnapshotsInstalled, LogsBegunAnew, HolesDropped      int
-	SumsCompared, Rotten, StatesGivenUp                  int
-	Promising, ReadLeased, LeaseReads                    int
-	Watched, Streams, Watchers                           int
-	WatchResponses, WatchEvents, WatchReads              int
-	Leased, Grants, Renewals, LeasesEnded, LeasesExpired int
-	Sessioned, Sessions, Called, Copies                  int
-	Rots, RottenBytes, Mended, Healings, Healed          int
-	EndsLost                                             int // endings in which servers that heal wait for each other: see ADR 18
-	RottenFrames                                         int
-	Holes, HolesFilled, HolesCut, HolesPassed            int
-	StagesDropped                                        int
-	Marks                                                Marks
+	Events, Messages, Lost, Duplicated, Flipped             int
+	Elections, LeaderChanges, Terms                         int
+	Crashes, CrashesWithLoss, Kills, CrashesInRecovery      int
+	Mistakes                                                int
+	DiskErrors, Pauses, Partitions, OneWay                  int
+	Clogs, SlowDisks, Stalls, ClockChanges, Leaps           int
+	SlowLeadersLeft, SlowerLeadersLeft, Stuck               int
+	TornTails, Truncations, Reconciled, PeerFetches         int
+	ApplyFetches, Segments, Commits, Applies, TermFences    int
+	Flushes, Samples                                        int
+	Requests, Done, Never, Unknown, TooLarge                int
+	Reads, FollowerReads, StaleReads, Compactions           int
+	ForwardedAgain, HandedOn, Configurations                int
+	Calm, Struck, Worlds                                    int
+	Cores, SomeLinks, Grays, GrayLeaders, Constrained       int
+	Storms                                                  int
+	Churning, Changes, Transfers                            int
+	ChangesDone, ChangesUnknown, ChangesNotReady            int
+	Preferring, Preferences, PreferredLed, LeadersLeft      int
+	HandedOver                                              int
+	LateLeaders, QuietSpells                                int
+	Drawn, Tuned, Unlinked                                  int
+	Compacting, Stranded, SegmentsReleased                  int
+	SnapshotsBegun, SnapshotPieces, SnapshotPiecesServed    int
+	SnapshotsInstalled, LogsBegunAnew, HolesDropped         int
+	SumsCompared, Rotten, Damaged, DamageMet, StatesGivenUp int
+	Promising, ReadLeased, LeaseReads                       int
+	Watched, Streams, Watchers                              int
+	WatchResponses, WatchEvents, WatchReads                 int
+	Leased, Grants, Renewals, LeasesEnded, LeasesExpired    int
+	Sessioned, Sessions, Called, Copies                     int
+	Rots, RottenBytes, Mended, Healings, Healed             int
+	EndsLost                                                int // endings in which servers that heal wait for each other: see ADR 18
+	RottenFrames                                            int
+	Holes, HolesFilled, HolesCut, HolesPassed               int
+	StagesDropped                                           int
+	Marks                                                   Marks
 }
 
 // struckBy is how many faults make a world one that was struck.
@@ -146,7 +146,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"dialogues for a state begun", &c.SnapshotsBegun}, {"pieces of states given", &c.SnapshotPiecesServed}, {"pieces of states staged", &c.SnapshotPieces},
 		{"holes of logs of which the state has what they did", &c.HolesDropped},
 		{"states taken over", &c.SnapshotsInstalled}, {"logs that began anew after one", &c.LogsBegunAnew},
-		{"sums of states compared", &c.SumsCompared}, {"states that have rotted silently", &c.Rotten}, {"states given up", &c.StatesGivenUp},
+		{"sums of states compared", &c.SumsCompared}, {"states that have rotted silently", &c.Rotten}, {"states that were damaged", &c.Damaged}, {"damaged states that somebody came upon", &c.DamageMet}, {"states given up", &c.StatesGivenUp},
 		{"endings that left a core", &c.Cores}, {"endings that left some links", &c.SomeLinks},
 		{"of them with a constrained election", &c.Constrained},
 		{"endings with a gray server", &c.Grays}, {"of them with a gray leader", &c.GrayLeaders}, {"endings with a storm of reads", &c.Storms},

@@ -66,7 +66,8 @@ type plan struct {
 	// afterLeases: what goes wrong, and is asked for, goes after leaders with leases.
 	afterLeases bool
 
-	rot int // per million of starts that find their log damaged
+	rot       int // per million of starts that find their log damaged
+	stateRots int // how often a state rots in the ending, one server's after another's; 0: once, or not
 
 	ending endingKind
 	links  graph // that remain in an ending of some links; nil: to be drawn when it begins

@@ -64,6 +64,7 @@ const (
 	evServe                            // it gives a piece of its own; data: *replica.Serve
 	evRelease                          // it gives back the views that nobody asks for
 	evSession                          // a client with a session does something; number: which client
+	evScrub                            // a server reads all of its state
 )
 
 var eventNames = [...]string{
@@ -74,7 +75,7 @@ var eventNames = [...]string{
 	evWatchOpen: "watch open", evWatchAct: "watch act", evNews: "news", evRead: "read", evStreamOpens: "stream opens",
 	evStreamAsks: "stream asks", evStreamTold: "stream told", evStreamTick: "stream tick", evStreamEnds: "stream ends",
 	evLessor: "lessor", evLease: "lease", evUnlinked: "unlinked", evSessions: "sessions", evSnapshot: "snapshot", evServe: "serve",
-	evRelease: "release", evSession: "session",
+	evRelease: "release", evSession: "session", evScrub: "scrub",
 }
 
 func (k eventKind) String() string { return eventNames[k] }

@@ -313,6 +313,8 @@ func (s *server) handle(e *event) {
 		s.serve(e.data.(*replica.Serve))
 	case evRelease:
 		s.release()
+	case evScrub:
+		s.scrub()
 	case evDeadline:
 		s.put(replica.Cancel{Handle: e.number})
 	case evLessor:

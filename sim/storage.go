@@ -150,7 +150,7 @@ func (s *server) applied() {
 	told := s.informer.collects()
 	answers, err := s.machine.apply(a.Entries, told)
 	if err != nil {
-		w.check.Fail("K1", "server %d cannot apply entries from %d on: %v", s.id, a.Entries[0].Index, err)
+		s.stateFails("K1", err, "it cannot apply entries from %d on", a.Entries[0].Index)
 		return
 	}
 	w.counts.Applies += len(a.Entries)
@@ -170,7 +170,7 @@ func (s *server) flush() {
 	s.after(evFlush, w.dice.spread(s.labels.flush, w.plan.flushEvery))
 	index, err := s.machine.flush()
 	if err != nil {
-		w.check.Fail("K1", "server %d cannot flush: %v", s.id, err)
+		s.stateFails("K1", err, "it cannot flush")
 		return
 	}
 	w.counts.Flushes++
@@ -183,7 +183,7 @@ func (s *server) remove() {
 	w := s.world
 	s.after(evRemove, w.dice.spread(s.labels.remove, w.plan.removeEvery))
 	if _, err := s.machine.store.CompactStep(16); err != nil {
-		w.check.Fail("K1", "server %d cannot remove what is compacted: %v", s.id, err)
+		s.stateFails("K1", err, "it cannot remove what is compacted")
 	}
 }
 

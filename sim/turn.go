@@ -69,7 +69,9 @@ func (s *server) turn() {
 		s.fetch(f)
 	}
 	for i := range work.Answers {
-		w.answer(s, &work.Answers[i])
+		if w.answer(s, &work.Answers[i]); !s.up { // its state cannot be read
+			return
+		}
 	}
 	s.moment()
 }

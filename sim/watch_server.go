@@ -85,7 +85,8 @@ func (n *informer) fetch() {
 	batch := n.backlog.Take()
 	n.compact = batch.Compact
 	if err := feed.Tell(n.hub, n.server.machine.store, batch); err != nil {
-		w.check.Fail("K1", "server %d cannot read what was before revision %d: %v", n.server.id, batch.Revision, err)
+		n.server.stateFails("K1", err, "it cannot read what was before revision %d", batch.Revision)
+		return
 	}
 	switch {
 	case n.hub.Stats().Lagging <= lagging:
@@ -106,7 +107,8 @@ func (n *informer) read() {
 	}
 	lagging := n.hub.Stats().Lagging
 	if err := feed.Read(n.hub, n.server.machine.store, r, w.plan.watch.maxChanges); err != nil {
-		w.check.Fail("K1", "server %d cannot read changes from %d to %d: %v", n.server.id, r.From, r.To, err)
+		n.server.stateFails("K1", err, "it cannot read changes from %d to %d", r.From, r.To)
+		return
 	}
 	w.counts.WatchReads++
 	if n.hub.Stats().Lagging < lagging {

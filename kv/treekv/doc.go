@@ -16,7 +16,7 @@
 // The states since the last flush are kept: memory grows with what is written between flushes. The stage
 // is an engine within the engine, of which a crash keeps a prefix as well.
 //
-// Errors: ErrClosed, after Close or Crash. Concurrency: any goroutine may open iterators while one
+// Errors: ErrClosed, after Close or Crash; ErrDamaged, of what Damage has made unreadable. Concurrency: any goroutine may open iterators while one
 // commits; an iterator belongs to one goroutine.
 //
 // Source: the crash model is DESIGN's, for an engine without a log of its own: a prefix of the

@@ -67,6 +67,9 @@ func (e *Engine) GetDurable(key []byte) ([]byte, bool, error) {
 		return nil, false, ErrClosed
 	}
 	value, ok := e.states[0].Get(key)
+	if isDamaged(value) {
+		return nil, false, ErrDamaged
+	}
 	return slices.Clone(value), ok, nil
 }
 
@@ -88,11 +91,12 @@ func (e *Engine) NewIterator(lo, hi []byte) (kv.Iterator, error) {
 	return newIterator(&e.states[len(e.states)-1], lo, hi), nil
 }
 
-// iterator is the tree's own, which needs neither errors nor closing. States are never changed, so
-// it stays as it is.
+// iterator is the tree's own, which needs no closing, and has no errors but for what is damaged. States are never
+// changed, so it stays as it is.
 type iterator struct {
 	ordered.Iter
 	state *ordered.Tree
+	err   error // of the last movement
 }
 
 func newIterator(state *ordered.Tree, lo, hi []byte) *iterator {
@@ -105,9 +109,25 @@ func (it *iterator) Clone(lo, hi []byte) (kv.Iterator, error) {
 	return newIterator(it.state, lo, hi), nil
 }
 
+func (it *iterator) First() bool                { return it.readable(it.Iter.First()) }
+func (it *iterator) Last() bool                 { return it.readable(it.Iter.Last()) }
+func (it *iterator) SeekGE(key []byte) bool     { return it.readable(it.Iter.SeekGE(key)) }
+func (it *iterator) SeekLT(key []byte) bool     { return it.readable(it.Iter.SeekLT(key)) }
 func (it *iterator) SeekPrefix(key []byte) bool { return it.SeekGE(key) }
-func (it *iterator) Error() error               { return nil }
-func (it *iterator) Close() error               { return nil }
+func (it *iterator) Next() bool                 { return it.readable(it.Iter.Next()) }
+func (it *iterator) Prev() bool                 { return it.readable(it.Iter.Prev()) }
+func (it *iterator) Valid() bool                { return it.err == nil && it.Iter.Valid() }
+func (it *iterator) Error() error               { return it.err }
+func (it *iterator) Close() error               { return it.err }
+
+// readable ends a movement, which has found something or not.
+func (it *iterator) readable(found bool) bool {
+	it.err = nil
+	if found && isDamaged(it.Value()) {
+		it.err = ErrDamaged
+	}
+	return found && it.err == nil
+}
 
 // NewBatch returns an empty batch.
 func (e *Engine) NewBatch() kv.Batch { return &batch{engine: e} }
