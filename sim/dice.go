@@ -53,6 +53,9 @@ func (d dice) spread(label string, mean int64) int64 {
 	return mean * (octave<<16 + int64(u>>16)) / (3 << 15)
 }
 
+// longestSpread is how many means spread returns at most.
+const longestSpread = 12
+
 // spreadMean is what spread makes its mean of: the first octave, the upper half.
 const spreadMean = 1<<31 | 1<<1
 

@@ -17,6 +17,7 @@ import (
 type ending struct {
 	phases   []endPhase // those still to come; the first is under way
 	rotten   *server    // whose state has rotted; nil: nobody's
+	found    bool       // it has found out, by itself
 	gaveUp   bool       // it has given it up
 	rots     int        // how often a state has rotted, and was had from the others
 	since    int64      // when it began
@@ -397,7 +398,7 @@ func (w *world) beginPhase() {
 		w.beginSessionsEnd()
 	case rot:
 		w.beginRot()
-		w.end.deadline += sumsPatience * int64(p.replica.SumTicks) * p.tick
+		w.end.deadline += sumsPatience*int64(p.replica.SumTicks)*p.tick + longestSpread*p.down
 	case leave:
 		w.beginLeave()
 	case prefer:

@@ -65,6 +65,7 @@ const (
 	evRelease                          // it gives back the views that nobody asks for
 	evSession                          // a client with a session does something; number: which client
 	evScrub                            // a server reads all of its state
+	evStateLost                        // it gives its state up; data: why, an error
 )
 
 var eventNames = [...]string{
@@ -75,7 +76,7 @@ var eventNames = [...]string{
 	evWatchOpen: "watch open", evWatchAct: "watch act", evNews: "news", evRead: "read", evStreamOpens: "stream opens",
 	evStreamAsks: "stream asks", evStreamTold: "stream told", evStreamTick: "stream tick", evStreamEnds: "stream ends",
 	evLessor: "lessor", evLease: "lease", evUnlinked: "unlinked", evSessions: "sessions", evSnapshot: "snapshot", evServe: "serve",
-	evRelease: "release", evSession: "session", evScrub: "scrub",
+	evRelease: "release", evSession: "session", evScrub: "scrub", evStateLost: "state lost",
 }
 
 func (k eventKind) String() string { return eventNames[k] }

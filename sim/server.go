@@ -315,6 +315,9 @@ func (s *server) handle(e *event) {
 		s.release()
 	case evScrub:
 		s.scrub()
+	case evStateLost:
+		s.loseState(e.data.(error))
+		return
 	case evDeadline:
 		s.put(replica.Cancel{Handle: e.number})
 	case evLessor:

@@ -54,7 +54,7 @@ func (w *world) silently() bool {
 
 // beginRot lets a state rot, and all servers read what they have.
 func (w *world) beginRot() {
-	w.end.rotten = nil
+	w.end.rotten, w.end.found = nil, false
 	if !w.canRot() || w.plan.stateRots == 0 && !w.dice.chance("rot.happens", rotting) {
 		return
 	}
@@ -62,7 +62,8 @@ func (w *world) beginRot() {
 	victim := w.servers[voters[w.dice.below("rot.victim", len(voters))]-1]
 	lo, hi := kv.VersionsSpan()
 	pick := func(of int) int { return w.dice.below("rot.key", of) }
-	if w.silently() {
+	silent := w.silently()
+	if silent {
 		before, _, _ := victim.machine.store.HashKV(0)
 		if !victim.machine.engine.Rot(lo, hi, pick) {
 			return
@@ -85,9 +86,12 @@ func (w *world) beginRot() {
 	}
 	w.end.rotten = victim
 	for _, id := range voters {
-		if s := w.servers[id-1]; s.up {
-			s.after(evScrub, int64(1+w.dice.below("rot.scrub", int(scrubWithin))))
+		s := w.servers[id-1]
+		if silent {
+			s.scrub() // before what has rotted is removed
+			continue
 		}
+		s.after(evScrub, int64(1+w.dice.below("rot.scrub", int(scrubWithin))))
 	}
 }
 
@@ -107,10 +111,13 @@ func (s *server) scrub() {
 // server gives it up; any other error breaks a check, and so does this one if nothing has rotted.
 func (s *server) stateFails(check string, err error, doing string, args ...any) {
 	if s.world.end.rotten == s && (errors.Is(err, kv.ErrCorrupt) || errors.Is(err, treekv.ErrDamaged)) {
-		if check != scrubbing {
-			s.world.counts.DamageMet++
+		if !s.world.end.found {
+			s.world.end.found = true
+			if check != scrubbing {
+				s.world.counts.DamageMet++
+			}
+			s.world.queue.add(event{at: s.world.now, kind: evStateLost, server: s.index, life: s.life, data: err})
 		}
-		s.loseState(err)
 		return
 	}
 	s.world.check.Fail(check, "server %d: %s: %v", s.id, fmt.Sprintf(doing, args...), err)

@@ -69,9 +69,7 @@ func (s *server) turn() {
 		s.fetch(f)
 	}
 	for i := range work.Answers {
-		if w.answer(s, &work.Answers[i]); !s.up { // its state cannot be read
-			return
-		}
+		w.answer(s, &work.Answers[i])
 	}
 	s.moment()
 }
