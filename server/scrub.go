@@ -27,14 +27,10 @@ const (
 	scrubLate = 10 * time.Second
 )
 
-// scrub is the scrubber's loop.
+// scrub is the scrubber's loop. It begins at once: what has rotted while the server was down is found first.
 func (s *Server) scrub(ctx context.Context) {
-	for last := uint64(0); ; {
-		revision, at, ok := s.nextMark(ctx, last)
-		if !ok {
-			return
-		}
-		last = at
+	revision, at := int64(0), uint64(0)
+	for ok := true; ok; revision, at, ok = s.nextMark(ctx, at) {
 		if s.group.Status().Snapshots.Missing {
 			continue
 		}

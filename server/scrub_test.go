@@ -16,7 +16,7 @@ import (
 func TestServersCompareWhatAScrubHasHashed(t *testing.T) {
 	options := clusterOptions(t, 3)
 	for i := range options {
-		options[i].ScrubBytesPerSecond = 1 << 30
+		options[i].ScrubBytesPerSecond = -1 // by itself; here it is done at one revision, and without pauses
 	}
 	servers := startAll(t, options)
 	client := connect(t, servers[0])
@@ -44,6 +44,14 @@ func TestServersCompareWhatAScrubHasHashed(t *testing.T) {
 			t.Errorf("compared %+v", got)
 		}
 	}
+}
+
+// TestAServerReadsItsStateAtOnce: it does not wait for the first mark.
+func TestAServerReadsItsStateAtOnce(t *testing.T) {
+	o := clusterOptions(t, 1)[0]
+	o.ScrubBytesPerSecond = 1 << 30
+	s := startAll(t, []Options{o})[0]
+	eventually(t, "it has hashed its state", func() bool { return len(s.machine.scrubbed.list()) > 0 })
 }
 
 // TestScrubFindsWhatNobodyHasRead: a table is damaged where no read has looked. The scrub finds it, and the server ends.

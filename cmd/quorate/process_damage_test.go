@@ -1,45 +1,138 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// TestProcessDamagedStateIsHealedByTheOthers flips bytes of the state of one of three servers, whose log no longer has
-// what its state has. Each time it serves again what the others serve, without a hand but one that starts it.
+var (
+	stateFlips    = flag.Int("process.stateflips", 12, "how many bytes of states are flipped")
+	stateFlipSeed = flag.Uint64("process.stateflips.seed", 1, "which")
+)
+
+// stateFlipsEntry is a line of the ledger.
+type stateFlipsEntry struct {
+	When      string         `json:"when"`
+	Commit    string         `json:"commit"`
+	Test      string         `json:"test"`
+	Seed      uint64         `json:"seed"`
+	Flips     int            `json:"flips"`
+	Kinds     map[string]int `json:"flipsByFile"`
+	Inspected map[string]int `json:"ofTheseInspectFound"`
+	Noticed   map[string]int `json:"ofTheseTheServerNoticedAtOnce"`
+	Scrubbed  map[string]int `json:"ofTheseTheScrubberFound"`
+	Unread    map[string]int `json:"ofTheseNobodyReads"`
+	Seconds   float64        `json:"seconds"`
+	Passed    bool           `json:"passed"`
+}
+
+// TestProcessDamagedStateIsHealedByTheOthers flips bytes of the states of three servers in turn, whose logs no longer have
+// what their states have. Each time the server serves again what the others serve, without a hand but one that starts it.
+// What neither inspect finds nor the server, is in a place that nobody reads, and so it is well that all is as it was.
 func TestProcessDamagedStateIsHealedByTheOthers(t *testing.T) {
-	servers := startServers(t, 3, soon...)
+	began := time.Now()
+	entry := stateFlipsEntry{When: began.UTC().Format(time.RFC3339), Commit: presentCommit(t), Test: "flipped bytes of states", Seed: *stateFlipSeed,
+		Kinds: map[string]int{}, Inspected: map[string]int{}, Noticed: map[string]int{}, Scrubbed: map[string]int{}, Unread: map[string]int{}}
+	defer func() {
+		entry.Seconds, entry.Passed = time.Since(began).Seconds(), !t.Failed()
+		addToLedger(t, &entry)
+	}()
+	servers := startServers(t, 3, append([]string{"--scrub-bytes-per-second", "100000000"}, soon...)...)
 	fill(t, servers[0], 0, 2000)
-	hurt := servers[2]
-	waitCaughtUp(t, hurt, servers[0])
-	waitLogDropped(t, servers[0])
-	said := ""
-	random := rand.New(rand.NewPCG(1, 2))
-	for round := range 20 {
-		_, last := hurt.terminate(t) // in good order: what is damaged is not in the log any more
+	for _, s := range servers {
+		waitCaughtUp(t, s, servers[0])
+		waitLogDropped(t, s)
+	}
+	said, places := "", []string{}
+	chance := rand.New(rand.NewPCG(*stateFlipSeed, 2))
+	for entry.Flips < *stateFlips {
+		hurt, other := servers[entry.Flips%3], servers[(entry.Flips+1)%3]
+		hurt.terminate(t) // in good order: what is damaged is not in the log any more
+		file, at := anyByte(t, hurt.dir, chance)
+		before := flip(t, file, at)
+		kind := kindOfFile(file)
+		entry.Kinds[kind]++
+		what := fmt.Sprintf("flip %d, at %d of %d of %s of %s", entry.Flips, at, len(before), filepath.Base(file), hurt.name)
+		looked := runOf("inspect", "--verify", hurt.dir)
+		inspected := looked.status == exitFailed
+		if inspected {
+			what += ", of which inspect says " + looked.out
+			entry.Inspected[kind]++
+		}
+		hurt.start(t)
+		last := healAndCompare(t, what, hurt, other) + hurt.log.String()
+		switch {
+		case strings.Contains(last, "set aside"):
+			entry.Noticed[kind]++
+		case inspected: // what a start and a comparison do not read, the scrubber does
+			t.Log(what)
+			status, before := hurt.waitEnd(t)
+			if status != exitFatal {
+				t.Fatalf("%s: it ended with status %d: %s", what, status, tail(before, 2000))
+			}
+			hurt.start(t)
+			last = before + healAndCompare(t, what, hurt, other) + hurt.log.String()
+			if !strings.Contains(last, "set aside") {
+				t.Errorf("%s: it goes on with a state in which inspect finds damage: %s", what, tail(last, 2000))
+			}
+			entry.Scrubbed[kind]++
+		default:
+			entry.Unread[kind]++
+			places = append(places, what)
+		}
 		said += last
-		files := stateFiles(t, hurt.dir)
-		file := files[random.IntN(len(files))]
+		fill(t, other, 10_000+100*entry.Flips, 100)
+		waitCaughtUp(t, hurt, other)
+		entry.Flips++
+	}
+	expectSameHashes(t, servers)
+	t.Logf("%d flips, %v: inspect found %v, the servers noticed %v at once, their scrubbers %v; nobody reads %v: %q", entry.Flips, entry.Kinds, entry.Inspected, entry.Noticed,
+		entry.Scrubbed, entry.Unread, places)
+	if entry.Inspected["table"] < entry.Kinds["table"]/2 || entry.Noticed["table"]+entry.Scrubbed["table"] < entry.Kinds["table"]/2 || entry.Kinds["table"] == 0 ||
+		!strings.Contains(said, "where the state is that another server sent") {
+		t.Errorf("hardly anything was noticed:\n%s", tail(said, 3000))
+	}
+}
+
+// anyByte returns the place of a byte of a state, each as likely as the other.
+func anyByte(t *testing.T, dir string, chance *rand.Rand) (file string, at int) {
+	t.Helper()
+	files, sizes, sum := stateFiles(t, dir), []int{}, 0
+	for _, file := range files {
 		info, err := os.Stat(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		flip(t, file, random.IntN(int(info.Size())))
-		what := fmt.Sprintf("round %d, after a flip in %s", round, filepath.Base(file))
-		hurt.start(t)
-		said += healAndCompare(t, what, hurt, servers[0])
-		fill(t, servers[0], 10_000+100*round, 100)
-		waitCaughtUp(t, hurt, servers[0])
+		sizes = append(sizes, int(info.Size()))
+		sum += sizes[len(sizes)-1]
 	}
-	hurt.kill(t)
-	if said += hurt.log.String(); strings.Count(said, "set aside") < 3 || !strings.Contains(said, "where the state is that another server sent") {
-		t.Errorf("hardly anything was noticed:\n%s", tail(said, 3000))
+	at = chance.IntN(sum)
+	for i, size := range sizes {
+		if at < size {
+			return files[i], at
+		}
+		at -= size
+	}
+	panic("more bytes than there are")
+}
+
+// kindOfFile says what a file of a state is.
+func kindOfFile(file string) string {
+	switch name := filepath.Base(file); {
+	case strings.HasSuffix(name, ".sst"):
+		return "table"
+	case strings.HasPrefix(name, "MANIFEST"):
+		return "manifest"
+	default:
+		return "other"
 	}
 }
 
