@@ -29,7 +29,7 @@ const (
 const (
 	defaultTxnOps       = 128
 	defaultRequestBytes = 3 << 19
-	defaultCacheBytes   = 32 << 20
+	defaultCacheBytes   = 16 << 20
 	defaultSumEvery     = 256
 
 	// treeFactor bounds the operations and compares of a whole tree of nested transactions, at
@@ -64,7 +64,7 @@ type Options struct {
 	// Limits are what requests are held to where they come in (Store.Check).
 	Limits Limits
 	// CacheBytes bounds the memory for the newest metadata of keys that were lately written, which
-	// spares their next put a look into the engine. Default 32 MiB; less than zero: no cache.
+	// spares their next put a look into the engine. Default 16 MiB; less than zero: no cache.
 	CacheBytes int
 	// SumEvery is at which indexes Store.Sums has the digest: at its multiples. The same on all servers. Default 256.
 	SumEvery uint64

@@ -37,7 +37,7 @@ type Options struct {
 	MaxWritesInFlight int
 	// MaxApplyBytes and MaxApplyEntries bound one Apply. Defaults 4 MiB and 4096.
 	MaxApplyBytes, MaxApplyEntries int
-	// TailBytes is how much of the log's end is kept in memory. Default 32 MiB. What may still be
+	// TailBytes is how much of the log's end is kept in memory. Default 16 MiB. What may still be
 	// truncated is kept besides.
 	TailBytes int
 	// ResendTicks is how long a forwarded batch or read goes unanswered before it is sent again, in
@@ -72,7 +72,7 @@ func (o *Options) setDefaults() {
 		{&o.MaxWritesInFlight, 2},
 		{&o.MaxApplyBytes, 4 << 20},
 		{&o.MaxApplyEntries, 4096},
-		{&o.TailBytes, 32 << 20},
+		{&o.TailBytes, 16 << 20},
 		{&o.ResendTicks, 2 * max(o.Raft.ElectionTicks, 10)},
 		{&o.SumTicks, max(1, int(3_000_000_000/o.TickNanoseconds))},
 		{&o.StuckTicks, int(stuckNanoseconds / o.TickNanoseconds)},
