@@ -53,7 +53,7 @@ var promised = map[string]string{
 	"figure-7-origins": "A12", "uncommitted-lost": "A14", "partitioned-leader": "A17", "two-way-partition": "B3",
 	"three-way-partition": "B4", "eight-servers": "B5", "majority-crash": "B6", "asymmetric-link": "B7",
 	"rejoin-quietly": "B7", "one-put": "C1", "duplicate-request": "C4", "stale-read": "C7",
-	"lagging-server": "D4", "bit-rot": "B9", "disk-full": "B8",
+	"lagging-server": "D4", "bit-rot": "B9", "disk-full": "B9",
 }
 
 func TestTheCatalogueHasWhatWasPromised(t *testing.T) {
