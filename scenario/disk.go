@@ -60,7 +60,11 @@ func (s *server) flip(cmd script.Command) {
 			cmd.Failf("%v", err)
 		}
 	}
-	s.servers.tell("%d: from byte %d on, %d of %s are damaged", s.id, end-count, count, file)
+	if count == 1 {
+		s.servers.tell("%d: byte %d of %s is another now", s.id, end-1, file)
+		return
+	}
+	s.servers.tell("%d: bytes %d to %d of %s are others now", s.id, end-count, end-1, file)
 }
 
 // other is a file of somebody else, on the disk of a server.

@@ -77,7 +77,7 @@ func (s *server) open() error {
 		c.tell("%d: the last write was not finished: the log is cut at byte %d of %s", s.id, t.Offset, t.File)
 	}
 	for _, h := range recovered.Healed {
-		c.tell("%d: %s is damaged at byte %d, and checksum and hash tell what was there", s.id, h.File, h.Offset)
+		c.tell("%d: %s is damaged at byte %d, and was made good: suspect the disk", s.id, h.File, h.Offset)
 	}
 	found, err := s.group(&recovered)
 	if err != nil {
