@@ -49,7 +49,7 @@
 //	flip 3 entry=4 bytes=8    the last 8 bytes of an entry in the log of a server that is down are inverted
 //	fill 3                    something else takes all the room on a disk; leave= bytes of it. free 3: gives it back
 //	logs                      what everybody has
-//	expect leader=2, expect committed=(put:a:x, put:b:y), expect same, as on the other stage
+//	expect leader=2, expect committed=(put:a:x, put:b:y), expect 1 2 3 same, as on the other stage
 //	expect 3 last=7           it takes part, and its log ends with entry 7
 //	expect 3 lost=(4, 5)      it takes no part: it has lost these entries, and knows which they were
 //	expect 3 down

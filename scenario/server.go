@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/check"
 	"github.com/quorate/quorate/internal/crashdisk"
+	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/kv/treekv"
 	"github.com/quorate/quorate/raft"
@@ -139,8 +140,18 @@ func imageOf(g *wal.Group) check.Image {
 	return image
 }
 
-// turn lets the server take in what has happened, and carries out what is then to be done, until there is nothing.
+// turn lets the server take in what has happened, and carries out what is then to be done, until there is nothing. An
+// invariant of the code that breaks is a violation like those that package check finds.
 func (s *server) turn() {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case *invariant.Violation:
+			s.servers.check.Fail("I1", "server %d: %s", s.id, p.Text)
+		default:
+			panic(p)
+		}
+	}()
 	for s.isUp() && len(s.inbox) > 0 && s.servers.check.Violation() == nil {
 		inputs := s.inbox
 		s.inbox = nil

@@ -52,6 +52,9 @@ type request struct {
 // newServers brings on servers with empty disks.
 func newServers(cmd script.Command) *servers {
 	voters := int(cmd.Uint("voters"))
+	if voters < 1 || voters > 9 {
+		cmd.Failf("from 1 to 9 servers can be on the stage, not %d", voters)
+	}
 	c := &servers{
 		first:   &wire.Configuration{},
 		segment: int64(cmd.UintOr("segment", 64<<10)),

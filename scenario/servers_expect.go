@@ -24,7 +24,7 @@ func (c *servers) expect(cmd script.Command, named []*server, words []string) {
 	case cmd.Has("answer"):
 		c.expectAnswer(cmd)
 	case slices.Contains(words, "same"):
-		c.expectSame(cmd)
+		c.expectSame(cmd, named)
 	case len(named) == 0:
 		cmd.Failf("no server is named")
 	case cmd.Has("lost"):
@@ -81,7 +81,7 @@ func (c *servers) expectCommitted(cmd script.Command) {
 		got = nil
 		for word := range strings.FieldsSeq(s.sayLog(c.check.Committed())) {
 			_, text, _ := strings.Cut(word, ":")
-			if text = text[:strings.LastIndex(text, "/")]; text != "no-op" {
+			if text = strings.TrimSuffix(text, text[max(0, strings.LastIndex(text, "/")):]); text != "no-op" {
 				got = append(got, text)
 			}
 		}
@@ -92,17 +92,19 @@ func (c *servers) expectCommitted(cmd script.Command) {
 	c.tell("committed are %s", strings.Join(got, ", "))
 }
 
-// expectSame: all servers that are up take part, have logs with the same entries, byte by byte, and have applied
-// all of them.
-func (c *servers) expectSame(cmd script.Command) {
+// expectSame: these servers, or all that are up, take part, have logs with the same entries, byte by byte, and have
+// applied all of them.
+func (c *servers) expectSame(cmd script.Command, named []*server) {
+	if len(named) == 0 {
+		named = slices.DeleteFunc(slices.Clone(c.all), func(s *server) bool { return !s.isUp() })
+	}
+	if len(named) == 0 {
+		cmd.Failf("no server is up")
+	}
 	var first [][]byte
-	n := 0
-	for _, s := range c.all {
-		if !s.isUp() {
-			continue
-		}
+	for _, s := range named {
 		if s.replica == nil {
-			cmd.Failf("server %d heals", s.id)
+			cmd.Failf("server %d takes no part", s.id)
 		}
 		last := s.replica.Core().LastIndex()
 		records, err := s.log.Read(group, 1, last, 1<<30)
@@ -118,12 +120,8 @@ func (c *servers) expectSame(cmd script.Command) {
 		if !slices.EqualFunc(records, first, bytes.Equal) {
 			cmd.Failf("server %d has %s, another has %s", s.id, c.sayRecords(records), c.sayRecords(first))
 		}
-		n++
 	}
-	if n == 0 {
-		cmd.Failf("no server is up")
-	}
-	c.tell("%d servers have the same log, byte by byte, and have applied all of it", n)
+	c.tell("%d servers have the same log, byte by byte, and have applied all of it", len(named))
 }
 
 // expectEffect: all servers that run have applied a request, and have refused it the last time; or they have executed it.
