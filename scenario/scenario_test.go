@@ -53,7 +53,7 @@ var promised = map[string]string{
 	"figure-7-origins": "A12", "uncommitted-lost": "A14", "partitioned-leader": "A17", "two-way-partition": "B3",
 	"three-way-partition": "B4", "eight-servers": "B5", "majority-crash": "B6", "asymmetric-link": "B7",
 	"rejoin-quietly": "B7", "one-put": "C1", "duplicate-request": "C4", "stale-read": "C7",
-	"lagging-server": "D4",
+	"lagging-server": "D4", "bit-rot": "B9", "disk-full": "B9",
 }
 
 func TestTheCatalogueHasWhatWasPromised(t *testing.T) {
@@ -126,6 +126,9 @@ func TestPlayingTellsWhatHappenedBesideWhatWasExpected(t *testing.T) {
 	}
 }
 
+// whole is a server with a disk that leads, has put something and is idle.
+const whole = "servers voters=1; campaign 1; propose 1 put:a:x; settle; "
+
 // alone is a group of one server that leads and has a store.
 const alone = "group voters=1; stores; campaign 1; "
 
@@ -165,6 +168,41 @@ func TestCommandsThatMakeNoSenseFail(t *testing.T) {
 		{alone + "propose 1 2.1:put:a:x; propose 1 2.1:put:a:x; expect once=2.1:put:a:x", "2 times, and it took effect 0 times"},
 		{alone + "propose 1 put:a:x; expect revision=3", "the store of server 1 is at revision 2, not 3"},
 		{alone + "propose 1 put:a:x; log 1 terms=(1); expect revision=2", "no server has a store"},
+		{alone + "propose 1 compact:x", "compact:x is no request"},
+		{"servers voters=0", "from 1 to 9 servers can be on the stage"},
+		{"servers voters=1 segment=1; campaign 1", "server 1 is down"},
+		{"servers voters=2; tick", "no server is named"},
+		{"servers voters=2; tick 3", "server 3 is none of the group's"},
+		{"servers voters=2; dance 1", "unknown command"},
+		{"servers voters=2; crash 1; tick 1", "server 1 is down"},
+		{"servers voters=2; restart 1", "server 1 is up"},
+		{"servers voters=2; flip 1 entry=1", "server 1 is up"},
+		{"servers voters=2; crash 1; flip 1 entry=1", "there is no entry 1 to be damaged in the log of server 1"},
+		{"servers voters=2; crash 1 tear=9", "server 1 is writing nothing"},
+		{"servers voters=2; fill 1", "the disk of server 1 has no end"},
+		{"servers voters=2 room=200000; fill 1 leave=200000", "the disk of server 1 has room for 68928 bytes only"},
+		{"servers voters=2; free 1", "file does not exist"},
+		{"servers voters=2; expect leader=1", "server 0 leads in term 0, not 1"},
+		{"servers voters=2; expect 1", "what is expected?"},
+		{"servers voters=2; expect down", "no server is named"},
+		{"servers voters=2; expect 1 down", "server 1 is up"},
+		{"servers voters=2; expect 1 waits", "nobody waits for an answer of server 1"},
+		{"servers voters=2; expect 1 lost=1", "server 1 has lost the entries [], not [1]"},
+		{"servers voters=2; expect answer=x to=y", "nobody has asked for y"},
+		{"servers voters=2; crash 1 2; expect same", "no server is up"},
+		{"servers voters=2; crash 1 2; expect executed=x", "no server is up"},
+		{"servers voters=2; group voters=1; expect 1 last=1", "argument last is unknown"},
+		{whole + "propose 1 x", "x is no request to a store"},
+		{whole + "expect leader=0", "server 1 leads in term 1, not 0"},
+		{whole + "expect committed=x", `committed are ["put:a:x"], not ["x"]`},
+		{whole + "expect 1 last=1", "the log of server 1 ends with entry 2, not 1"},
+		{whole + "crash 1; expect 1 last=2", "server 1 takes no part"},
+		{whole + "crash 1; expect 1 same", "server 1 takes no part"},
+		{whole + "expect refused=put:a:x", "server 1 has executed put:a:x"},
+		{whole + "expect executed=put:a:y", "server 1 has not applied put:a:y"},
+		{whole + "propose 1 nospace:1; propose 1 put:a:x; expect executed=put:a:x", "server 1 has refused put:a:x"},
+		{whole + "expect answer=x to=put:a:x", `put:a:x was answered with "done, at revision 2", not "x"`},
+		{"servers voters=2; campaign 1; settle; propose 1 put:a:x; expect same", "server 1 has applied 1 of 2 entries"},
 	} {
 		source := head
 		for command := range strings.SplitSeq(test.commands, "; ") {

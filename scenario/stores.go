@@ -11,14 +11,14 @@ import (
 	"github.com/quorate/quorate/kv/treekv"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/raft/rafttest"
-	"github.com/quorate/quorate/session"
-	"github.com/quorate/quorate/wire"
 )
 
-// stage is rafttest's, and on wish each server has a key/value store, which is told what its core applies.
+// stage is rafttest's, and on wish each server has a key/value store, which is told what its core applies. Or there are
+// servers on it, who have disks.
 type stage struct {
 	rafttest.Stage
-	stores map[raft.ServerID]*store // of the servers that are up; nil: there are none
+	stores   map[raft.ServerID]*store // of the servers that are up; nil: there are none
+	*servers                          // play instead, if it is not nil
 }
 
 // store is the state machine of one server, and what it has done. With its server it loses everything.
@@ -29,14 +29,20 @@ type store struct {
 
 // applied is what came of one entry.
 type applied struct {
-	text   string // of the request; "" if the entry is not for the store
-	answer []byte
-	effect bool // it has changed what the store holds
+	text    string // of the request; "" if the entry is not for the store
+	answer  []byte
+	effect  bool // it has changed what the store holds
+	refused bool
 }
 
 // Play carries out a command of a script: see doc.go.
 func (s *stage) Play(cmd script.Command) string {
 	switch {
+	case cmd.Name == "servers":
+		*s = stage{servers: newServers(cmd)}
+		return strings.Join(s.servers.lines, "\n")
+	case s.servers != nil && cmd.Name != "group":
+		return s.servers.play(cmd)
 	case cmd.Name == "stores":
 		if s.Cluster == nil {
 			cmd.Failf("no group")
@@ -48,7 +54,7 @@ func (s *stage) Play(cmd script.Command) string {
 	case cmd.Name == "expect" && cmd.Has("revision"):
 		return s.expectRevision(cmd)
 	case cmd.Name == "group" || cmd.Name == "log":
-		s.stores = nil // what they have applied has never been
+		s.stores, s.servers = nil, nil // what they have applied has never been
 	}
 	told := s.Stage.Play(cmd)
 	if s.stores == nil {
@@ -85,59 +91,42 @@ func (s *stage) catchUp(cmd script.Command) string {
 // apply executes an entry, and says what came of it; "" if it is not for the store.
 func (st *store) apply(cmd script.Command, index raft.Index, e *raft.Entry) string {
 	c := kv.Command{Index: uint64(index)}
-	a := applied{}
+	text := ""
 	if e.Kind == raft.KindCommand {
-		a.text = string(e.Data)
-		if !parseRequest(a.text, &c) {
-			cmd.Failf("%s is no request to a store", a.text)
+		text = string(e.Data)
+		if !parseRequest(text, &c) {
+			cmd.Failf("%s is no request to a store", text)
 		}
 	}
-	before := st.Revision()
-	answers, err := st.Apply([]kv.Command{c})
+	answer, err := st.execute(text, c)
 	if err != nil {
 		cmd.Failf("%v", err)
 	}
-	a.answer, a.effect = answers[0].Append(nil), st.Revision() != before
-	st.applied = append(st.applied, a)
 	switch {
-	case a.text == "":
+	case text == "":
 		return ""
-	case answers[0].Err != kv.CodeOK:
-		return fmt.Sprintf("store: %d:%s is refused: %s", index, a.text, answers[0].Err)
+	case answer.Err != kv.CodeOK:
+		return fmt.Sprintf("store: %d:%s is refused: %s", index, text, answer.Err)
 	case c.Kind == kv.KindSessionOpen:
-		return fmt.Sprintf("store: %d:%s is answered with session %d", index, a.text, index)
-	case a.effect:
-		return fmt.Sprintf("store: %d:%s is executed, and answered with revision %d", index, a.text, answers[0].Revision)
+		return fmt.Sprintf("store: %d:%s is answered with session %d", index, text, index)
+	case st.applied[index-1].effect:
+		return fmt.Sprintf("store: %d:%s is executed, and answered with revision %d", index, text, answer.Revision)
 	}
-	return fmt.Sprintf("store: %d:%s changes nothing, and is answered with revision %d", index, a.text, answers[0].Revision)
+	return fmt.Sprintf("store: %d:%s changes nothing, and is answered with revision %d", index, text, answer.Revision)
 }
 
-// parseRequest reads what a script writes for a request: open, put:key:value, and 2.1:put:key:value, which is
-// request 1 of session 2. Puts ask for the value before, so that an answer shows what it was given for.
-func parseRequest(text string, c *kv.Command) bool {
-	if text == "open" {
-		c.Kind, c.Request = kv.KindSessionOpen, session.OpenRequest(60)
-		return true
+// execute applies the next command, and notes what came of it.
+func (st *store) execute(text string, c kv.Command) (kv.Answer, error) {
+	before := st.Revision()
+	answers, err := st.Apply([]kv.Command{c})
+	if err != nil {
+		return kv.Answer{}, err
 	}
-	var n wire.Session
-	if numbered, err := fmt.Sscanf(text, "%d.%d:", &n.ID, &n.Sequence); err == nil && numbered == 2 {
-		c.Session = n
-		_, text, _ = strings.Cut(text, ":")
-	}
-	key, value, found := strings.Cut(strings.TrimPrefix(text, "put:"), ":")
-	if !strings.HasPrefix(text, "put:") || !found || len(text) > 100 {
-		return false
-	}
-	c.Kind = kv.KindPut
-	c.Request = appendText(c.Request, 1, key)
-	c.Request = appendText(c.Request, 2, value)
-	c.Request = append(c.Request, 4<<3, 1) // prev_kv
-	return true
-}
-
-// appendText appends a short text as a field of a protobuf message.
-func appendText(b []byte, field byte, text string) []byte {
-	return append(append(b, field<<3|2, byte(len(text))), text...)
+	a := &answers[0]
+	st.applied = append(st.applied, applied{
+		text: text, answer: a.Append(nil), effect: st.Revision() != before, refused: a.Err != kv.CodeOK,
+	})
+	return *a, nil
 }
 
 // expectOnce: this request is in the log more than once, has taken effect once on each server that is up, and

@@ -19,8 +19,8 @@ func labCommand(w *world) *cobra.Command {
 		Use:     "lab NAME",
 		GroupID: groupProof,
 		Short:   "Play a scenario on the code of Raft, and see who did what and why",
-		Long: `Plays a scenario: a script of elections, cut cables, crashes and clients, on the very code that ships, with
-simulated disks and links. It tells what each command is for, and then everything that it brought about:
+		Long: `Plays a scenario: a script of elections, cut cables, crashes, bad disks and clients, on the very code that
+ships, with simulated disks and links. It tells what each command is for, and then everything that it brought about:
 
   1: ...        what server 1 did, and why
   1 -> 2: ...   what server 1 sends to server 2
