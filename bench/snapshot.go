@@ -97,6 +97,10 @@ func (s *snapshots) alone(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began)
+	durable, err := s.stored()
+	if err != nil {
+		return err
+	}
 	if err := s.untilQuiet(ctx); err != nil {
 		return err
 	}
@@ -107,6 +111,7 @@ func (s *snapshots) alone(ctx context.Context) error {
 	s.run.Add("state, MB", float64(s.bed.size))
 	s.run.Add("until the change is durable in the state, ms", millis(took))
 	s.run.Add("put for that, MB", float64(written)/1e6)
+	s.run.Add("bytes stored by the leader until then, MB", float64(durable-before)/1e6)
 	s.run.Add("bytes stored by the leader meanwhile and until it is quiet, MB", float64(after-before)/1e6)
 	return nil
 }
