@@ -133,6 +133,7 @@ func TestStateThatWasChangedSilentlyIsFoundAndHealed(t *testing.T) {
 		t.Fatal("nothing was changed")
 	}
 	for _, s := range append(servers, third) {
+		eventually(t, "it has the key", func() bool { return s.store.Revision() == put.Header.Revision })
 		if err := s.scrubOnce(testContext(t), 0); err != nil {
 			t.Fatal(err)
 		}
