@@ -174,6 +174,35 @@ func TestWhatIsWrongIsSaidWithItsPlace(t *testing.T) {
 	}
 }
 
+// TestNobodyIsToldToMoveAwayAStateThatTheLogCannotMakeAnew: it begins later, as after a restore, or is damaged itself.
+func TestNobodyIsToldToMoveAwayAStateThatTheLogCannotMakeAnew(t *testing.T) {
+	file, _ := saved(t)
+	restored := ofCluster(t, 1)[0]
+	restore(t, restored, file, 0, false)
+	unread := lived(t)
+	must(t, os.Truncate(filepath.Join(unread, "wal/0000000000000001.seg"), 0))
+	for _, dir := range []string{restored.DataDir, unread} {
+		tables, err := filepath.Glob(filepath.Join(dir, "state/*.sst"))
+		must(t, err)
+		for _, name := range tables {
+			b, err := os.ReadFile(name)
+			must(t, err)
+			b[40] ^= 0x10
+			must(t, os.WriteFile(name, b, 0o600))
+		}
+		found := false
+		for _, p := range look(t, dir, true).Problems {
+			found = found || strings.Contains(p.Where, ".sst")
+			if strings.Contains(p.Do, "move the state directory away") {
+				t.Errorf("%+v", p)
+			}
+		}
+		if !found {
+			t.Errorf("%s: the damage of %v is not found", dir, tables)
+		}
+	}
+}
+
 // TestNoFlippedByteIsMissedOrKills flips bytes that are in use, at random: in the log, and in the small files.
 func TestNoFlippedByteIsMissedOrKills(t *testing.T) {
 	dir := copyOf(t, lived(t))
