@@ -89,7 +89,7 @@ func TestMarksArePassedByLogTime(t *testing.T) {
 	for i, at := range []uint64{minute / 2, minute - 1, minute, minute + 1, 5*minute + 7, 5*minute + 8} {
 		apply(putAt(t, i, at))
 	}
-	for span, want := range []kv.Mark{{5, 5, -1}, {2, 5, -1}, {1, 5, -1}, {}} {
+	for span, want := range []kv.Mark{{5, 5}, {2, 5}, {1, 5}, {}} {
 		if got := s.Mark(span); got != want {
 			t.Errorf("span %d: got %+v, want %+v", span, got, want)
 		}
