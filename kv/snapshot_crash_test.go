@@ -205,3 +205,64 @@ func TestATreeThatCrashesDuringAnInstallIsOldOrNew(t *testing.T) {
 		}
 	}
 }
+
+// rottenEngine is an engine whose state cannot be read once at says at which step, unlike its stage.
+type rottenEngine struct {
+	kv.Engine
+	at string
+}
+
+type rottenIterator struct {
+	kv.Iterator
+	at string
+}
+
+func (e *rottenEngine) NewIterator(lo, hi []byte) (kv.Iterator, error) {
+	if e.at == "open" {
+		return nil, kv.ErrCorrupt
+	}
+	it, err := e.Engine.NewIterator(lo, hi)
+	return &rottenIterator{it, e.at}, err
+}
+
+func (it *rottenIterator) Error() error {
+	if it.at == "read" {
+		return kv.ErrCorrupt
+	}
+	return it.Iterator.Error()
+}
+
+func (it *rottenIterator) Close() error {
+	err := it.Iterator.Close()
+	if it.at == "close" {
+		return kv.ErrCorrupt
+	}
+	return err
+}
+
+// TestDamageOfTheStateIsNotTakenForDamageOfTheStage: to begin a stage anew helps nothing if it is the state below a delta
+// that cannot be read.
+func TestDamageOfTheStateIsNotTakenForDamageOfTheStage(t *testing.T) {
+	for _, at := range []string{"open", "read", "close"} {
+		engine := &rottenEngine{Engine: treekv.New()}
+		b := newBulk(t, treekv.New())
+		b.fill(200)
+		to, _ := b.follow(engine)
+		b.change(20, 200)
+		engine.at = at
+		request, err := to.SnapshotRequest()
+		for complete := false; !complete && err == nil; {
+			var chunk []byte
+			if chunk, _, err = b.store.ServeSnapshot(request, testChunk); err != nil {
+				t.Fatal(err)
+			}
+			request, complete, err = to.StageSnapshot(chunk)
+		}
+		if !errors.Is(err, kv.ErrCorrupt) || errors.Is(err, kv.ErrSnapshotChunk) {
+			t.Errorf("%s: %v", at, err)
+		}
+		if err := to.InstallSnapshot(nil); !errors.Is(err, kv.ErrSnapshotIncomplete) {
+			t.Errorf("%s: installed all the same: %v", at, err)
+		}
+	}
+}
