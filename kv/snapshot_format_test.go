@@ -195,19 +195,44 @@ func TestOnlyRecordsThatAreKnownAreTaken(t *testing.T) {
 	}
 }
 
-// TestADeltaBeginsWhereTheStateIs: not behind what the receiver has, and not where the sender has compacted.
+// TestADeltaBeginsWhereTheStateIs: not behind what the receiver has, nor the sender, and not where that has compacted.
 func TestADeltaBeginsWhereTheStateIs(t *testing.T) {
-	for base, ok := range map[int64]bool{1: false, 2: true, 4: true, 5: true, 6: false} {
+	for _, delta := range []struct {
+		base, revision int64 // what it is on top of, and what the receiver has
+		ok             bool
+	}{{1, 5, false}, {2, 5, true}, {4, 5, true}, {5, 5, true}, {6, 5, false}, {7, 9, true}, {8, 9, false}} {
 		s := &Store{engine: newMapEngine(), options: Options{Cluster: 7}}
 		now := initialState()
-		now.applied, now.revision = 4, 5
+		now.applied, now.revision = 4, delta.revision
 		s.current.Store(&now)
 		c := exampleChunks()[1]
-		c.from.next.main = base + 1
-		c.rows = rows(nil).append(appendVersionKey(nil, []byte("z"), revision{7, 0}), appendVersion(nil, &version3), nil)
-		if _, _, err := s.StageSnapshot(c.encode()); (err == nil) != ok {
-			t.Errorf("on top of revision %d: %v", base, err)
+		c.from.next.main = delta.base + 1
+		c.rows, c.done = nil, true
+		if _, _, err := s.StageSnapshot(c.encode()); (err == nil) != delta.ok {
+			t.Errorf("on top of revision %d, at %d: %v", delta.base, delta.revision, err)
 		}
+	}
+}
+
+// TestADialogueThatHasAllChangesGoesOnInALaterView: also where the newest of them is compacted, but not behind it, nor in a
+// view that has less.
+func TestADialogueThatHasAllChangesGoesOnInALaterView(t *testing.T) {
+	view := exampleState()
+	changing := position{phase: phaseChanges, next: revision{5, 3}} // the last change was then
+	at := changing.phaseDone(&view)
+	if at.phase != phaseSpaces || at.through() != view.revision {
+		t.Fatalf("at %+v", at)
+	}
+	for _, later := range []struct {
+		revision, compact int64
+		want              bool
+	}{{20, -1, true}, {20, 7, true}, {20, 8, false}, {7, 7, true}, {6, 2, false}} {
+		if got := at.goesOn(&state{revision: later.revision, compact: later.compact}); got != later.want {
+			t.Errorf("in %+v: %v", later, got)
+		}
+	}
+	if end := at.phaseDone(&view); end.phase != phaseEnd || end.next != at.next {
+		t.Errorf("ends at %+v", end)
 	}
 }
 

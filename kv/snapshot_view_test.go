@@ -279,4 +279,33 @@ func TestADeltaHasABound(t *testing.T) {
 			t.Errorf("3 changes, at most %d: %v, %v", most, got, err)
 		}
 	}
+	have.revision = v.state.revision + 1
+	if got, err := v.hasDelta(&have, 20); got || err != nil {
+		t.Errorf("for who has more than there is: %v, %v", got, err)
+	}
+}
+
+// TestAChunkIsAboutAsLargeAsItMayBe: one pair at least, and never much more than the most that is ever sent.
+func TestAChunkIsAboutAsLargeAsItMayBe(t *testing.T) {
+	const value = 1 << 20
+	from, err := Open(newMapEngine(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(20) {
+		put := appendField(appendField(nil, 1, fmt.Append(nil, i)), 2, make([]byte, value))
+		if _, err := from.Apply([]Command{{Index: i + 1, Kind: KindPut, Request: put}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	request := snapshotRequest{have: initialState()}
+	for maxBytes, pairs := range map[int]int{-1: 1, 0: 1, 1: 1, value: 1, 2 * value: 2, 1 << 40: maxChunkBytes / value} {
+		b, _, err := from.ServeSnapshot(request.append(nil), maxBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(b) / value; got != pairs {
+			t.Errorf("at most %d bytes: %d pairs of a megabyte, want %d", maxBytes, got, pairs)
+		}
+	}
 }
