@@ -113,6 +113,52 @@ func TestSnapshotFormatsAreReadAsWritten(t *testing.T) {
 	}
 }
 
+// TestSnapshotFormatsAreReadWholeOrNotAtAll: with a right checksum, too, what is cut off, has something behind it, or says
+// what nobody knows is refused.
+func TestSnapshotFormatsAreReadWholeOrNotAtAll(t *testing.T) {
+	request := func(b []byte) error { return new(snapshotRequest).parse(b) }
+	chunk := func(b []byte) error { return new(snapshotChunk).parse(b) }
+	staged := func(b []byte) error { return new(plan).parse(b) }
+	refused := func(what string, parse func([]byte) error, b []byte) {
+		t.Helper()
+		if parse(resum(b)) == nil {
+			t.Errorf("%s: %x", what, b)
+		}
+	}
+	whole := func(parse func([]byte) error, b []byte) {
+		t.Helper()
+		for n := range b {
+			refused("cut off", parse, b[:n])
+		}
+	}
+	for _, r := range exampleRequests() {
+		whole(request, r.append(nil))
+		refused("something behind it", request, append(r.append(nil), 0))
+	}
+	for _, c := range exampleChunks() {
+		whole(chunk, c.appendHead(nil)) // the rows are as long as they are
+	}
+	p := plan{view: exampleState(), at: exampleRequests()[1].at}
+	whole(staged, p.append(nil))
+	refused("something behind it", staged, append(p.append(nil), 0))
+	for at, parse := range map[string]func([]byte) error{"plan": staged, "chunk": chunk} {
+		b := p.append(nil)
+		if at == "chunk" {
+			b = exampleChunks()[0].encode()
+		}
+		b[checkedBytes] |= 1 << 3
+		refused("an unknown flag of a "+at, parse, b)
+	}
+	nowhere := exampleRequests()[1]
+	nowhere.at.next = revision{}
+	refused("before the first revision", request, nowhere.append(nil))
+	newer := exampleChunks()[0].encode()
+	newer[checkedBytes+1]++ // the format's highest byte
+	if err := chunk(resum(newer)); !errors.Is(err, ErrNewerFormat) {
+		t.Errorf("of a newer format: %v", err)
+	}
+}
+
 // TestChunksThatDoNotFitAreRefused: of another cluster, of some keys only, where nothing can begin, out of order.
 func TestChunksThatDoNotFitAreRefused(t *testing.T) {
 	row := func(b rows, key, value []byte) rows { return b.append(key, value, nil) }
