@@ -186,9 +186,10 @@ func TestChunksThatDoNotFitAreRefused(t *testing.T) {
 		"no version": func(c *snapshotChunk) {
 			c.rows = row(nil, appendVersionKey(nil, []byte("z"), revision{7, 0}), []byte{9})
 		},
-		"of another space": func(c *snapshotChunk) { c.rows = row(nil, appliedKey(), nil) },
-		"no key":           func(c *snapshotChunk) { c.rows = row(nil, nil, nil) },
-		"rows cut off":     func(c *snapshotChunk) { c.rows = c.rows[:len(c.rows)-1] },
+		"of another space":          func(c *snapshotChunk) { c.rows = row(nil, appliedKey(), nil) },
+		"no key":                    func(c *snapshotChunk) { c.rows = row(nil, nil, nil) },
+		"more shared than there is": func(c *snapshotChunk) { c.rows = rows{1, 0, 0} },
+		"rows cut off":              func(c *snapshotChunk) { c.rows = c.rows[:len(c.rows)-1] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &Store{engine: newMapEngine(), options: Options{Cluster: 7}}
