@@ -105,6 +105,12 @@ func TestAViewInUseIsLetGoByTheLastWhoUsesIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	from.ReleaseSnapshots()
+	from.ReleaseSnapshots()
+	if again, err := from.newestView(); again != v || err != nil {
+		t.Fatalf("a view in use is let go: %v", err)
+	}
+	v.done()
 	for index := uint64(10); index < 10+2*maxViews; index++ {
 		move(index)
 		snapshotRequest{cluster: 7, have: initialState()}.serve(t, from)
