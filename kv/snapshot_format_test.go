@@ -242,6 +242,48 @@ func TestOnlyRecordsThatAreKnownAreTaken(t *testing.T) {
 	}
 }
 
+// TestRecordsAreTakenInOrderOnly: of the engine's keys, or of revisions.
+func TestRecordsAreTakenInOrderOnly(t *testing.T) {
+	put := appendVersion(nil, &version3)
+	version := func(key string, main int64) [2][]byte {
+		return [2][]byte{appendVersionKey(nil, []byte(key), revision{main, 0}), put}
+	}
+	lease := func(id int64) [2][]byte {
+		return [2][]byte{appendLeaseKey(nil, id), appendLease(nil, &Lease{TTL: 5, Deadline: 6})}
+	}
+	type pairs [][2][]byte
+	end := revision{main: 8}
+	for name, c := range map[string]struct {
+		from  position
+		pairs pairs
+		taken bool
+	}{
+		"keys":                      {position{phaseKeys, end, nil}, pairs{version("a", 7), version("a", 3), version("b", 7)}, true},
+		"keys, newest last":         {position{phaseKeys, end, nil}, pairs{version("a", 3), version("a", 7)}, false},
+		"a version that was there":  {position{phaseKeys, end, version("a", 7)[0]}, pairs{version("a", 7)}, false},
+		"a version without key":     {position{phaseKeys, end, nil}, pairs{version("", 7)}, false},
+		"a version of no revision":  {position{phaseKeys, end, nil}, pairs{version("a", 0)}, false},
+		"changes":                   {position{phaseChanges, revision{4, 0}, nil}, pairs{version("z", 4), version("a", 5)}, true},
+		"changes, oldest last":      {position{phaseChanges, revision{4, 0}, nil}, pairs{version("a", 5), version("z", 4)}, false},
+		"a change that was there":   {position{phaseChanges, revision{4, 1}, nil}, pairs{version("a", 4)}, false},
+		"a change twice":            {position{phaseChanges, revision{4, 0}, nil}, pairs{version("a", 4), version("a", 4)}, false},
+		"leases":                    {position{phaseSpaces, end, lease(1)[0]}, pairs{lease(2), lease(3)}, true},
+		"leases, first last":        {position{phaseSpaces, end, nil}, pairs{lease(2), lease(1)}, false},
+		"a lease that was there":    {position{phaseSpaces, end, lease(1)[0]}, pairs{lease(1)}, false},
+		"records behind everything": {position{phaseEnd, end, nil}, pairs{lease(1)}, false},
+	} {
+		chunk := snapshotChunk{cluster: 7, done: true, view: exampleState(), from: c.from}
+		var previous []byte
+		for _, pair := range c.pairs {
+			chunk.rows = chunk.rows.append(pair[0], pair[1], previous)
+			previous = pair[0]
+		}
+		if _, err := chunk.check(); (err == nil) != c.taken || err != nil && !errors.Is(err, errOrder) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestADeltaBeginsWhereTheStateIs: not behind what the receiver has, nor the sender, and not where that has compacted.
 func TestADeltaBeginsWhereTheStateIs(t *testing.T) {
 	for _, delta := range []struct {

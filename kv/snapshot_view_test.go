@@ -107,16 +107,19 @@ func TestAViewInUseIsLetGoByTheLastWhoUsesIt(t *testing.T) {
 	}
 	from.ReleaseSnapshots()
 	from.ReleaseSnapshots()
-	if again, err := from.newestView(); again != v || err != nil {
+	if again, err := from.newestView(); again != v || err != nil { // there are two who use it now
 		t.Fatalf("a view in use is let go: %v", err)
 	}
-	v.done()
 	for index := uint64(10); index < 10+2*maxViews; index++ {
 		move(index)
 		snapshotRequest{cluster: 7, have: initialState()}.serve(t, from)
 	}
 	if e.open != maxViews+1 {
 		t.Errorf("%d views, want %d, and the one in use", e.open, maxViews)
+	}
+	v.done()
+	if e.open != maxViews+1 {
+		t.Errorf("%d views: the first of two who use one lets it go", e.open)
 	}
 	v.done()
 	if e.open != maxViews {
