@@ -194,6 +194,9 @@ func TestATreeThatCrashesDuringAnInstallIsOldOrNew(t *testing.T) {
 			if _, err := to.Apply([]kv.Command{{Index: 1 << 40}}); !errors.Is(err, errPower) {
 				t.Fatalf("%s: it goes on after a failed install: %v", at, err)
 			}
+			if err := to.InstallSnapshot(nil); !errors.Is(err, errPower) {
+				t.Fatalf("%s: installed a second time: %v", at, err)
+			}
 			crashed := engine.Engine.(*treekv.Engine).Crash(func(n int) int { return rng.Intn(n + 1) })
 			after := replicated(t, crashed)
 			if got := requireEither(t, at, crashed, before, after); got != want && before != after {

@@ -99,6 +99,26 @@ func TestViewsAreSharedAndLetGo(t *testing.T) {
 	}
 }
 
+// TestTheViewThatIsUsedLeastGoesFirst: a dialogue that goes on keeps its view, however many others begin.
+func TestTheViewThatIsUsedLeastGoesFirst(t *testing.T) {
+	from, _, move := sender(t)
+	first := snapshotRequest{cluster: 7, have: initialState()}
+	c := first.serve(t, from)
+	goesOn := first
+	goesOn.staged, goesOn.view = true, c.view.id()
+	var err error
+	if goesOn.at, err = c.check(); err != nil {
+		t.Fatal(err)
+	}
+	for index := uint64(10); index < 10+2*maxViews; index++ {
+		move(index)
+		first.serve(t, from)
+		if c := goesOn.serve(t, from); c.view.applied != 9 {
+			t.Fatalf("at %d it goes on in the view at %d", index, c.view.applied)
+		}
+	}
+}
+
 func TestAViewInUseIsLetGoByTheLastWhoUsesIt(t *testing.T) {
 	from, e, move := sender(t)
 	v, err := from.newestView()
