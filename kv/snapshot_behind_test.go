@@ -166,8 +166,41 @@ func TestADeltaDoesNotOutliveWhatItIsOnTopOf(t *testing.T) {
 	}
 }
 
+// The log may go on between the seal and the install, and give a key to a lease that has it no more when the stage ends: or
+// the lease would end with a key that is not its own.
+func TestALeaseThatHadAKeyMeanwhileHasItNoMore(t *testing.T) {
+	from, to := after(t, 20), after(t, 20)
+	commands := []kv.Command{
+		{Index: 21, Kind: kv.KindLeaseGrant, Request: kv.GrantRequest(1, 10)},
+		{Index: 22, Kind: kv.KindPut, Request: marshal(t, &pb.PutRequest{Key: []byte("k"), Lease: 1})},
+		{Index: 23, Kind: kv.KindPut, Request: marshal(t, &pb.PutRequest{Key: []byte("k")})},
+	}
+	if _, err := from.Apply(commands); err != nil {
+		t.Fatal(err)
+	}
+	feed(t, from, to, 1000)
+	if _, err := to.Apply(commands[:2]); err != nil {
+		t.Fatal(err)
+	}
+	if err := to.InstallSnapshot(nil); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := to.LeaseKeys(1); len(keys) > 0 || err != nil {
+		t.Errorf("the lease has %q, %v", keys, err)
+	}
+	if _, err := to.Verify(nil, func(err error) { t.Error(err) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What was removed before an install says nothing of what comes with it.
 func TestRemovalBeginsAnewAfterAnInstall(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart=%t", restart), func(t *testing.T) { removeAfterInstall(t, restart) })
+	}
+}
+
+func removeAfterInstall(t *testing.T, restart bool) {
 	a, b := treekv.New(), treekv.New()
 	from, to := open(t, a), open(t, b)
 	index := uint64(0)
@@ -203,6 +236,10 @@ func TestRemovalBeginsAnewAfterAnInstall(t *testing.T) {
 	}
 	if replicated(t, a) != replicated(t, b) {
 		t.Error("what the sender has not removed was not sent: the test shows nothing")
+	}
+	if restart {
+		b = b.Crash(func(int) int { return 0 })
+		to = open(t, b)
 	}
 	removeAll(from)
 	removeAll(to)

@@ -193,6 +193,17 @@ func TestStateThatNobodyElseHasIsNotSetAside(t *testing.T) {
 			t.Fatalf("started with a damaged state: %v", err)
 		}
 	}
+	d := damage{o.DataDir} // found while it ran
+	if err := d.mark(errors.New("a test says so")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(o); !errors.Is(err, quorate.ErrStateLost) || !strings.Contains(err.Error(), "a test says so") {
+		t.Errorf("started with a state that is marked: %v", err)
+	}
+	aside, err := d.exists(damagedDir)
+	if left := stateFiles(t, o.DataDir); aside || err != nil || len(left) < len(files) {
+		t.Errorf("set aside: %v, %v; of %v there are %v", aside, err, files, left)
+	}
 	if err := os.RemoveAll(filepath.Join(o.DataDir, stateDir)); err != nil {
 		t.Fatal(err)
 	}
