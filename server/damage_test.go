@@ -330,6 +330,28 @@ func TestDamagedStateIsKeptUntilTheNewOneIsWhole(t *testing.T) {
 	})
 }
 
+// TestStateThatIsBegunAnewIsMissingUpToWhatWasCommitted: and one that is not is not missing at all.
+func TestStateThatIsBegunAnewIsMissingUpToWhatWasCommitted(t *testing.T) {
+	o := clusterOptions(t, 1)[0]
+	s := start(t, o)
+	if _, err := connect(t, s).Put(testContext(t), "key", "value"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // nobody asks it any more
+		t.Fatal(err)
+	}
+	committed := uint64(s.group.Status().Raft.CommitIndex)
+	if s.awaitWhole(); s.forClients.whole.Load() != 0 || committed == 0 {
+		t.Errorf("missing up to %d, committed %d", s.forClients.whole.Load(), committed)
+	}
+	if err := os.WriteFile((damage{o.DataDir}).path(healingFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s.awaitWhole(); s.forClients.whole.Load() != committed {
+		t.Errorf("missing up to %d, committed %d", s.forClients.whole.Load(), committed)
+	}
+}
+
 // TestErrorsOfADamagedStateAreNoted: what ends the server because of damage leaves a mark, and nothing else does.
 func TestErrorsOfADamagedStateAreNoted(t *testing.T) {
 	s, other := &Server{options: Options{DataDir: t.TempDir()}}, damage{t.TempDir()}

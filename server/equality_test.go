@@ -14,6 +14,8 @@ import (
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/kv/pebblekv"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
 )
 
 // TestServerThatDiffersEndsAndIsFedAnew: one of three says another hash than the others. It ends, its state is set aside
@@ -95,6 +97,36 @@ func TestAlarmIsRaisedWhenNobodyCanTell(t *testing.T) {
 	alarms, err := client.AlarmList(testContext(t))
 	if err != nil || len(alarms.Alarms) != 1 {
 		t.Errorf("alarms %v, %v", alarms, err)
+	}
+}
+
+// TestAlarmIsRaisedOnceAndByTheLeaderOnly, and not before all have spoken: until then a majority may agree after all.
+func TestAlarmIsRaisedOnceAndByTheLeaderOnly(t *testing.T) {
+	s := start(t, clusterOptions(t, 1)[0])
+	if _, err := connect(t, s).Put(testContext(t), "key", "value"); err != nil { // so it leads
+		t.Fatal(err)
+	}
+	status := func(role raft.Role, undecided *replica.Undecided) *replica.Status {
+		return &replica.Status{Raft: raft.Status{Role: role}, Sums: replica.SumStatus{Undecided: undecided}}
+	}
+	for _, now := range []*replica.Status{
+		status(raft.Leader, nil),
+		status(raft.Leader, &replica.Undecided{}),
+		status(raft.Follower, &replica.Undecided{AllSpoke: true}),
+	} {
+		if s.judgeSums(testContext(t), now); len(s.store.Alarms()) > 0 {
+			t.Fatalf("alarms %v after %+v", s.store.Alarms(), now.Sums)
+		}
+	}
+	undecided := status(raft.Leader, &replica.Undecided{AllSpoke: true})
+	s.judgeSums(testContext(t), undecided)
+	alarms := s.store.Alarms()
+	if len(alarms) != 1 || alarms[0] != (kv.Alarm{Member: uint64(s.host.ID()), Type: kv.AlarmCorrupt}) {
+		t.Fatalf("alarms %v", alarms)
+	}
+	before := s.store.AppliedIndex()
+	if s.judgeSums(testContext(t), undecided); s.store.AppliedIndex() != before {
+		t.Error("the alarm is raised again and again")
 	}
 }
 
