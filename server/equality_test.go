@@ -40,9 +40,15 @@ func TestServerThatDiffersEndsAndIsFedAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, s := range servers {
-		s.machine.scrubbed.add(quorate.Sum{Kind: kv.SumHash, At: 7, Value: [16]byte{byte(i % 2)}})
+	say := func(i int) {
+		servers[i].machine.scrubbed.add(quorate.Sum{Kind: kv.SumHash, At: 7, Value: [16]byte{byte(i % 2)}})
 	}
+	say(0)
+	say(1)
+	eventually(t, "one has heard the other, which is gone once two say the same", func() bool {
+		return servers[0].group.Status().Sums.Undecided != nil
+	})
+	say(2)
 	ctx := testContext(t)
 	select {
 	case err := <-fatal:
