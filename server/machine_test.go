@@ -175,6 +175,35 @@ func TestAFullDiskIsNoFatalFlush(t *testing.T) {
 	})
 }
 
+// TestAStateThatIsInstalledIsDurable: what it has need not be flushed, and what is compacted in it is removed.
+func TestAStateThatIsInstalledIsDurable(t *testing.T) {
+	from, to := newWorkbench(t), newWorkbench(t)
+	for range 10 {
+		from.apply(t, kv.KindPut, putRequest("k", nil))
+	}
+	from.apply(t, kv.KindCompact, compactRequest(11))
+	to.apply(t, kv.KindPut, putRequest("k", nil))
+	request, err := to.SnapshotRequest()
+	for complete := false; !complete && err == nil; {
+		var chunk []byte
+		if chunk, _, err = from.ServeSnapshot(request, 100); err == nil {
+			request, complete, err = to.StageSnapshot(chunk)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.InstallSnapshot([]byte("position")); err != nil {
+		t.Fatal(err)
+	}
+	if to.DurableIndex() != 11 || to.unflushed != 0 || string(to.InstalledPosition()) != "position" {
+		t.Errorf("durable up to %d, %d bytes to flush, position %q", to.DurableIndex(), to.unflushed, to.InstalledPosition())
+	}
+	if !isSignalled(to.compact) {
+		t.Error("what is compacted is not removed")
+	}
+}
+
 func TestFailedRemovalIsFatal(t *testing.T) {
 	w := newWorkbench(t)
 	w.apply(t, kv.KindPut, putRequest("k", nil))
