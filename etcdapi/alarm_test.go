@@ -14,6 +14,23 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
+// TestPutsStayOutOfTheLogWhileAnyServerHasNoSpace: whoever raised the alarm, and though there is room here.
+func TestPutsStayOutOfTheLogWhileAnyServerHasNoSpace(t *testing.T) {
+	w := newWorld(t, nil)
+	raise := &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: testMember + 1, Alarm: pb.AlarmType_NOSPACE}
+	if _, err := pb.NewMaintenanceClient(w.conn).Alarm(testContext(t), raise); err != nil {
+		t.Fatal(err)
+	}
+	_, before := w.group.counts()
+	_, err := pb.NewKVClient(w.conn).Put(testContext(t), &pb.PutRequest{Key: []byte("a")})
+	if !errors.Is(rpctypes.Error(err), rpctypes.ErrNoSpace) {
+		t.Errorf("a put: %v", err)
+	}
+	if _, after := w.group.counts(); after != before {
+		t.Errorf("%d proposals", after-before)
+	}
+}
+
 func TestStateThatOutgrowsItsQuotaRaisesTheAlarm(t *testing.T) {
 	var size atomic.Int64
 	w := newWorld(t, func(o *Options, _ *fakeGroup) {

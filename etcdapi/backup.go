@@ -32,6 +32,9 @@ var (
 // hash's 128 bits etcd's message has room for 32. Servers that have applied the same say the same; which entry
 // was the last, the header cannot tell. It is not etcd's hash, which is made of how etcd lays out its file.
 func (s *Server) hash(context.Context, *pb.HashRequest) (*pb.HashResponse, error) {
+	if err := s.hasState(); err != nil {
+		return nil, err
+	}
 	h, err := s.store.HashState()
 	if err != nil {
 		s.storeFailed(err)
@@ -71,9 +74,13 @@ func (s *Server) defragment(ctx context.Context, _ *pb.DefragmentRequest) (*pb.D
 }
 
 // snapshot sends a copy of everything, as of when it begins. What it is made of is this server's own state, whoever
-// leads: as in etcd, it may lack what was written last.
+// leads: as in etcd, it may lack what was written last. It never is of a state that was begun anew and lacks what
+// this server had: nobody would see from the file that it is of long ago.
 func (s *Server) snapshot(stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(new(pb.SnapshotRequest)); err != nil {
+		return err
+	}
+	if err := s.hasState(); err != nil {
 		return err
 	}
 	select {

@@ -125,6 +125,7 @@ func receive(t *testing.T, w *world) (content []byte, blobs int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	estimate, _ := w.options.Size()
 	left := uint64(1)
 	for {
 		m, err := stream.Recv()
@@ -140,7 +141,9 @@ func receive(t *testing.T, w *world) (content []byte, blobs int, err error) {
 		if left == 0 || m.Header.ClusterId != testCluster || m.Version != "3.7.0" {
 			t.Errorf("after %d bytes remained: %v of %s", left, m.Header, m.Version)
 		}
-		left = m.RemainingBytes
+		if left = m.RemainingBytes; left > uint64(max(estimate, 1)) {
+			t.Errorf("%d bytes remain, of %d in all", left, estimate)
+		}
 		content, blobs = append(content, m.Blob...), blobs+1
 	}
 }

@@ -30,7 +30,15 @@ func TestNothingIsAnsweredFromAStateThatIsMissing(t *testing.T) {
 	for what, ask := range map[string]func(ctx context.Context) error{
 		"serializable range": func(ctx context.Context) error { _, err := kv.Range(ctx, serializable); return err },
 		"serializable txn":   func(ctx context.Context) error { _, err := kv.Txn(ctx, txn); return err },
-		"hash":               func(ctx context.Context) error { _, err := maintenance.HashKV(ctx, &pb.HashKVRequest{}); return err },
+		"hash of keys":       func(ctx context.Context) error { _, err := maintenance.HashKV(ctx, &pb.HashKVRequest{}); return err },
+		"hash":               func(ctx context.Context) error { _, err := maintenance.Hash(ctx, &pb.HashRequest{}); return err },
+		"snapshot": func(ctx context.Context) error {
+			stream, err := maintenance.Snapshot(ctx, &pb.SnapshotRequest{})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		},
 		"range stream": func(ctx context.Context) error {
 			stream, err := kv.RangeStream(ctx, serializable)
 			if err == nil {

@@ -35,6 +35,7 @@ func TestDescribeSaysKindAndKeysAndNoValuesUnasked(t *testing.T) {
 		{kv.KindCompact, kv.CompactionRequest(9), false, "compact 9"},
 		{kv.KindLeaseGrant, kv.GrantRequest(16, 5), false, "lease grant 10, 5 s"},
 		{kv.KindLeaseRenew, kv.LeaseList([]int64{1, 255}), false, "lease renew 1 ff"},
+		{kv.KindLeaseExpire, kv.LeaseList(slices.Repeat([]int64{1}, 18)), false, "lease expire" + strings.Repeat(" 1", 16) + " and 2 more"},
 		{kv.KindAlarm, kv.AlarmRequest(kv.Alarm{Member: 5, Type: kv.AlarmNoSpace}), false, "alarm NOSPACE of 5: raise"},
 		{kv.KindTokenUse, []byte("whatever"), true, "token use"},
 		{kv.KindPut, []byte{0xff}, false, "put (1 bytes that cannot be read: quorate: request is malformed)"},

@@ -14,8 +14,8 @@ import (
 // what the store was at before the first command of the new span.
 type Mark struct {
 	// Number is which multiple it was; 0: there was none since the store was opened.
-	Number            uint64
-	Revision, Compact int64
+	Number   uint64
+	Revision int64
 }
 
 const (
@@ -39,7 +39,7 @@ func (m *marks) pass(now *state, time uint64) bool {
 	for span := range m {
 		every := MarkSpan(span)
 		if number := time / every; number != now.time/every {
-			m[span] = Mark{Number: number, Revision: now.revision, Compact: now.compact}
+			m[span] = Mark{Number: number, Revision: now.revision}
 		}
 	}
 	return true

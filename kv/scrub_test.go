@@ -82,6 +82,43 @@ func TestScrubHashesAsHashKVDoesWhateverHappensMeanwhile(t *testing.T) {
 	}
 }
 
+// meanwhile is an engine that lets something happen whenever a view is opened.
+type meanwhile struct {
+	kv.Engine
+	happens func()
+}
+
+func (e *meanwhile) NewIterator(lo, hi []byte) (kv.Iterator, error) {
+	if happens := e.happens; happens != nil {
+		e.happens = nil
+		happens()
+	}
+	return e.Engine.NewIterator(lo, hi)
+}
+
+// TestAScrubIsNotOfWhatIsCompactedWhileItsViewIsOpened: what the view has of that may be gone.
+func TestAScrubIsNotOfWhatIsCompactedWhileItsViewIsOpened(t *testing.T) {
+	e := &meanwhile{Engine: treekv.New()}
+	s, err := kv.Open(e, kv.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply := func(index uint64, c kv.Command) {
+		c.Index = index
+		if _, err := s.Apply([]kv.Command{c}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(1, putAt(t, 1, 1))
+	e.happens = func() {
+		apply(2, putAt(t, 2, 1))
+		apply(3, kv.Command{Kind: kv.KindCompact, Request: kv.CompactionRequest(3)})
+	}
+	if _, err := s.NewScrub(0); !errors.Is(err, kv.CodeCompacted) {
+		t.Errorf("of revision 2, with 3 compacted: %v", err)
+	}
+}
+
 // TestMarksArePassedByLogTime: the mark of a span is what the store was at before the first command of the span.
 func TestMarksArePassedByLogTime(t *testing.T) {
 	s, apply := scrubStore(t)
@@ -89,12 +126,17 @@ func TestMarksArePassedByLogTime(t *testing.T) {
 	for i, at := range []uint64{minute / 2, minute - 1, minute, minute + 1, 5*minute + 7, 5*minute + 8} {
 		apply(putAt(t, i, at))
 	}
-	for span, want := range []kv.Mark{{5, 5, -1}, {2, 5, -1}, {1, 5, -1}, {}} {
+	for span, want := range []kv.Mark{{5, 5}, {2, 5}, {1, 5}, {}} {
 		if got := s.Mark(span); got != want {
 			t.Errorf("span %d: got %+v, want %+v", span, got, want)
 		}
 	}
 	if s.Mark(-1) != s.Mark(0) || s.Mark(99) != (kv.Mark{}) || kv.MarkSpan(2) != 4*minute {
 		t.Error("spans are not what they should be")
+	}
+	fresh, apply := scrubStore(t)
+	apply(putAt(t, 0, 5*minute))
+	if got := fresh.Mark(0); got != (kv.Mark{}) {
+		t.Errorf("the first command of all passes %+v", got)
 	}
 }

@@ -194,6 +194,9 @@ func TestATreeThatCrashesDuringAnInstallIsOldOrNew(t *testing.T) {
 			if _, err := to.Apply([]kv.Command{{Index: 1 << 40}}); !errors.Is(err, errPower) {
 				t.Fatalf("%s: it goes on after a failed install: %v", at, err)
 			}
+			if err := to.InstallSnapshot(nil); !errors.Is(err, errPower) {
+				t.Fatalf("%s: installed a second time: %v", at, err)
+			}
 			crashed := engine.Engine.(*treekv.Engine).Crash(func(n int) int { return rng.Intn(n + 1) })
 			after := replicated(t, crashed)
 			if got := requireEither(t, at, crashed, before, after); got != want && before != after {
@@ -202,6 +205,67 @@ func TestATreeThatCrashesDuringAnInstallIsOldOrNew(t *testing.T) {
 			if (before != after) != want {
 				t.Fatalf("%s: changed %v, want %v", at, before != after, want)
 			}
+		}
+	}
+}
+
+// rottenEngine is an engine whose state cannot be read once at says at which step, unlike its stage.
+type rottenEngine struct {
+	kv.Engine
+	at string
+}
+
+type rottenIterator struct {
+	kv.Iterator
+	at string
+}
+
+func (e *rottenEngine) NewIterator(lo, hi []byte) (kv.Iterator, error) {
+	if e.at == "open" {
+		return nil, kv.ErrCorrupt
+	}
+	it, err := e.Engine.NewIterator(lo, hi)
+	return &rottenIterator{it, e.at}, err
+}
+
+func (it *rottenIterator) Error() error {
+	if it.at == "read" {
+		return kv.ErrCorrupt
+	}
+	return it.Iterator.Error()
+}
+
+func (it *rottenIterator) Close() error {
+	err := it.Iterator.Close()
+	if it.at == "close" {
+		return kv.ErrCorrupt
+	}
+	return err
+}
+
+// TestDamageOfTheStateIsNotTakenForDamageOfTheStage: to begin a stage anew helps nothing if it is the state below a delta
+// that cannot be read.
+func TestDamageOfTheStateIsNotTakenForDamageOfTheStage(t *testing.T) {
+	for _, at := range []string{"open", "read", "close"} {
+		engine := &rottenEngine{Engine: treekv.New()}
+		b := newBulk(t, treekv.New())
+		b.fill(200)
+		to, _ := b.follow(engine)
+		b.change(20, 200)
+		engine.at = at
+		request, err := to.SnapshotRequest()
+		for complete := false; !complete && err == nil; {
+			var chunk []byte
+			if chunk, _, err = b.store.ServeSnapshot(request, testChunk); err != nil {
+				t.Fatal(err)
+			}
+			request, complete, err = to.StageSnapshot(chunk)
+		}
+		if !errors.Is(err, kv.ErrCorrupt) || errors.Is(err, kv.ErrSnapshotChunk) {
+			t.Errorf("%s: %v", at, err)
+		}
+		if err := to.InstallSnapshot(nil); !errors.Is(err, kv.ErrSnapshotIncomplete) {
+			t.Errorf("%s: installed all the same: %v", at, err)
 		}
 	}
 }

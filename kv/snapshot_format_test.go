@@ -113,6 +113,52 @@ func TestSnapshotFormatsAreReadAsWritten(t *testing.T) {
 	}
 }
 
+// TestSnapshotFormatsAreReadWholeOrNotAtAll: with a right checksum, too, what is cut off, has something behind it, or says
+// what nobody knows is refused.
+func TestSnapshotFormatsAreReadWholeOrNotAtAll(t *testing.T) {
+	request := func(b []byte) error { return new(snapshotRequest).parse(b) }
+	chunk := func(b []byte) error { return new(snapshotChunk).parse(b) }
+	staged := func(b []byte) error { return new(plan).parse(b) }
+	refused := func(what string, parse func([]byte) error, b []byte) {
+		t.Helper()
+		if parse(resum(b)) == nil {
+			t.Errorf("%s: %x", what, b)
+		}
+	}
+	whole := func(parse func([]byte) error, b []byte) {
+		t.Helper()
+		for n := range b {
+			refused("cut off", parse, b[:n])
+		}
+	}
+	for _, r := range exampleRequests() {
+		whole(request, r.append(nil))
+		refused("something behind it", request, append(r.append(nil), 0))
+	}
+	for _, c := range exampleChunks() {
+		whole(chunk, c.appendHead(nil)) // the rows are as long as they are
+	}
+	p := plan{view: exampleState(), at: exampleRequests()[1].at}
+	whole(staged, p.append(nil))
+	refused("something behind it", staged, append(p.append(nil), 0))
+	for at, parse := range map[string]func([]byte) error{"plan": staged, "chunk": chunk} {
+		b := p.append(nil)
+		if at == "chunk" {
+			b = exampleChunks()[0].encode()
+		}
+		b[checkedBytes] |= 1 << 3
+		refused("an unknown flag of a "+at, parse, b)
+	}
+	nowhere := exampleRequests()[1]
+	nowhere.at.next = revision{}
+	refused("before the first revision", request, nowhere.append(nil))
+	newer := exampleChunks()[0].encode()
+	newer[checkedBytes+1]++ // the format's highest byte
+	if err := chunk(resum(newer)); !errors.Is(err, ErrNewerFormat) {
+		t.Errorf("of a newer format: %v", err)
+	}
+}
+
 // TestChunksThatDoNotFitAreRefused: of another cluster, of some keys only, where nothing can begin, out of order.
 func TestChunksThatDoNotFitAreRefused(t *testing.T) {
 	row := func(b rows, key, value []byte) rows { return b.append(key, value, nil) }
@@ -140,9 +186,10 @@ func TestChunksThatDoNotFitAreRefused(t *testing.T) {
 		"no version": func(c *snapshotChunk) {
 			c.rows = row(nil, appendVersionKey(nil, []byte("z"), revision{7, 0}), []byte{9})
 		},
-		"of another space": func(c *snapshotChunk) { c.rows = row(nil, appliedKey(), nil) },
-		"no key":           func(c *snapshotChunk) { c.rows = row(nil, nil, nil) },
-		"rows cut off":     func(c *snapshotChunk) { c.rows = c.rows[:len(c.rows)-1] },
+		"of another space":          func(c *snapshotChunk) { c.rows = row(nil, appliedKey(), nil) },
+		"no key":                    func(c *snapshotChunk) { c.rows = row(nil, nil, nil) },
+		"more shared than there is": func(c *snapshotChunk) { c.rows = rows{1, 0, 0} },
+		"rows cut off":              func(c *snapshotChunk) { c.rows = c.rows[:len(c.rows)-1] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &Store{engine: newMapEngine(), options: Options{Cluster: 7}}
@@ -195,19 +242,86 @@ func TestOnlyRecordsThatAreKnownAreTaken(t *testing.T) {
 	}
 }
 
-// TestADeltaBeginsWhereTheStateIs: not behind what the receiver has, and not where the sender has compacted.
+// TestRecordsAreTakenInOrderOnly: of the engine's keys, or of revisions.
+func TestRecordsAreTakenInOrderOnly(t *testing.T) {
+	put := appendVersion(nil, &version3)
+	version := func(key string, main int64) [2][]byte {
+		return [2][]byte{appendVersionKey(nil, []byte(key), revision{main, 0}), put}
+	}
+	lease := func(id int64) [2][]byte {
+		return [2][]byte{appendLeaseKey(nil, id), appendLease(nil, &Lease{TTL: 5, Deadline: 6})}
+	}
+	type pairs [][2][]byte
+	end := revision{main: 8}
+	for name, c := range map[string]struct {
+		from  position
+		pairs pairs
+		taken bool
+	}{
+		"keys":                      {position{phaseKeys, end, nil}, pairs{version("a", 7), version("a", 3), version("b", 7)}, true},
+		"keys, newest last":         {position{phaseKeys, end, nil}, pairs{version("a", 3), version("a", 7)}, false},
+		"a version that was there":  {position{phaseKeys, end, version("a", 7)[0]}, pairs{version("a", 7)}, false},
+		"a version without key":     {position{phaseKeys, end, nil}, pairs{version("", 7)}, false},
+		"a version of no revision":  {position{phaseKeys, end, nil}, pairs{version("a", 0)}, false},
+		"changes":                   {position{phaseChanges, revision{4, 0}, nil}, pairs{version("z", 4), version("a", 5)}, true},
+		"changes, oldest last":      {position{phaseChanges, revision{4, 0}, nil}, pairs{version("a", 5), version("z", 4)}, false},
+		"a change that was there":   {position{phaseChanges, revision{4, 1}, nil}, pairs{version("a", 4)}, false},
+		"a change twice":            {position{phaseChanges, revision{4, 0}, nil}, pairs{version("a", 4), version("a", 4)}, false},
+		"leases":                    {position{phaseSpaces, end, lease(1)[0]}, pairs{lease(2), lease(3)}, true},
+		"leases, first last":        {position{phaseSpaces, end, nil}, pairs{lease(2), lease(1)}, false},
+		"a lease that was there":    {position{phaseSpaces, end, lease(1)[0]}, pairs{lease(1)}, false},
+		"records behind everything": {position{phaseEnd, end, nil}, pairs{lease(1)}, false},
+	} {
+		chunk := snapshotChunk{cluster: 7, done: true, view: exampleState(), from: c.from}
+		var previous []byte
+		for _, pair := range c.pairs {
+			chunk.rows = chunk.rows.append(pair[0], pair[1], previous)
+			previous = pair[0]
+		}
+		if _, err := chunk.check(); (err == nil) != c.taken || err != nil && !errors.Is(err, errOrder) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestADeltaBeginsWhereTheStateIs: not behind what the receiver has, nor the sender, and not where that has compacted.
 func TestADeltaBeginsWhereTheStateIs(t *testing.T) {
-	for base, ok := range map[int64]bool{1: false, 2: true, 4: true, 5: true, 6: false} {
+	for _, delta := range []struct {
+		base, revision int64 // what it is on top of, and what the receiver has
+		ok             bool
+	}{{1, 5, false}, {2, 5, true}, {4, 5, true}, {5, 5, true}, {6, 5, false}, {7, 9, true}, {8, 9, false}} {
 		s := &Store{engine: newMapEngine(), options: Options{Cluster: 7}}
 		now := initialState()
-		now.applied, now.revision = 4, 5
+		now.applied, now.revision = 4, delta.revision
 		s.current.Store(&now)
 		c := exampleChunks()[1]
-		c.from.next.main = base + 1
-		c.rows = rows(nil).append(appendVersionKey(nil, []byte("z"), revision{7, 0}), appendVersion(nil, &version3), nil)
-		if _, _, err := s.StageSnapshot(c.encode()); (err == nil) != ok {
-			t.Errorf("on top of revision %d: %v", base, err)
+		c.from.next.main = delta.base + 1
+		c.rows, c.done = nil, true
+		if _, _, err := s.StageSnapshot(c.encode()); (err == nil) != delta.ok {
+			t.Errorf("on top of revision %d, at %d: %v", delta.base, delta.revision, err)
 		}
+	}
+}
+
+// TestADialogueThatHasAllChangesGoesOnInALaterView: also where the newest of them is compacted, but not behind it, nor in a
+// view that has less.
+func TestADialogueThatHasAllChangesGoesOnInALaterView(t *testing.T) {
+	view := exampleState()
+	changing := position{phase: phaseChanges, next: revision{5, 3}} // the last change was then
+	at := changing.phaseDone(&view)
+	if at.phase != phaseSpaces || at.through() != view.revision {
+		t.Fatalf("at %+v", at)
+	}
+	for _, later := range []struct {
+		revision, compact int64
+		want              bool
+	}{{20, -1, true}, {20, 7, true}, {20, 8, false}, {7, 7, true}, {6, 2, false}} {
+		if got := at.goesOn(&state{revision: later.revision, compact: later.compact}); got != later.want {
+			t.Errorf("in %+v: %v", later, got)
+		}
+	}
+	if end := at.phaseDone(&view); end.phase != phaseEnd || end.next != at.next {
+		t.Errorf("ends at %+v", end)
 	}
 }
 

@@ -151,11 +151,14 @@ func (s *sealer) leaseKeys() (err error) {
 	k := leaseKeyMaker{stage: s.staging.stage}
 	defer func() { err = cmp.Or(err, k.commit()) }()
 	if s.own != nil {
-		own, err := s.own.NewIterator([]byte{spaceVersions}, []byte{spaceVersions + 1})
-		if err != nil {
-			return err
+		own, opening := s.own.NewIterator([]byte{spaceVersions}, []byte{spaceVersions + 1})
+		if s.ownErr = opening; opening != nil {
+			return opening
 		}
-		defer func() { err = joinClose(err, own.Close) }()
+		defer func() {
+			s.ownErr = joinClose(s.ownErr, own.Close)
+			err = cmp.Or(err, s.ownErr)
+		}()
 		k.own = &reader{cursor: own}
 	}
 	var v version

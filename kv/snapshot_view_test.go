@@ -99,11 +99,36 @@ func TestViewsAreSharedAndLetGo(t *testing.T) {
 	}
 }
 
+// TestTheViewThatIsUsedLeastGoesFirst: a dialogue that goes on keeps its view, however many others begin.
+func TestTheViewThatIsUsedLeastGoesFirst(t *testing.T) {
+	from, _, move := sender(t)
+	first := snapshotRequest{cluster: 7, have: initialState()}
+	c := first.serve(t, from)
+	goesOn := first
+	goesOn.staged, goesOn.view = true, c.view.id()
+	var err error
+	if goesOn.at, err = c.check(); err != nil {
+		t.Fatal(err)
+	}
+	for index := uint64(10); index < 10+2*maxViews; index++ {
+		move(index)
+		first.serve(t, from)
+		if c := goesOn.serve(t, from); c.view.applied != 9 {
+			t.Fatalf("at %d it goes on in the view at %d", index, c.view.applied)
+		}
+	}
+}
+
 func TestAViewInUseIsLetGoByTheLastWhoUsesIt(t *testing.T) {
 	from, e, move := sender(t)
 	v, err := from.newestView()
 	if err != nil {
 		t.Fatal(err)
+	}
+	from.ReleaseSnapshots()
+	from.ReleaseSnapshots()
+	if again, err := from.newestView(); again != v || err != nil { // there are two who use it now
+		t.Fatalf("a view in use is let go: %v", err)
 	}
 	for index := uint64(10); index < 10+2*maxViews; index++ {
 		move(index)
@@ -111,6 +136,10 @@ func TestAViewInUseIsLetGoByTheLastWhoUsesIt(t *testing.T) {
 	}
 	if e.open != maxViews+1 {
 		t.Errorf("%d views, want %d, and the one in use", e.open, maxViews)
+	}
+	v.done()
+	if e.open != maxViews+1 {
+		t.Errorf("%d views: the first of two who use one lets it go", e.open)
 	}
 	v.done()
 	if e.open != maxViews {
@@ -277,6 +306,35 @@ func TestADeltaHasABound(t *testing.T) {
 	for most, want := range map[int]bool{2: false, 3: true} {
 		if got, err := v.hasDelta(&have, most); got != want || err != nil {
 			t.Errorf("3 changes, at most %d: %v, %v", most, got, err)
+		}
+	}
+	have.revision = v.state.revision + 1
+	if got, err := v.hasDelta(&have, 20); got || err != nil {
+		t.Errorf("for who has more than there is: %v, %v", got, err)
+	}
+}
+
+// TestAChunkIsAboutAsLargeAsItMayBe: one pair at least, and never much more than the most that is ever sent.
+func TestAChunkIsAboutAsLargeAsItMayBe(t *testing.T) {
+	const value = 1 << 20
+	from, err := Open(newMapEngine(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(20) {
+		put := appendField(appendField(nil, 1, fmt.Append(nil, i)), 2, make([]byte, value))
+		if _, err := from.Apply([]Command{{Index: i + 1, Kind: KindPut, Request: put}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	request := snapshotRequest{have: initialState()}
+	for maxBytes, pairs := range map[int]int{-1: 1, 0: 1, 1: 1, value: 1, 2 * value: 2, 1 << 40: maxChunkBytes / value} {
+		b, _, err := from.ServeSnapshot(request.append(nil), maxBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(b) / value; got != pairs {
+			t.Errorf("at most %d bytes: %d pairs of a megabyte, want %d", maxBytes, got, pairs)
 		}
 	}
 }

@@ -153,7 +153,7 @@ func (d *Directory) Close() error {
 	return errors.Join(errs...)
 }
 
-// lastOf returns the first and last entry that the log has of a group.
+// group returns the first and last entry that the log has of a group.
 func (d *Directory) group(id quorate.GroupID) (first, last raft.Index, err error) {
 	if d.view == nil {
 		return 0, 0, fmt.Errorf("the log cannot be read: %w", d.logErr)

@@ -7,9 +7,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/quorate/quorate/kv"
+	"github.com/quorate/quorate/kv/pebblekv"
 	"github.com/quorate/quorate/ops"
 )
 
@@ -102,7 +105,7 @@ func TestWhatIsNoDataDirectoryIsRefused(t *testing.T) {
 			must(t, os.MkdirAll(filepath.Join(path, "member"), 0o700))
 		}
 		_, err := ops.Open(path, ops.Options{})
-		if err == nil || !strings.Contains(err.Error(), path) {
+		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "data of etcd") != (name == "etcd") {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
@@ -170,6 +173,101 @@ func TestWhatIsWrongIsSaidWithItsPlace(t *testing.T) {
 		}
 		if before != treeOf(t, copied) {
 			t.Errorf("%s: the directory has changed", c.what)
+		}
+	}
+}
+
+// problemAt returns what is wrong at a place, and what is to be done about it.
+func problemAt(r *ops.Report, where, what string) (does string, found bool) {
+	for _, p := range r.Problems {
+		if strings.Contains(p.Where, where) && strings.Contains(p.What, what) {
+			return p.Do, true
+		}
+	}
+	return "", false
+}
+
+// TestPartsOfDifferentMomentsAreToldApart: each is sound, and the others of the directory are later.
+func TestPartsOfDifferentMomentsAreToldApart(t *testing.T) {
+	dir := lived(t)
+	earlier := copyOf(t, dir)
+	s := start(t, alone(t, dir, freeURL(t)))
+	_, err := connect(t, s).Put(testContext(t), "later", "1")
+	must(t, err)
+	must(t, s.Close())
+	for _, c := range []struct{ part, where, what string }{
+		{"boot", "boot", "from an older copy"}, {"wal", "state", "not of one moment"},
+	} {
+		mixed := copyOf(t, dir)
+		must(t, os.RemoveAll(filepath.Join(mixed, c.part)))
+		must(t, os.Rename(filepath.Join(copyOf(t, earlier), c.part), filepath.Join(mixed, c.part)))
+		r := look(t, mixed, false)
+		if does, found := problemAt(r, c.where, c.what); !found || !strings.Contains(does, "replace this server") {
+			t.Errorf("an earlier %s: %+v", c.part, r.Problems)
+		}
+	}
+	if r := look(t, dir, false); len(r.Problems) > 0 {
+		t.Errorf("all of one moment: %+v", r.Problems)
+	}
+}
+
+// TestAStateBeforeTheLogBeginsIsNotTakenForOneThatIsReplayed: nor is none at all.
+func TestAStateBeforeTheLogBeginsIsNotTakenForOneThatIsReplayed(t *testing.T) {
+	file, _ := saved(t)
+	o := ofCluster(t, 1)[0]
+	restored := restore(t, o, file, 0, false)
+	state := filepath.Join(o.DataDir, "state")
+	must(t, os.RemoveAll(state))
+	if does, found := problemAt(look(t, o.DataDir, false), "state", "the state is missing"); !found || !strings.Contains(does, "replace this server") {
+		t.Errorf("without a state: %s", does)
+	}
+	cluster, err := strconv.ParseUint(restored.Cluster, 16, 64)
+	must(t, err)
+	engine, err := pebblekv.Open(state, pebblekv.Options{})
+	must(t, err)
+	store, err := kv.Open(engine, kv.Options{Cluster: cluster})
+	must(t, err)
+	_, err = store.Apply([]kv.Command{{Index: 1}})
+	must(t, errors.Join(err, store.Flush(), store.Close()))
+	if does, found := problemAt(look(t, o.DataDir, false), "state", "what is between is gone"); !found || !strings.Contains(does, "replace this server") {
+		t.Errorf("with an earlier state: %s", does)
+	}
+}
+
+// TestTheLogIsShownWithoutTheFileThatSaysWhoseItIs, which a segment says too.
+func TestTheLogIsShownWithoutTheFileThatSaysWhoseItIs(t *testing.T) {
+	dir := lived(t)
+	must(t, os.Remove(filepath.Join(dir, "server.json")))
+	if r := look(t, dir, false); r.Log == nil || len(r.Log.Groups) != 1 || r.Log.Groups[0].Last < 56 {
+		t.Errorf("log %+v, problems %+v", r.Log, r.Problems)
+	}
+}
+
+// TestNobodyIsToldToMoveAwayAStateThatTheLogCannotMakeAnew: it begins later, as after a restore, or is damaged itself.
+func TestNobodyIsToldToMoveAwayAStateThatTheLogCannotMakeAnew(t *testing.T) {
+	file, _ := saved(t)
+	restored := ofCluster(t, 1)[0]
+	restore(t, restored, file, 0, false)
+	unread := lived(t)
+	must(t, os.Truncate(filepath.Join(unread, "wal/0000000000000001.seg"), 0))
+	for _, dir := range []string{restored.DataDir, unread} {
+		tables, err := filepath.Glob(filepath.Join(dir, "state/*.sst"))
+		must(t, err)
+		for _, name := range tables {
+			b, err := os.ReadFile(name)
+			must(t, err)
+			b[40] ^= 0x10
+			must(t, os.WriteFile(name, b, 0o600))
+		}
+		found := false
+		for _, p := range look(t, dir, true).Problems {
+			found = found || strings.Contains(p.Where, ".sst")
+			if strings.Contains(p.Do, "move the state directory away") {
+				t.Errorf("%+v", p)
+			}
+		}
+		if !found {
+			t.Errorf("%s: the damage of %v is not found", dir, tables)
 		}
 	}
 }

@@ -299,8 +299,10 @@ func TestSaveLeavesNothingHalf(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := save(good[:2000], errGone); !errors.Is(err, errGone) {
-		t.Errorf("an end before the end: %v", err)
+	for _, sent := range [][]byte{good[:2000], good} {
+		if err := save(sent, errGone); !errors.Is(err, errGone) {
+			t.Errorf("an error after %d bytes of %d: %v", len(sent), len(good), err)
+		}
 	}
 	if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
 		t.Fatalf("left: %v, %v", names, err)

@@ -28,7 +28,7 @@ func (d *Directory) addState(r *Report) error {
 	damaged := map[string]bool{}
 	engine, err := pebblekv.OpenReadOnly(dir, pebblekv.Options{Damage: func(damage pebblekv.Damage) {
 		if !damaged[damage.Path] && len(damaged) < maxProblems {
-			r.problem(damage.Path, fmt.Sprintf("the table is damaged: keys from %x to %x may be affected: %v", damage.Lo, damage.Hi, damage.Err), doState)
+			r.problem(damage.Path, fmt.Sprintf("the table is damaged: keys from %x to %x may be affected: %v", damage.Lo, damage.Hi, damage.Err), d.doState())
 		}
 		damaged[damage.Path] = true
 	}})
@@ -77,14 +77,14 @@ func (d *Directory) noState(r *Report, dir string) {
 	r.note("there is no state: the next start makes it from the log")
 }
 
-// doState says what to do about a state that is no good: while the log has everything, it is made anew.
+// doState says what to do about a state that is no good: while the log can be read, and has everything, it is made anew.
 func (d *Directory) doState() string {
 	for _, g := range d.logged.Groups {
-		if g.ID == clientGroup && g.Base.Index > 0 {
-			return doReplace
+		if g.ID == clientGroup && g.Base.Index == 0 {
+			return doState
 		}
 	}
-	return doState
+	return doReplace
 }
 
 func (d *Directory) stateUnread(r *Report, dir string, err error) {

@@ -240,7 +240,10 @@ func (s *Server) awaitWhole() {
 // heal watches over a state that was begun anew, until it has what was set aside.
 func (s *Server) heal(ctx context.Context) {
 	d := damage{s.options.DataDir}
-	if healing, err := d.exists(healingFile); !healing || err != nil {
+	if healing, err := d.exists(healingFile); err != nil {
+		s.logger.Error("it cannot be looked whether a damaged state was set aside", "err", err)
+		return
+	} else if !healing {
 		return
 	}
 	goal := s.group.Status().Raft.LastIndex // the old one had nothing that the log had not

@@ -193,6 +193,17 @@ func TestStateThatNobodyElseHasIsNotSetAside(t *testing.T) {
 			t.Fatalf("started with a damaged state: %v", err)
 		}
 	}
+	d := damage{o.DataDir} // found while it ran
+	if err := d.mark(errors.New("a test says so")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(o); !errors.Is(err, quorate.ErrStateLost) || !strings.Contains(err.Error(), "a test says so") {
+		t.Errorf("started with a state that is marked: %v", err)
+	}
+	aside, err := d.exists(damagedDir)
+	if left := stateFiles(t, o.DataDir); aside || err != nil || len(left) < len(files) {
+		t.Errorf("set aside: %v, %v; of %v there are %v", aside, err, files, left)
+	}
 	if err := os.RemoveAll(filepath.Join(o.DataDir, stateDir)); err != nil {
 		t.Fatal(err)
 	}
@@ -317,6 +328,28 @@ func TestDamagedStateIsKeptUntilTheNewOneIsWhole(t *testing.T) {
 		healing, _ := d.exists(healingFile)
 		return !aside && !healing
 	})
+}
+
+// TestStateThatIsBegunAnewIsMissingUpToWhatWasCommitted: and one that is not is not missing at all.
+func TestStateThatIsBegunAnewIsMissingUpToWhatWasCommitted(t *testing.T) {
+	o := clusterOptions(t, 1)[0]
+	s := start(t, o)
+	if _, err := connect(t, s).Put(testContext(t), "key", "value"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // nobody asks it any more
+		t.Fatal(err)
+	}
+	committed := uint64(s.group.Status().Raft.CommitIndex)
+	if s.awaitWhole(); s.forClients.whole.Load() != 0 || committed == 0 {
+		t.Errorf("missing up to %d, committed %d", s.forClients.whole.Load(), committed)
+	}
+	if err := os.WriteFile((damage{o.DataDir}).path(healingFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s.awaitWhole(); s.forClients.whole.Load() != committed {
+		t.Errorf("missing up to %d, committed %d", s.forClients.whole.Load(), committed)
+	}
 }
 
 // TestErrorsOfADamagedStateAreNoted: what ends the server because of damage leaves a mark, and nothing else does.

@@ -14,6 +14,8 @@ import (
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/kv"
 	"github.com/quorate/quorate/kv/pebblekv"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
 )
 
 // TestServerThatDiffersEndsAndIsFedAnew: one of three says another hash than the others. It ends, its state is set aside
@@ -38,9 +40,15 @@ func TestServerThatDiffersEndsAndIsFedAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, s := range servers {
-		s.machine.scrubbed.add(quorate.Sum{Kind: kv.SumHash, At: 7, Value: [16]byte{byte(i % 2)}})
+	say := func(i int) {
+		servers[i].machine.scrubbed.add(quorate.Sum{Kind: kv.SumHash, At: 7, Value: [16]byte{byte(i % 2)}})
 	}
+	say(0)
+	say(1)
+	eventually(t, "one has heard the other, which is gone once two say the same", func() bool {
+		return servers[0].group.Status().Sums.Undecided != nil
+	})
+	say(2)
 	ctx := testContext(t)
 	select {
 	case err := <-fatal:
@@ -98,6 +106,36 @@ func TestAlarmIsRaisedWhenNobodyCanTell(t *testing.T) {
 	}
 }
 
+// TestAlarmIsRaisedOnceAndByTheLeaderOnly, and not before all have spoken: until then a majority may agree after all.
+func TestAlarmIsRaisedOnceAndByTheLeaderOnly(t *testing.T) {
+	s := start(t, clusterOptions(t, 1)[0])
+	if _, err := connect(t, s).Put(testContext(t), "key", "value"); err != nil { // so it leads
+		t.Fatal(err)
+	}
+	status := func(role raft.Role, undecided *replica.Undecided) *replica.Status {
+		return &replica.Status{Raft: raft.Status{Role: role}, Sums: replica.SumStatus{Undecided: undecided}}
+	}
+	for _, now := range []*replica.Status{
+		status(raft.Leader, nil),
+		status(raft.Leader, &replica.Undecided{}),
+		status(raft.Follower, &replica.Undecided{AllSpoke: true}),
+	} {
+		if s.judgeSums(testContext(t), now); len(s.store.Alarms()) > 0 {
+			t.Fatalf("alarms %v after %+v", s.store.Alarms(), now.Sums)
+		}
+	}
+	undecided := status(raft.Leader, &replica.Undecided{AllSpoke: true})
+	s.judgeSums(testContext(t), undecided)
+	alarms := s.store.Alarms()
+	if len(alarms) != 1 || alarms[0] != (kv.Alarm{Member: uint64(s.host.ID()), Type: kv.AlarmCorrupt}) {
+		t.Fatalf("alarms %v", alarms)
+	}
+	before := s.store.AppliedIndex()
+	if s.judgeSums(testContext(t), undecided); s.store.AppliedIndex() != before {
+		t.Error("the alarm is raised again and again")
+	}
+}
+
 // TestStateThatWasChangedSilentlyIsFoundAndHealed: a byte of a value is changed in the files of one server, with right
 // checksums. It answers wrongly, until all have read what they have; then it gets the state of the others.
 func TestStateThatWasChangedSilentlyIsFoundAndHealed(t *testing.T) {
@@ -133,6 +171,7 @@ func TestStateThatWasChangedSilentlyIsFoundAndHealed(t *testing.T) {
 		t.Fatal("nothing was changed")
 	}
 	for _, s := range append(servers, third) {
+		eventually(t, "it has the key", func() bool { return s.store.Revision() == put.Header.Revision })
 		if err := s.scrubOnce(testContext(t), 0); err != nil {
 			t.Fatal(err)
 		}

@@ -157,8 +157,7 @@ func encodeAnswers(answers []kv.Answer) [][]byte {
 // flushNowAndWait makes what has been applied durable, and returns up to where that is. Flushes under way at once are as
 // good as one: the engine puts them in a row.
 func (m *machine) flushNowAndWait(context.Context) (index uint64, err error) {
-	if err := m.flushOnce(); err != nil {
-		m.fatal(err)
+	if err := m.flushOrEnd(); err != nil {
 		return 0, err
 	}
 	return m.durable.Load(), nil
@@ -172,17 +171,26 @@ func (m *machine) flush(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		switch err := m.flushOnce(); {
+		switch err := m.flushOrEnd(); {
 		case err == nil:
-		case pebblekv.IsDiskFull(err): // the engine tries again by itself
+		case pebblekv.IsDiskFull(err):
 			m.mu.Lock()
-			m.unflushed = m.flushBytes // and so does this, with the next entry
+			m.unflushed = m.flushBytes // it is tried again with the next entry
 			m.mu.Unlock()
 		default:
-			m.fatal(err)
 			return
 		}
 	}
+}
+
+// flushOrEnd makes what is applied durable. If it cannot be, that ends the server, but for a full disk: then the engine
+// tries again by itself.
+func (m *machine) flushOrEnd() error {
+	err := m.flushOnce()
+	if err != nil && !pebblekv.IsDiskFull(err) {
+		m.fatal(err)
+	}
+	return err
 }
 
 func (m *machine) flushOnce() error {

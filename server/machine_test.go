@@ -4,7 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/quorate/quorate"
 	"github.com/quorate/quorate/kv"
@@ -136,6 +140,67 @@ func TestFailedFlushIsFatal(t *testing.T) {
 	w.flush(context.Background()) // returns, because it fails
 	if len(w.fatals) != 1 || !errors.Is(w.fatals[0], treekv.ErrClosed) {
 		t.Errorf("fatal: %v", w.fatals)
+	}
+}
+
+// fullEngine is an engine whose disk is full.
+type fullEngine struct{ *treekv.Engine }
+
+func (fullEngine) Flush() error { return fmt.Errorf("flush: %w", syscall.ENOSPC) }
+
+// TestAFullDiskIsNoFatalFlush: neither of one that was asked for by somebody, nor of the machine's own, which goes on with
+// the next entry.
+func TestAFullDiskIsNoFatalFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := kv.Open(fullEngine{treekv.New()}, kv.Options{Cluster: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMachine(store, 1000, func(err error) { t.Errorf("fatal: %v", err) })
+		if index, err := m.flushNowAndWait(t.Context()); index != 0 || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("durable up to %d, %v", index, err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var flusher sync.WaitGroup
+		flusher.Go(func() { m.flush(ctx) })
+		signal(m.flushNow)
+		synctest.Wait()
+		m.Apply([]quorate.Entry{{Index: 1}})
+		synctest.Wait()
+		if len(m.flushNow) != 0 || m.unflushed != 1000 {
+			t.Errorf("asked for: %d, %d bytes to flush", len(m.flushNow), m.unflushed)
+		}
+		stop()
+		flusher.Wait()
+	})
+}
+
+// TestAStateThatIsInstalledIsDurable: what it has need not be flushed, and what is compacted in it is removed.
+func TestAStateThatIsInstalledIsDurable(t *testing.T) {
+	from, to := newWorkbench(t), newWorkbench(t)
+	for range 10 {
+		from.apply(t, kv.KindPut, putRequest("k", nil))
+	}
+	from.apply(t, kv.KindCompact, compactRequest(11))
+	to.apply(t, kv.KindPut, putRequest("k", nil))
+	request, err := to.SnapshotRequest()
+	for complete := false; !complete && err == nil; {
+		var chunk []byte
+		if chunk, _, err = from.ServeSnapshot(request, 100); err == nil {
+			request, complete, err = to.StageSnapshot(chunk)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.InstallSnapshot([]byte("position")); err != nil {
+		t.Fatal(err)
+	}
+	if to.DurableIndex() != 11 || to.unflushed != 0 || string(to.InstalledPosition()) != "position" {
+		t.Errorf("durable up to %d, %d bytes to flush, position %q", to.DurableIndex(), to.unflushed, to.InstalledPosition())
+	}
+	if !isSignalled(to.compact) {
+		t.Error("what is compacted is not removed")
 	}
 }
 
