@@ -126,11 +126,19 @@ func (h *Host) stateOf(id GroupID, applied Index, snapshots Snapshots) (*replica
 	if err := h.regains(found, applied); err != nil {
 		return nil, fmt.Errorf("%w: restore a snapshot, or the directory", err)
 	}
-	state, err := replica.Restart(h.log, *found, applied)
+	return h.restarted(*found, applied, snapshots)
+}
+
+// restarted returns how the replica begins that goes on from a log without holes.
+func (h *Host) restarted(found wal.Group, applied Index, snapshots Snapshots) (*replica.State, error) {
+	state, err := replica.Restart(h.log, found, applied)
+	if err != nil {
+		return nil, err
+	}
 	if snapshots != nil {
 		state.LogTime = max(state.LogTime, snapshots.LogTime())
 	}
-	return &state, err
+	return &state, nil
 }
 
 func (h *Host) replicaOptions(id GroupID) replica.Options {

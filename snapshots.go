@@ -66,9 +66,9 @@ func newSnapshotter(h *Host) *snapshotter {
 	return &snapshotter{host: h, signal: make(chan struct{}, 1)}
 }
 
-func (s *snapshotter) put(work ...snapshotWork) {
+func (s *snapshotter) put(work snapshotWork) {
 	s.mu.Lock()
-	s.queue = append(s.queue, work...)
+	s.queue = append(s.queue, work)
 	s.mu.Unlock()
 	select {
 	case s.signal <- struct{}{}:
