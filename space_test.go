@@ -164,12 +164,9 @@ func TestServersDoNotFindTheirDisksFullInOneMoment(t *testing.T) {
 }
 
 // alone is a server without others, on a disk of the test's.
-func alone(t *testing.T, files vfs.FS, fatal func(error)) (*Host, *Group) {
+func alone(t *testing.T, files vfs.FS, o Options) (*Host, *Group) {
 	t.Helper()
-	h, err := openOn(files, Options{
-		Dir: "data", Name: "n", Members: []Member{{Name: "n", PeerURLs: []string{"127.0.0.1:1"}}}, Listen: "127.0.0.1:0",
-		SegmentBytes: 1 << 20, BallastBytes: 1 << 20, OnFatal: fatal,
-	})
+	h, err := openOn(files, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +186,9 @@ func (silent) Apply(entries []Entry) [][]byte { return make([][]byte, len(entrie
 func TestAFullDiskEndsAServerOnlyWhenTheOpenSegmentIsFull(t *testing.T) {
 	disk := newSmallDisk(1<<30, 1<<30)
 	fatal := make(chan error, 1)
-	h, g := alone(t, disk, func(err error) { fatal <- err })
+	o := diskOptions(func(err error) { fatal <- err })
+	o.SegmentBytes, o.BallastBytes = 1<<20, 1<<20
+	h, g := alone(t, disk, o)
 	defer h.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
