@@ -1,6 +1,7 @@
 package quorate
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -42,10 +43,15 @@ func TestStartsThatWereMetAreRemembered(t *testing.T) {
 	if got := d.met(key(2)); got != (transport.Start{}) {
 		t.Errorf("of a key that was never met %v is remembered", got)
 	}
-	for n := 2; n <= maxMet+1; n++ {
-		if err := d.meet(key(n), start(1, byte(n))); err != nil {
-			t.Fatal(err)
-		}
+	s := d.server
+	for n := 2; n <= maxMet; n++ {
+		s.Met = append(s.Met, metStart{key(n), 1, bytes.Repeat([]byte{byte(n)}, 16)})
+	}
+	if err := d.writeServerFile(s); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.meet(key(maxMet+1), start(1, 1)); err != nil {
+		t.Fatal(err)
 	}
 	if err := d.close(); err != nil {
 		t.Fatal(err)
@@ -54,7 +60,7 @@ func TestStartsThatWereMetAreRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.close()
-	if first, second := d.met(key(1)), d.met(key(2)); len(d.server.Met) != maxMet || first.Boot != 0 || second != start(1, 2) {
+	if first, second := d.met(key(1)), d.met(key(2)); len(d.server.Met) != maxMet || first.Boot != 0 || second.Boot != 1 || second.Process[15] != 2 {
 		t.Errorf("%d starts are remembered, of the first key %v, of the second %v", len(d.server.Met), first, second)
 	}
 }
