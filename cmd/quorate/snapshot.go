@@ -166,14 +166,10 @@ func printSnapshot(p *show.Printer, s *ops.SnapshotPart) error {
 		_, err := fmt.Fprintf(p.Out, "%.8s, %d, %d, %s\n", s.Hash, s.Revision, s.Keys, inBytes(s.Bytes))
 		return err
 	}
-	compacted := "never compacted"
-	if s.CompactRevision >= 0 {
-		compacted = fmt.Sprintf("compacted at %d", s.CompactRevision)
-	}
 	_, err := io.WriteString(p.Out, show.Columns([][]string{
 		{"cluster", s.Cluster},
 		{"entry", fmt.Sprint(s.Index)},
-		{"revision", fmt.Sprintf("%d, %s", s.Revision, compacted)},
+		{"revision", fmt.Sprintf("%d, %s", s.Revision, compacted(s.CompactRevision))},
 		{"keys", fmt.Sprintf("%d, with %d versions", s.Keys, s.Versions)},
 		{"size", fmt.Sprintf("%s (%d bytes)", inBytes(s.Bytes), s.Bytes)},
 		{"SHA-256", s.Hash},
