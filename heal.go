@@ -84,7 +84,10 @@ func (g *Group) becomeWhole() error {
 	if err := h.writer.seal(); err != nil { // or damage could be taken for a torn tail, and what was fetched be lost again
 		return err
 	}
-	found, _ := h.log.State(g.id)
+	found, err := h.logOf(g.id)
+	if err != nil {
+		return err
+	}
 	state, err := h.restarted(found, g.machine.DurableIndex(), g.snapshots)
 	if err != nil {
 		return err
