@@ -22,6 +22,7 @@ import (
 //	identity      its key pair
 //	boot          its boot counter
 //	starts        its last starts, by which it is told from a copy of itself
+//	ballast       set aside for when the disk is full; see space.go
 //	wal/          the log
 //
 // State machines may keep their own directories beside these.

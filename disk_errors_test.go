@@ -86,6 +86,9 @@ func (r *diskRun) live(t *testing.T) {
 				if err != nil && !isFull(err) && !h.failed.Load() {
 					t.Errorf("a server goes on that does not know whom it %s: %v", what, err)
 				}
+				if isFull(err) && h.failed.Load() {
+					t.Errorf("a server ends because it could not note yet whom it %s: %v", what, err)
+				}
 			}
 		}
 	}

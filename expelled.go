@@ -97,7 +97,19 @@ func (h *Host) expelled(by raft.ServerID, why *transport.Refusal) {
 	h.fatal(fmt.Errorf("server %x does not let this one in: %w", by, err))
 }
 
-// hasEntries reports whether the log of any group has an entry.
+// hasEntries reports whether the log of any group has an entry, whether the group has been started or not.
 func (h *Host) hasEntries() bool {
-	return slices.ContainsFunc(h.allGroups(), func(g *Group) bool { return g.Status().Raft.LastIndex > 0 })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, found := range h.recovered { //tidy:ordered any will do
+		if found.Last > 0 {
+			return true
+		}
+	}
+	for _, g := range h.groups { //tidy:ordered any will do
+		if g.Status().Raft.LastIndex > 0 {
+			return true
+		}
+	}
+	return false
 }

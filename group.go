@@ -106,7 +106,10 @@ func (h *Host) stateOf(id GroupID, applied Index, snapshots Snapshots) (*replica
 		if err := h.writer.begin(id, wal.Base{Configuration: initial}); err != nil {
 			return nil, err
 		}
-		begun, _ := h.log.State(id)
+		begun, err := h.logOf(id)
+		if err != nil {
+			return nil, err
+		}
 		found = &begun
 	}
 	if err := h.directory.beginToKeep(id); err != nil {
@@ -126,11 +129,28 @@ func (h *Host) stateOf(id GroupID, applied Index, snapshots Snapshots) (*replica
 	if err := h.regains(found, applied); err != nil {
 		return nil, fmt.Errorf("%w: restore a snapshot, or the directory", err)
 	}
-	state, err := replica.Restart(h.log, *found, applied)
+	return h.restarted(*found, applied, snapshots)
+}
+
+// logOf returns what the log has of a group now.
+func (h *Host) logOf(id GroupID) (wal.Group, error) {
+	log, ok := h.log.State(id)
+	if !ok {
+		return wal.Group{}, fmt.Errorf("the log of group %d is gone", id)
+	}
+	return log, nil
+}
+
+// restarted returns how the replica begins that goes on from a log without holes.
+func (h *Host) restarted(found wal.Group, applied Index, snapshots Snapshots) (*replica.State, error) {
+	state, err := replica.Restart(h.log, found, applied)
+	if err != nil {
+		return nil, err
+	}
 	if snapshots != nil {
 		state.LogTime = max(state.LogTime, snapshots.LogTime())
 	}
-	return &state, err
+	return &state, nil
 }
 
 func (h *Host) replicaOptions(id GroupID) replica.Options {

@@ -56,26 +56,9 @@ func (w *worker) turnHealing(g *Group, inputs []replica.Input) {
 	}
 	if work.Configuration != nil {
 		_, index := g.healing.Configuration()
-		h.setMembers(g.id, index, work.Configuration, nil)
+		h.setMembers(g.id, index, work.Configuration, nil) // first, or there is no link on which to ask
 	}
-	if len(work.Writes) > 0 {
-		h.writer.put(g, work.Writes)
-	}
-	for _, m := range work.Send {
-		h.links.Send(m.To, m.Message)
-	}
-	if work.Snapshot != nil {
-		h.snapshotter.put(snapshotWork{group: g, step: work.Snapshot})
-	}
-	for i := range work.Serve {
-		h.snapshotter.put(snapshotWork{group: g, serve: &work.Serve[i]})
-	}
-	if len(work.Fetch) > 0 {
-		h.reader.put(g, work.Fetch)
-	}
-	for _, a := range work.Answers {
-		g.requests.answer(a)
-	}
+	h.handOut(g, &work)
 	for _, e := range work.Events {
 		level := slog.LevelDebug
 		switch e.(type) {
@@ -101,15 +84,15 @@ func (g *Group) becomeWhole() error {
 	if err := h.writer.seal(); err != nil { // or damage could be taken for a torn tail, and what was fetched be lost again
 		return err
 	}
-	found, _ := h.log.State(g.id)
-	state, err := replica.Restart(h.log, found, g.machine.DurableIndex())
+	found, err := h.logOf(g.id)
 	if err != nil {
 		return err
 	}
-	if g.snapshots != nil {
-		state.LogTime = max(state.LogTime, g.snapshots.LogTime())
+	state, err := h.restarted(found, g.machine.DurableIndex(), g.snapshots)
+	if err != nil {
+		return err
 	}
-	if g.replica, err = replica.New(h.replicaOptions(g.id), state); err != nil {
+	if g.replica, err = replica.New(h.replicaOptions(g.id), *state); err != nil {
 		return err
 	}
 	held := g.healing.Held()

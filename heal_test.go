@@ -102,7 +102,9 @@ func TestAServerHealsWhileOthersServe(t *testing.T) {
 	if err := n.host.Close(); err != nil {
 		t.Fatal(err)
 	}
-	n.rot(t, func(raft.Index) bool { return true })
+	if rotten := n.rot(t, func(raft.Index) bool { return true }); rotten < 18 {
+		t.Fatalf("it has lost %d entries only", rotten)
+	}
 	nodes[0].propose(t, "while it is away")
 	n.start(t)
 	n.propose(t, "there")

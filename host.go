@@ -34,20 +34,20 @@ type Host struct {
 	initial   *wire.Configuration // nil: the directory has been used before
 	joined    []joinedGroup       // what this server was told when it joined
 
-	log       *wal.Log
-	recovered map[GroupID]*wal.Group // groups of the log that are not started yet
-	links     *transport.Transport
-	workers   []*worker
-	writer    *logWriter
-	reader    *logReader
-	appliers  *appliers
-	space     *space
+	log      *wal.Log
+	links    *transport.Transport
+	workers  []*worker
+	writer   *logWriter
+	reader   *logReader
+	appliers *appliers
+	space    *space
 
 	snapshotter *snapshotter
 
-	mu     sync.Mutex // guards groups and closed
-	groups map[GroupID]*Group
-	closed bool
+	mu        sync.Mutex             // guards recovered, groups and closed
+	recovered map[GroupID]*wal.Group // groups of the log that are not started yet
+	groups    map[GroupID]*Group
+	closed    bool
 
 	// membersMu guards members, which is what the configurations of the groups say of each server.
 	membersMu sync.Mutex

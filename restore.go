@@ -36,6 +36,11 @@ const restoredTerm = raft.Term(1)
 // The log begins after the entry at Index, of term 1, and has one entry: a no-op, which carries the log time. The
 // directory is complete when CreateRestored returns, and must not be used if it does not.
 func CreateRestored(o Options, groups []RestoredGroup) (cluster uint64, err error) {
+	return createRestoredOn(vfs.OS{}, o, groups)
+}
+
+// createRestoredOn makes the directory on any file system.
+func createRestoredOn(files vfs.FS, o Options, groups []RestoredGroup) (cluster uint64, err error) {
 	if err := o.Validate(); err != nil {
 		return 0, fmt.Errorf("options: %w", err)
 	}
@@ -51,7 +56,7 @@ func CreateRestored(o Options, groups []RestoredGroup) (cluster uint64, err erro
 			server.Server = uint64(initial.Members[i].ID)
 		}
 	}
-	d, err := openDirectory(vfs.OS{}, o.Dir)
+	d, err := openDirectory(files, o.Dir)
 	if err != nil {
 		return 0, err
 	}

@@ -66,9 +66,9 @@ func newSnapshotter(h *Host) *snapshotter {
 	return &snapshotter{host: h, signal: make(chan struct{}, 1)}
 }
 
-func (s *snapshotter) put(work ...snapshotWork) {
+func (s *snapshotter) put(work snapshotWork) {
 	s.mu.Lock()
-	s.queue = append(s.queue, work...)
+	s.queue = append(s.queue, work)
 	s.mu.Unlock()
 	select {
 	case s.signal <- struct{}{}:
@@ -208,9 +208,9 @@ func (h *Host) dropHoles(id GroupID, found *wal.Group, applied Index, snapshots 
 		h.logger.Warn("entries of the log are lost to damage, and the state has what they did: the log begins later; suspect the disk",
 			"group", uint64(id), "first", uint64(found.Holes[0].Index), "base", uint64(to))
 	}
-	now, _ := h.log.State(id)
+	now, err := h.logOf(id)
 	h.recovered[id] = &now
-	return nil
+	return err
 }
 
 // Regains tells whether what a group's state lacks, which ends at an entry, could be had: from the log, or, where that
@@ -252,6 +252,6 @@ func (h *Host) takeUp(id GroupID, found *wal.Group, snapshots Snapshots) (*wal.G
 	if err := h.writer.write([]wal.Write{*w}); err != nil {
 		return nil, err
 	}
-	now, _ := h.log.State(id)
-	return &now, nil
+	now, err := h.logOf(id)
+	return &now, err
 }

@@ -23,6 +23,7 @@ type smallDisk struct {
 	mu          sync.Mutex // guards what follows
 	free, total int64
 	full        bool // there is no room for new segments
+	helps       bool // what the ballast gives back is room for one
 }
 
 func newSmallDisk(free, total int64) *smallDisk {
@@ -53,6 +54,9 @@ func (d *smallDisk) Remove(name string) error {
 	err := d.Disk.Remove(name)
 	if err == nil && filepath.Base(name) == ballastName {
 		d.setFree(100)
+		d.mu.Lock()
+		d.full = d.full && !d.helps
+		d.mu.Unlock()
 	}
 	return err
 }
@@ -92,6 +96,19 @@ func (d *smallDisk) has(t *testing.T, name string) bool {
 	return f.Close() == nil
 }
 
+func (d *smallDisk) size(t *testing.T, name string) int64 {
+	t.Helper()
+	f, err := d.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := f.Size()
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return size
+}
+
 func TestBallastIsSetAsideAndGivenUpAndSetAsideAgain(t *testing.T) {
 	disk := newSmallDisk(1000, 1600)
 	if err := disk.MkdirAll("data"); err != nil {
@@ -118,6 +135,10 @@ func TestBallastIsSetAsideAndGivenUpAndSetAsideAgain(t *testing.T) {
 	}
 	s.look()
 	want("full", true, true, false)
+	disk.setFree(100)
+	s.look()
+	want("there is room, but a write has only just found none", true, true, false)
+	disk.setFree(-100)
 	if s.foundNoRoom() {
 		t.Error("it has given up what was gone")
 	}
@@ -130,11 +151,14 @@ func TestBallastIsSetAsideAndGivenUpAndSetAsideAgain(t *testing.T) {
 	disk.setFree(1)
 	s.look()
 	want("there is room for it again", false, false, true)
+	if n := s.now(); n.Free != 100 {
+		t.Errorf("100 bytes are free beside the ballast: %+v", n)
+	}
 
 	if s = openSpace(disk, d, 100, 4); !s.now().Held {
 		t.Error("the ballast of an earlier start is not known")
 	}
-	if s = openSpace(disk, d, 50, 4); !s.now().Held || s.now().Ballast != 50 {
+	if s = openSpace(disk, d, 50, 4); !s.now().Held || s.now().Ballast != 50 || disk.size(t, d.name(ballastName)) != 50 {
 		t.Errorf("another size is wanted: %+v", s.now())
 	}
 	if s = openSpace(disk, d, 5000, 4); s.now().Ballast != 1600/ballastShare {
@@ -146,6 +170,30 @@ func TestBallastIsSetAsideAndGivenUpAndSetAsideAgain(t *testing.T) {
 	roomToStart(disk, d)
 	if disk.has(t, d.name(ballastName)) {
 		t.Error("a server on a full disk cannot start, though there is a ballast")
+	}
+}
+
+func TestAServerOnAFullDiskStartsIfThereIsABallast(t *testing.T) {
+	const total = 1 << 30
+	disk := newSmallDisk(total, total)
+	disk.helps = true
+	o := diskOptions(func(err error) { t.Error(err) })
+	o.BallastBytes = 1 << 20
+	for _, full := range []bool{false, true} {
+		disk.setFull(full)
+		h, g := alone(t, disk, o)
+		if err := proposeUnless(t, g, "an entry", nil); err != nil {
+			t.Fatal(err)
+		}
+		if held := h.Space().Held; held == full {
+			t.Errorf("the disk is full: %v; the ballast is held: %v", full, held)
+		}
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		disk.mu.Lock()
+		disk.free = leastToStart - 1
+		disk.mu.Unlock()
 	}
 }
 
@@ -164,12 +212,9 @@ func TestServersDoNotFindTheirDisksFullInOneMoment(t *testing.T) {
 }
 
 // alone is a server without others, on a disk of the test's.
-func alone(t *testing.T, files vfs.FS, fatal func(error)) (*Host, *Group) {
+func alone(t *testing.T, files vfs.FS, o Options) (*Host, *Group) {
 	t.Helper()
-	h, err := openOn(files, Options{
-		Dir: "data", Name: "n", Members: []Member{{Name: "n", PeerURLs: []string{"127.0.0.1:1"}}}, Listen: "127.0.0.1:0",
-		SegmentBytes: 1 << 20, BallastBytes: 1 << 20, OnFatal: fatal,
-	})
+	h, err := openOn(files, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +234,9 @@ func (silent) Apply(entries []Entry) [][]byte { return make([][]byte, len(entrie
 func TestAFullDiskEndsAServerOnlyWhenTheOpenSegmentIsFull(t *testing.T) {
 	disk := newSmallDisk(1<<30, 1<<30)
 	fatal := make(chan error, 1)
-	h, g := alone(t, disk, func(err error) { fatal <- err })
+	o := diskOptions(func(err error) { fatal <- err })
+	o.SegmentBytes, o.BallastBytes = 1<<20, 1<<20
+	h, g := alone(t, disk, o)
 	defer h.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -70,9 +70,9 @@ func (g *Group) welcome(ctx context.Context, q *transport.Question, urls []strin
 		return joinedGroup{}, 0, fmt.Errorf("no server of cluster %x has key %s, or has no key yet and %q for its addresses, "+
 			"on one machine: add it first, or let it join with a token", g.host.cluster, q.Key, urls)
 	}
-	log, ok := g.host.log.State(g.id)
-	if !ok {
-		return joinedGroup{}, 0, fmt.Errorf("the log of group %d is gone", g.id)
+	log, err := g.host.logOf(g.id)
+	if err != nil {
+		return joinedGroup{}, 0, err
 	}
 	return joinedGroup{
 		Group: uint64(g.id), Index: uint64(at),

@@ -68,6 +68,16 @@ func (w *worker) turn(g *Group) {
 		h.fatal(fmt.Errorf("group %d: %w", g.id, work.Fatal))
 		return
 	}
+	h.handOut(g, &work)
+	if work.Configuration != nil {
+		h.setMembers(g.id, g.replica.Core().Configuration().Index, work.Configuration, work.Leaving)
+	}
+	g.noteStatus()
+	w.tell(g, work.Events)
+}
+
+// handOut hands what a group has to do to those who do it.
+func (h *Host) handOut(g *Group, work *replica.Work) {
 	if len(work.Writes) > 0 {
 		h.writer.put(g, work.Writes) // the log writer answers Persisted
 	}
@@ -89,11 +99,6 @@ func (w *worker) turn(g *Group) {
 	for _, a := range work.Answers {
 		g.requests.answer(a)
 	}
-	if work.Configuration != nil {
-		h.setMembers(g.id, g.replica.Core().Configuration().Index, work.Configuration, work.Leaving)
-	}
-	g.noteStatus()
-	w.tell(g, work.Events)
 }
 
 // tell turns events into log lines.

@@ -21,7 +21,7 @@
 //	failover.go, transfer.go, rolling.go: writes while leaders fail, change, and servers are restarted
 //	replace.go   writes while servers are replaced       members.go   who joins, who leaves, who holds what
 //	restart.go, resident.go, snapshot.go, lagging.go, syncs.go: what storage costs; bulk.go: large loads
-//	metrics.go   pages of /metrics              serving.go   from when on a server serves
+//	page.go, metrics.go   pages over HTTP     serving.go   from when on a server serves
 //	crowd.go     a closed loop of writers                ours.go      Quorate's own client
 //	steady.go    an open loop and one client           writes.go    what was acknowledged must be there
 //	meter.go     what others used while servers came and went

@@ -22,8 +22,6 @@ const (
 	// lagLeases share the leased keys; they live for lagTTL seconds, longer than the run.
 	lagLeases = 100
 	lagTTL    = 24 * 3600
-	// lagValue is the size of the values that are written besides.
-	lagValue = 8
 	// lagPoll is how often it is looked how far a transfer has come, for a cut at half way.
 	lagPoll = 2 * time.Millisecond
 	// hashTimeout bounds a hash of everything.
@@ -179,14 +177,8 @@ func (l *lagging) change(ctx context.Context) (bytes int64, err error) {
 	made := count - updates - deletes
 	l.made += made
 	bytes = int64(updates+made)*int64(len(keyName(0))+b.options.valueBytes) + int64(deletes*len(keyName(0)))
-	overwrites, err := l.moveOn(ctx)
+	overwrites, err := b.overwrite(ctx, b.options.overwrites, 1, smallValue)
 	return bytes + overwrites, err
-}
-
-// moveOn puts over a few keys until the log has moved on.
-func (l *lagging) moveOn(ctx context.Context) (bytes int64, err error) {
-	s := &snapshots{bed: l.bed}
-	return s.put(ctx, l.bed.options.overwrites, 1, lagValue)
 }
 
 // killed returns what kills a server once the one that was away has received so many bytes, or has all by then.

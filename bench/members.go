@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -20,8 +19,6 @@ const (
 	// memberTimeout bounds each wait for a change of the members, askAgain is the pause between two looks.
 	memberTimeout = 2 * time.Minute
 	askAgain      = 50 * time.Millisecond
-	// maxTokenBytes bounds what is read of a token and what comes with it.
-	maxTokenBytes = 1 << 20
 )
 
 // members changes who belongs to a cluster, as its operator would.
@@ -138,23 +135,14 @@ var errNoTokens = errors.New("there are no tokens")
 func askForToken(ctx context.Context, url string) (*newToken, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/quorate/token", nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxTokenBytes))
+	status, body, err := askForPage(ctx, http.MethodPost, url+"/quorate/token")
 	switch {
 	case err != nil:
 		return nil, err
-	case answer.StatusCode == http.StatusNotFound:
+	case status == http.StatusNotFound:
 		return nil, errNoTokens
-	case answer.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("ask %s for a token: %s: %s", url, answer.Status, body)
+	case status != http.StatusOK:
+		return nil, fmt.Errorf("ask %s for a token: %d: %s", url, status, body)
 	}
 	made := new(newToken)
 	if err := json.Unmarshal(body, made); err != nil || made.Token == "" || len(made.Join) == 0 {

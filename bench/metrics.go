@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,9 +13,6 @@ import (
 	"github.com/quorate/quorate/bench/internal/cluster"
 )
 
-// maxMetricsBytes bounds what is read of a page of metrics.
-const maxMetricsBytes = 16 << 20
-
 // metrics are the values of a page of /metrics by name; those that differ by their labels are added up.
 type metrics map[string]float64
 
@@ -22,19 +20,14 @@ type metrics map[string]float64
 func scrape(ctx context.Context, server *cluster.Server) (metrics, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/metrics", nil)
+	status, body, err := askForPage(ctx, http.MethodGet, server.URL+"/metrics")
 	if err != nil {
 		return nil, err
 	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("ask %s for its metrics: %d: %s", server.Name, status, body)
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask %s for its metrics: %s", server.Name, answer.Status)
-	}
-	return parseMetrics(io.LimitReader(answer.Body, maxMetricsBytes))
+	return parseMetrics(bytes.NewReader(body))
 }
 
 // parseMetrics reads lines as Prometheus has them: name{labels} value.

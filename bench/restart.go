@@ -105,16 +105,27 @@ func (b *bed) killAndStart(ctx context.Context, r *report.Run, kind string, revi
 
 func mebi(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
+func unlessGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // directoryBytes adds up the files of a directory; those that vanish meanwhile count nothing.
 func directoryBytes(dir string) (total int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
-			return nil
+			return unlessGone(err)
 		}
-		if info, err := entry.Info(); err == nil {
+		info, err := entry.Info()
+		if err == nil {
 			total += info.Size()
 		}
-		return nil
+		return unlessGone(err)
 	})
+	if err == nil && total == 0 {
+		err = fmt.Errorf("%s has no files", dir)
+	}
 	return total, err
 }

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/quorate/quorate/bench/internal/cluster"
 )
@@ -42,12 +39,11 @@ func untilServes(ctx context.Context, server *cluster.Server, key string, revisi
 	}
 }
 
-// readOnce asks on a connection of its own, which says at once that nobody listens.
+// readOnce asks on a connection of its own.
 func readOnce(ctx context.Context, server *cluster.Server, key string) (*pb.RangeResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, servingTry)
 	defer cancel()
-	target := "passthrough:///" + strings.TrimPrefix(server.URL, "http://")
-	connection, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := server.Connect()
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,8 @@ const (
 	flushValue  = 64 << 10
 	flushWrites = 16
 	flushPuts   = 11_000
+	// smallValue is the size of values that are written to move a log on, and for nothing else.
+	smallValue = 8
 	// quietFor is how long the servers must have written nothing until they count as quiet, and quietTimeout bounds
 	// the wait for it.
 	quietFor     = 2 * time.Second
@@ -133,11 +135,10 @@ func (s *snapshots) flush(ctx context.Context) (written int64, err error) {
 	if !bySize {
 		// etcd does so after a number of entries. Its state is durable at all times: what this measures is what
 		// it does with its log then.
-		_, err := s.put(ctx, flushPuts, 1, 8)
-		return flushPuts * 8, err
+		return s.bed.overwrite(ctx, flushPuts, 1, smallValue)
 	}
 	for ctx.Err() == nil {
-		n, err := s.put(ctx, flushWrites, 8, flushValue)
+		n, err := s.bed.overwrite(ctx, flushWrites, 8, flushValue)
 		if written += n; err != nil {
 			return written, err
 		}
@@ -154,23 +155,18 @@ func (s *snapshots) flush(ctx context.Context) (written int64, err error) {
 
 // askToFlush asks a server to make its state durable (POST /quorate/flush), if it can be asked.
 func askToFlush(ctx context.Context, server *cluster.Server, goal float64) (asked bool, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/quorate/flush", nil)
+	code, body, err := askForPage(ctx, http.MethodPost, server.URL+"/quorate/flush")
 	if err != nil {
 		return false, err
 	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode == http.StatusNotFound {
+	if code == http.StatusNotFound {
 		return false, nil
 	}
 	var flushed struct {
 		Index float64 `json:"index,string"`
 	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, maxMetricsBytes)).Decode(&flushed); err != nil {
-		return true, fmt.Errorf("ask %s to flush: %s: %w", server.Name, answer.Status, err)
+	if err := json.Unmarshal(body, &flushed); err != nil {
+		return true, fmt.Errorf("ask %s to flush: %d: %s: %w", server.Name, code, body, err)
 	}
 	if flushed.Index < goal {
 		return true, fmt.Errorf("asked to flush, %s is durable up to %.0f, and had applied %.0f", server.Name, flushed.Index, goal)
@@ -178,9 +174,9 @@ func askToFlush(ctx context.Context, server *cluster.Server, goal float64) (aske
 	return true, nil
 }
 
-// put carries out so many puts of so many bytes over a few keys, some to a transaction, and returns their bytes.
-func (s *snapshots) put(ctx context.Context, count, perTxn, bytes int) (int64, error) {
-	clients, err := s.bed.connect(storers)
+// overwrite carries out so many puts of so many bytes over a few keys, some to a transaction, and returns their bytes.
+func (b *bed) overwrite(ctx context.Context, count, perTxn, bytes int) (int64, error) {
+	clients, err := b.connect(storers)
 	if err != nil {
 		return 0, err
 	}
@@ -193,7 +189,7 @@ func (s *snapshots) put(ctx context.Context, count, perTxn, bytes int) (int64, e
 				var ops []clientv3.Op
 				for k := range perTxn {
 					at := (i + k) * 4099 % (poolBytes - bytes)
-					ops = append(ops, clientv3.OpPut(fmt.Sprintf("flush%d", (i+k)%flushKeys), s.bed.pool[at:at+bytes]))
+					ops = append(ops, clientv3.OpPut(fmt.Sprintf("flush%d", (i+k)%flushKeys), b.pool[at:at+bytes]))
 				}
 				_, errs[c] = clients[c%len(clients)].Txn(ctx).Then(ops...).Commit()
 			}

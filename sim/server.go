@@ -101,7 +101,6 @@ func newServer(w *world, index int) *server {
 	s.checks = w.check.Server(s.id)
 	s.disk = crashdisk.New(w.plan.disk)
 	s.machine.start()
-	s.rotten = rotten{}
 	return s
 }
 

@@ -2,10 +2,14 @@ package transport
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
+	"net"
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +112,17 @@ func TestDamagedStartsAreBegunAnewAndItIsSaid(t *testing.T) {
 			t.Fatalf("cut at %d: got %v", at, err)
 		}
 	}
+	ofNoVersion := bytes.Clone(whole)
+	binary.LittleEndian.PutUint32(ofNoVersion[8:], 0)
+	body := len(whole) - 4
+	binary.LittleEndian.PutUint32(ofNoVersion[body:], crc32.Checksum(ofNoVersion[:body], castagnoli))
+	for what, b := range map[string][]byte{
+		"no start": encodeStarts(nil), "too many": encodeStarts(make([]Start, MaxStarts+1)), "of version 0": ofNoVersion, "more behind": append(whole, 0),
+	} {
+		if got, err := decodeStarts(b); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: got %v, %v", what, got, err)
+		}
+	}
 	disk.put("data/starts", spoil(whole, 20))
 	got, forgotten, err := nextStart(disk, random)
 	if want := []Start{process(3, 3)}; err != nil || !errors.Is(forgotten, ErrDamaged) || !reflect.DeepEqual(got, want) {
@@ -135,17 +150,24 @@ func TestStartsOfALaterVersionAreNotTouched(t *testing.T) {
 
 // Somebody has put an older counter, or none, into the directory.
 func TestCounterBehindTheStartsIsRefused(t *testing.T) {
-	disk, random := newFakeFS(), &counting{}
-	for range 2 {
-		if _, _, err := nextStart(disk, random); err != nil {
+	for _, behind := range []int{1, 2} {
+		disk, random := newFakeFS(), &counting{}
+		for range 2 {
+			if _, _, err := nextStart(disk, random); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := disk.Remove("data/boots"); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := disk.Remove("data/boots"); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := nextStart(disk, random); !errors.Is(err, ErrDamaged) {
-		t.Errorf("got %v, want ErrDamaged", err)
+		for range 2 - behind {
+			if _, err := NextBoot(disk, "data/boots"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := nextStart(disk, random); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%d behind: got %v, want ErrDamaged", behind, err)
+		}
 	}
 }
 
@@ -206,6 +228,11 @@ func TestHelloWhoseStartsAreWrongIsRefused(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
+	h.Starts = nil
+	none := binary.LittleEndian.AppendUint16(encodeHello(h), fieldStarts)
+	if _, err := decodeHello(binary.LittleEndian.AppendUint32(none, 0)); asRefusal(err) == nil || asRefusal(err).Reason != ReasonMalformed {
+		t.Errorf("an empty list: got %v", err)
+	}
 }
 
 // startAs starts server 2 as the last of some starts of its directory.
@@ -253,85 +280,122 @@ func TestCopyIsRefusedThoughItHasBeenStartedMoreOften(t *testing.T) {
 		again.setPeers(peerRow(a))
 		letPass(2 * time.Second)
 		again.wantConnected(1, true)
-	})
-}
-
-// A copy of a running server's directory is started: it counts on from there, as a restart would.
-func TestNewerStartIsRefusedWhileTheOlderAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newFakeNet()
-		a, original := start(t, n, 1, nil), startAs(t, n, nil, process(1, 1))
-		a.setPeers(peerRow(original))
-		original.setPeers(peerRow(a))
-		letPass(time.Second)
-		var told []Reason
-		twin := startAs(t, n, func(o *Options) {
-			o.ListenAddress = "10.0.0.22:2380"
-			expulsions(&told)(o)
-		}, process(1, 1), process(2, 2))
-		twin.setPeers(peerRow(a))
-		letPass(10 * time.Second)
-		why := "two processes with the identity of server 2 are running, with boots 1 and 2"
-		twin.wantConnected(1, false)
-		twin.wantError(1, why)
-		a.wantLog(why)
-		a.wantConnected(2, true)
-		original.wantConnected(1, true)
-		if len(told) == 0 || told[0] != ReasonTwin {
-			t.Errorf("the twin was told %v, want %v", told, ReasonTwin)
+		again.Close()
+		told = nil
+		older := startAs(t, n, expulsions(&told), process(1, 1), process(2, 2))
+		older.setPeers(peerRow(a))
+		letPass(2 * time.Second)
+		older.wantConnected(1, false)
+		if len(told) == 0 || told[0] != ReasonStaleBoot {
+			t.Errorf("an older state was told %v, want %v", told, ReasonStaleBoot)
 		}
 	})
 }
 
-// What the owner has made durable counts after a restart as what was seen does.
-func TestStartKnownToTheOwnerCounts(t *testing.T) {
+// lateConn delivers late what it reads, and swallows what is written once it is cut.
+type lateConn struct {
+	net.Conn
+	late *atomic.Int64
+	cut  *atomic.Bool
+}
+
+func (c *lateConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	<-time.After(time.Duration(c.late.Load())) // of the bubble: no time passes
+	return n, err
+}
+
+func (c *lateConn) Write(b []byte) (int, error) {
+	if c.cut.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// What the older start has answered before it died proves nothing, though that comes after the newer one's hello.
+func TestNewerStartIsLetInThoughALateAnswerOfTheOlderComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newFakeNet()
-		a := start(t, n, 1, nil)
-		b := startAs(t, n, nil, process(1, 1), process(2, 2))
-		row := peerRow(b)
-		row.Met = process(2, 22)
-		a.setPeers(row)
-		b.setPeers(peerRow(a))
-		letPass(5 * time.Second)
-		a.wantConnected(2, false)
-		a.wantError(2, "two processes with the identity of server 2 are running, both with boot 2")
+		late, cut := new(atomic.Int64), new(atomic.Bool)
+		n.spoil = func(c net.Conn) net.Conn { return &lateConn{c, late, cut} }
+		a, older := start(t, n, 1, nil), startAs(t, n, nil, process(1, 1))
+		a.setPeers(peerRow(older))
+		older.setPeers(peerRow(a))
+		letPass(time.Second)
+		a.wantConnected(2, true)
+		late.Store(int64(400 * time.Millisecond))
+		letPass(600 * time.Millisecond) // The last probe was a tenth of a second ago.
+		cut.Store(true)
+		n.mu.Lock()
+		n.spoil = nil
+		n.mu.Unlock()
+		var told []Reason
+		next := startAs(t, n, expulsions(&told), process(1, 1), process(2, 2))
+		next.setPeers(peerRow(a))
+		letPass(2 * time.Second)
+		next.wantConnected(1, true)
+		if len(told) > 0 {
+			t.Errorf("told %v", told)
+		}
 	})
 }
 
-// No message passes before it is durable whom there is a link with.
-func TestLinkWaitsUntilItIsDurableWhoWasMet(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newFakeNet()
-		var mu sync.Mutex // guards met
-		var met []Start
-		durable := make(chan struct{})
-		a := start(t, n, 1, func(o *Options) {
-			o.HandshakeTimeout = time.Minute
-			o.Meet = func(id raft.ServerID, key PublicKey, start Start) error {
-				<-durable
-				mu.Lock()
-				defer mu.Unlock()
-				met = append(met, start)
-				return nil
+// While it is being made durable who was met, nobody else with that key is met: neither who comes then, nor who came
+// before, and has waited for the end of an older start, too.
+func TestOneStartIsMetAtATime(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newFakeNet()
+			muted := new(atomic.Bool)
+			n.spoil = func(c net.Conn) net.Conn { return &muteConn{c, muted} }
+			var mu sync.Mutex // guards met
+			var met []Start
+			durable := make(chan struct{})
+			patient := func(o *Options) { o.HandshakeTimeout = time.Minute }
+			a := start(t, n, 1, func(o *Options) {
+				patient(o)
+				o.Meet = func(_ raft.ServerID, _ PublicKey, start Start) error {
+					if start.Boot == 1 {
+						return nil
+					}
+					mu.Lock()
+					met = append(met, start)
+					mu.Unlock()
+					<-durable
+					return nil
+				}
+			})
+			a.setPeers(Peer{ID: 2, Key: testIdentity(2).Public()}) // it dials nobody
+			if waits {
+				older := startAs(t, n, nil, process(1, 1))
+				older.setPeers(peerRow(a))
+				letPass(time.Second)
+				older.wantConnected(1, true)
+				muted.Store(true)
+			}
+			n.mu.Lock()
+			n.spoil = nil
+			n.mu.Unlock()
+			b := startAs(t, n, patient, process(1, 1), process(2, 2))
+			b.setPeers(peerRow(a))
+			letPass(100 * time.Millisecond)
+			twin := startAs(t, n, func(o *Options) {
+				patient(o)
+				o.ListenAddress = "10.0.0.22:2380"
+			}, process(1, 1), process(2, 22))
+			twin.setPeers(peerRow(a))
+			letPass(3 * time.Second)
+			close(durable)
+			letPass(time.Second)
+			b.wantConnected(1, true)
+			twin.wantConnected(1, false)
+			mu.Lock()
+			defer mu.Unlock()
+			if len(met) != 1 || met[0] != process(2, 2) {
+				t.Errorf("an older one waited for: %v; met %v, want one only", waits, met)
 			}
 		})
-		b := startAs(t, n, func(o *Options) { o.HandshakeTimeout = time.Minute }, process(7, 7))
-		a.setPeers(peerRow(b))
-		b.setPeers(peerRow(a))
-		letPass(5 * time.Second)
-		a.wantConnected(2, false)
-		b.wantConnected(1, false)
-		close(durable)
-		letPass(5 * time.Second)
-		a.wantConnected(2, true)
-		b.wantConnected(1, true)
-		mu.Lock()
-		defer mu.Unlock()
-		if len(met) != 2 || met[0] != process(7, 7) || met[1] != met[0] {
-			t.Errorf("told of %v, want boot 7 for each of two links", met)
-		}
-	})
+	}
 }
 
 func TestLinkIsRefusedIfWhoWasMetCannotBeNoted(t *testing.T) {

@@ -114,6 +114,15 @@ func (f *fakeServer) DeleteRange(ctx context.Context, r *pb.DeleteRangeRequest) 
 	return answerWith(f, ctx, r, &pb.DeleteRangeResponse{Deleted: 3})
 }
 
+// Snapshot sends how a snapshot begins, and then does what it is told to.
+func (f *fakeServer) Snapshot(r *pb.SnapshotRequest, stream pb.Maintenance_SnapshotServer) error {
+	if err := stream.Send(&pb.SnapshotResponse{Blob: []byte("qkvsnap\x00")}); err != nil {
+		return err
+	}
+	_, err := answerWith(f, stream.Context(), r, &pb.SnapshotResponse{})
+	return err
+}
+
 func (f *fakeServer) Compact(ctx context.Context, r *pb.CompactionRequest) (*pb.CompactionResponse, error) {
 	return answerWith(f, ctx, r, &pb.CompactionResponse{})
 }

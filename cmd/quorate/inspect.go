@@ -91,6 +91,7 @@ func (f *inspectFlags) run(w *world, path string) error {
 	}
 	longRun := newLongRun(w.err)
 	d, err := ops.Open(path, ops.Options{Verify: f.verify, Progress: longRun.tell})
+	longRun.end()
 	if err != nil {
 		return failed(err)
 	}

@@ -189,7 +189,8 @@ func disarm(ctx context.Context, at *serverProcess) error {
 	maintenance := pb.NewMaintenanceClient(conn)
 	on, err := maintenance.Alarm(ctx, &pb.AlarmRequest{})
 	for _, a := range on.GetAlarms() {
-		_, err = maintenance.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: a.MemberID, Alarm: a.Alarm})
+		_, refused := maintenance.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: a.MemberID, Alarm: a.Alarm})
+		err = errors.Join(err, refused)
 	}
 	return err
 }

@@ -282,7 +282,7 @@ func (c *countedKey) expect(t *testing.T, s *serverProcess, cut int) {
 	least := c.acknowledged.Load()
 	conn, _, up := s.present()
 	if !up {
-		return
+		t.Fatalf("after cut %d %s is not up", cut, s.name)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -81,7 +80,6 @@ one that is asked. However long it takes, the command waits, as long as somethin
 // save saves a snapshot, and prints what is in it.
 func (f *clientFlags) save(ctx context.Context, w *world, c *clientv3.Client, p *show.Printer, name string) error {
 	longRun := newLongRun(w.err)
-	defer longRun.end()
 	saved, err := ops.SaveSnapshot(name, func(into io.Writer) error { return f.copySnapshot(ctx, c, into) }, longRun.tell)
 	longRun.end()
 	if err != nil {
@@ -100,26 +98,13 @@ var errStalled = errors.New("the server has sent nothing more")
 func (f *clientFlags) copySnapshot(ctx context.Context, c *clientv3.Client, into io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var came atomic.Bool
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() { // Ends with the copying.
-		ticker := time.NewTicker(f.commandTimeout)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				if !came.Swap(false) {
-					cancel(fmt.Errorf("%w for %v; --command-timeout waits longer", errStalled, f.commandTimeout))
-				}
-			case <-ended:
-				return
-			}
-		}
-	}()
+	patience := time.AfterFunc(f.commandTimeout, func() {
+		cancel(fmt.Errorf("%w for %v; --command-timeout waits longer", errStalled, f.commandTimeout))
+	})
+	defer patience.Stop()
 	answer, err := c.SnapshotWithVersion(ctx)
 	if err == nil {
-		_, err = io.Copy(into, noting{answer.Snapshot, &came})
+		_, err = io.Copy(into, &patientReader{answer.Snapshot, patience, f.commandTimeout})
 		err = errors.Join(err, answer.Snapshot.Close())
 	}
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errStalled) {
@@ -128,16 +113,17 @@ func (f *clientFlags) copySnapshot(ctx context.Context, c *clientv3.Client, into
 	return err
 }
 
-// noting notes that something was read.
-type noting struct {
+// patientReader begins to wait anew for each piece. What is done with the one before does not count.
+type patientReader struct {
 	io.Reader
-	came *atomic.Bool
+	patience *time.Timer
+	wait     time.Duration
 }
 
-func (n noting) Read(b []byte) (int, error) {
-	read, err := n.Reader.Read(b)
-	n.came.Store(true)
-	return read, err
+func (r *patientReader) Read(b []byte) (int, error) {
+	r.patience.Reset(r.wait)
+	defer r.patience.Stop()
+	return r.Reader.Read(b)
 }
 
 func snapshotStatusCommand(w *world) *cobra.Command {
@@ -180,14 +166,10 @@ func printSnapshot(p *show.Printer, s *ops.SnapshotPart) error {
 		_, err := fmt.Fprintf(p.Out, "%.8s, %d, %d, %s\n", s.Hash, s.Revision, s.Keys, inBytes(s.Bytes))
 		return err
 	}
-	compacted := "never compacted"
-	if s.CompactRevision >= 0 {
-		compacted = fmt.Sprintf("compacted at %d", s.CompactRevision)
-	}
 	_, err := io.WriteString(p.Out, show.Columns([][]string{
 		{"cluster", s.Cluster},
 		{"entry", fmt.Sprint(s.Index)},
-		{"revision", fmt.Sprintf("%d, %s", s.Revision, compacted)},
+		{"revision", fmt.Sprintf("%d, %s", s.Revision, compacted(s.CompactRevision))},
 		{"keys", fmt.Sprintf("%d, with %d versions", s.Keys, s.Versions)},
 		{"size", fmt.Sprintf("%s (%d bytes)", inBytes(s.Bytes), s.Bytes)},
 		{"SHA-256", s.Hash},

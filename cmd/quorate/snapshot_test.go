@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/ops"
 )
@@ -71,6 +73,23 @@ func TestProcessASnapshotUnderLoadBecomesANewCluster(t *testing.T) {
 		runOf("get", "after", "--endpoints", localAddress(s.clientPort)).expect(t, "at each server", exitDone, "it")
 	}
 	runOf(append([]string{"snapshot", "restore", file}, restoreWords(next[0].arguments)...)...).expect(t, "over a server that runs", exitFailed, "not empty")
+}
+
+// Whatever ends it, nothing is left.
+func TestSnapshotThatDoesNotComeToItsEndIsNotSaved(t *testing.T) {
+	server := startFake(t)
+	for said, does := range map[string]behaviour{
+		"the server has sent nothing more for 100ms; --command-timeout waits longer\nNothing was saved": {silent: true},
+		"Nothing was saved": {},
+		"the disk is gone":  {err: status.Error(codes.Unavailable, "the disk is gone")},
+	} {
+		server.set(does)
+		dir := t.TempDir()
+		runOf("snapshot", "save", filepath.Join(dir, "a.snapshot"), "--endpoints", server.address, "--command-timeout", "100ms").expect(t, said, exitFailed, said)
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%q: left are %v, %v", said, left, err)
+		}
+	}
 }
 
 // revisionAt returns the newest revision of a server.

@@ -93,13 +93,18 @@ func (c *Cluster) Revision(ctx context.Context, server int) (int64, error) {
 	return status.Header.Revision, nil
 }
 
-// status asks one server how it is, on a connection of its own. That is not etcd's client, which does not
-// say that a server cannot be reached, but waits for the next attempt, a second later.
+// Connect makes a connection to one server, which the caller must close. It is not etcd's client, which does not say
+// that a server cannot be reached, but waits for the next attempt, a second later: this one says so at once.
+func (s *Server) Connect() (*grpc.ClientConn, error) {
+	target := "passthrough:///" + strings.TrimPrefix(s.URL, "http://")
+	return grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+}
+
+// status asks one server how it is, on a connection of its own.
 func (s *Server) status(ctx context.Context) (*pb.StatusResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	target := "passthrough:///" + strings.TrimPrefix(s.URL, "http://")
-	connection, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := s.Connect()
 	if err != nil {
 		return nil, err
 	}
