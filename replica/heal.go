@@ -164,7 +164,7 @@ func (h *Healing) take(input Input) {
 	case Persisted:
 		h.persisted(in.Ticket)
 	case Fetched:
-		to, reply, err := h.library.fetched(&in)
+		to, _, reply, err := h.library.fetched(&in)
 		if err != nil {
 			h.work.Fatal = err
 			return
@@ -193,7 +193,7 @@ func (h *Healing) take(input Input) {
 func (h *Healing) receive(from raft.ServerID, m *wire.Message) {
 	switch body := m.Body.(type) {
 	case *wire.EntryRequest:
-		reply, fetch := h.library.requested(from, body, h.look)
+		reply, fetch := h.library.requested(from, h.group.HardState.CurrentTerm, body, h.look)
 		if fetch != nil {
 			h.work.Fetch = append(h.work.Fetch, *fetch)
 		}
@@ -244,7 +244,7 @@ func termIn(g *wal.Group, i raft.Index) (term raft.Term, ok bool) {
 	return term, true
 }
 
-// reply sends an answer. The term of this server changes only with its log, and is durable.
+// reply sends an answer. The term of this server is durable, and changes only when all of its log goes for a state: then it has healed.
 func (h *Healing) reply(to raft.ServerID, m *wire.EntryReply) {
 	if m != nil && len(m.Found) > 0 {
 		h.send(to, m)
