@@ -373,7 +373,6 @@ func (h *Healing) write(w Write) raft.Ticket {
 func (h *Healing) persisted(ticket raft.Ticket) {
 	if h.cutting != 0 && h.cutting <= ticket {
 		h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.hole.Index >= h.cutFrom })
-		h.gaps = slices.DeleteFunc(h.gaps, func(p *gap) bool { return p.Last >= h.cutFrom })
 		h.cutting = 0
 		h.group.Last = h.cutFrom - 1
 		h.group.Configurations = slices.DeleteFunc(slices.Clone(h.group.Configurations), func(c wal.Configuration) bool { return c.Index >= h.cutFrom })
@@ -385,6 +384,7 @@ func (h *Healing) persisted(ticket raft.Ticket) {
 	if h.basing != 0 && h.basing <= ticket {
 		h.begun()
 	}
+	h.forgetGaps()
 }
 
 // cut drops the end of the log from the first hole on that may be cut.

@@ -149,6 +149,14 @@ func inNeed(t *testing.T, commit raft.Index) (*healers, *healer) {
 	s := c.all[0]
 	s.rot(7)
 	s.start()
+	c.compactedElsewhere(s, 7)
+	return c, s
+}
+
+// compactedElsewhere says that the others have compacted an entry, until the server asks for a state.
+func (c *healers) compactedElsewhere(s *healer, i raft.Index) {
+	t := c.t
+	t.Helper()
 	for k := 0; !s.healing.state.asked; k++ {
 		if k > 100 {
 			t.Fatal("it does not ask for a state")
@@ -156,11 +164,40 @@ func inNeed(t *testing.T, commit raft.Index) (*healers, *healer) {
 		c.step(s, Tick{})
 		for _, from := range []raft.ServerID{2, 3} {
 			c.step(s, Receive{From: from, Message: wire.Message{Group: testGroup, Term: 2, Body: &wire.EntryReply{
-				Found: []wire.FoundEntry{{Index: 7, Term: 2, State: wire.EntryCompacted}},
+				Found: []wire.FoundEntry{{Index: i, Term: 2, State: wire.EntryCompacted}},
 			}}})
 		}
 	}
-	return c, s
+}
+
+// A gap that has been filled, or cut, is none any more: the log may begin after a state there.
+func TestLogBeginsInAGapThatHasClosed(t *testing.T) {
+	for _, how := range []string{"filled", "cut", "open"} {
+		c := newHealers(t, 3, 24, 6, ofTerm(2))
+		inFrames(t, c, 6)
+		s := c.all[0]
+		s.loseFrame(7) // 7 to 9
+		s.rot(3)
+		s.start()
+		last := raft.Index(24)
+		switch how {
+		case "filled":
+			c.give(s, 2, 7, 9)
+		case "cut":
+			for _, from := range []raft.ServerID{2, 3} {
+				c.step(s, Receive{From: from, Message: wire.Message{Group: testGroup, Term: 9, Body: &wire.EntryReply{
+					Found: []wire.FoundEntry{{Index: 7, State: wire.EntryLacking}},
+				}}})
+			}
+			last = 8
+		}
+		c.compactedElsewhere(s, 3)
+		c.chunk(s, 8, 2)
+		g, _ := s.log.State(testGroup)
+		if begun := s.replica != nil && g.Base.Index == 8 && g.Last == last; begun != (how != "open") {
+			t.Errorf("%s: the log begins after %d, ends at %d, and has holes %v: %q", how, g.Base.Index, g.Last, g.Holes, s.events)
+		}
+	}
 }
 
 // Figure 13, rules 6 and 7: what follows is dropped if the log has another entry at the state's place, or none. The term of
