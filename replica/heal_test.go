@@ -386,6 +386,9 @@ func TestHoleIsCutOnlyWithAQuorumOfLaterTerms(t *testing.T) {
 			if s.healing.Healed() {
 				t.Error("it counts as healed before the cut is durable")
 			}
+			if state, read := s.healing.look(&wire.WantedEntry{Index: 9, Term: 2}); state != 0 || read {
+				t.Errorf("before that it says of entry 9 %v, %t", state, read)
+			}
 			must(t, s.log.Sync())
 			s.slow = false
 			c.step(s, Persisted{Ticket: 1})
@@ -394,6 +397,28 @@ func TestHoleIsCutOnlyWithAQuorumOfLaterTerms(t *testing.T) {
 				t.Errorf("the log ends at %d", g.Last)
 			}
 		})
+	}
+}
+
+// Of which terms entries are is not known in a gap at the end of the log: none is above the server's.
+func TestGapAtTheEndIsCutOnlyWithALaterTermThanTheServers(t *testing.T) {
+	c := newHealers(t, 3, 20, 6, ofTerm(2))
+	s := c.all[0]
+	s.rot(20)
+	s.start()
+	g, _ := s.log.State(testGroup)
+	g.HardState.CurrentTerm = 5
+	g.Holes[0].Term, g.Holes[0].Hash = 0, wire.Hash{}
+	g.Gaps = []wal.Gap{{First: 20, Last: 20, Before: g.Holes[0].Before, Hash: g.LastHash}}
+	var err error
+	s.healing, err = NewHealing(s.healing.options, g, 0)
+	must(t, err)
+	s.slow = true
+	for term := raft.Term(3); term <= 6; term++ {
+		c.lack(s, 20, term, 2, 3)
+		if cut := s.healing.cutting != 0; cut != (term == 6) {
+			t.Fatalf("the others lack it in term %d, and this server is in term 5: cut %t", term, cut)
+		}
 	}
 }
 
@@ -614,6 +639,10 @@ func TestConfigurationThatFillsAGapIsInForce(t *testing.T) {
 	s.rot(20)
 	s.start()
 	s.slow = true
+	c.lack(s, 20, 9, 2, 3)
+	if s.healing.cutting != 0 {
+		t.Fatal("it is cut, and who votes may have been lost before it")
+	}
 	c.give(s, 2, 7, 9)
 	c.lack(s, 20, 9, 2, 3, 4)
 	if s.healing == nil || s.healing.cutting != 0 {
