@@ -601,6 +601,44 @@ func TestAnotherBranchFillsNoGap(t *testing.T) {
 	}
 }
 
+// An entry from which the one behind a gap does not follow is another one, though it is of the same term: who has it lacks what is lost.
+func TestWhoHasWhatDoesNotLeadOnLacksTheLastOfAGap(t *testing.T) {
+	c := newHealers(t, 3, 24, 6, ofTerm(2))
+	inFrames(t, c, 6)
+	s := c.all[0]
+	s.loseFrame(7) // 7 to 9
+	s.start()
+	for i, want := range map[raft.Index]int{8: 0, 9: 1} { // of the one before the last nothing is known
+		r := wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: i, Term: 2, Payload: []byte("another"), Hash: wire.Hash{5}}
+		c.step(s, Receive{From: 2, Message: wire.Message{Group: testGroup, Term: 9, Body: &wire.EntryReply{
+			Found: []wire.FoundEntry{{Index: i, Term: 2, State: wire.EntryThere, Record: wire.AppendRecord(nil, &r)}},
+		}}})
+		if x := s.healing.lost(i); len(x.answers) != want || want > 0 && x.answers[0].state != wire.EntryLacking {
+			t.Errorf("entry %d: it is known of others that %+v", i, x.answers)
+		}
+	}
+}
+
+// What others send for a gap is bounded, in number for each place, and in bytes.
+func TestCandidatesAreBounded(t *testing.T) {
+	p := &gap{Gap: wal.Gap{First: 7, Last: 9}, candidates: map[raft.Index][]wire.Raw{}}
+	add := func(i raft.Index, is byte) bool {
+		return p.add(wire.AppendRecord(nil, &wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: i, Term: 2, Hash: wire.Hash{is}}))
+	}
+	for is := byte(1); is <= maxCandidates; is++ {
+		if !add(7, is) || add(7, is) {
+			t.Fatalf("candidate %d is not kept, or kept twice", is)
+		}
+	}
+	if add(7, maxCandidates+1) || len(p.candidates[7]) != maxCandidates {
+		t.Errorf("%d are kept", len(p.candidates[7]))
+	}
+	p.bytes = maxGapBytes
+	if !add(8, 1) || len(p.candidates) != 1 || len(p.candidates[8]) != 1 || p.bytes != len(p.candidates[8][0]) {
+		t.Errorf("of too many bytes %d places are kept, and %d bytes", len(p.candidates), p.bytes)
+	}
+}
+
 // give lets a server send entries that another one has lost.
 func (c *healers) give(s *healer, from raft.ServerID, first, last raft.Index) {
 	c.t.Helper()
