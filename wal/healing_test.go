@@ -288,7 +288,18 @@ func TestWhatALostFrameMayHaveReplacedIsLostToo(t *testing.T) {
 			l, recovered, err := opened(t, w, w.disk)
 			must(t, err)
 			if g := recovered.Groups[0]; len(g.Gaps) != 1 || g.Gaps[0].First != c.first || g.Gaps[0].Last != c.last {
-				t.Errorf("got gaps %+v, want one from %d to %d", g.Gaps, c.first, c.last)
+				t.Fatalf("got gaps %+v, want one from %d to %d", g.Gaps, c.first, c.last)
+			}
+			var others [][]byte // which follow what is before the gap, and lead nowhere
+			before := recovered.Groups[0].Gaps[0].Before
+			for i := c.first; i <= c.last; i++ {
+				r := wire.Record{Kind: wire.RecordCommand, Group: 1, Index: i, Term: c.term, Flags: wire.FlagCopy, Payload: []byte("another")}
+				r.Hash = wire.EntryHash(before, &r)
+				before = r.Hash
+				others = append(others, wire.AppendRecord(nil, &r))
+			}
+			if err := l.Append([]Write{{Group: 1, First: c.first, Records: others}}); !errors.Is(err, ErrRefused) {
+				t.Errorf("filled with other entries: got %v", err)
 			}
 			refillFrom(t, l, w.model)
 			must(t, l.Close())
@@ -299,6 +310,58 @@ func TestWhatALostFrameMayHaveReplacedIsLostToo(t *testing.T) {
 				t.Errorf("filled, it is another log: %v", err)
 			}
 		})
+	}
+}
+
+// A frame repeats the hard states of the one before it, and no more: of two in a row that are lost, the first may have had a vote. In
+// the last segment, where nothing else repeats it, that is refused, whatever of them is lost; one alone is not.
+func TestTwoLostFramesInARowMayHaveHadAVote(t *testing.T) {
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.start(1)
+	for _, write := range []func() Write{
+		func() Write { return w.entries(1, 3, 30) },
+		func() Write { return w.hardState(1, 7, 3) },
+		func() Write { return w.entries(1, 1, 30) },
+		func() Write { return w.entries(1, 1, 30) },
+	} {
+		w.append(write())
+		w.sync()
+	}
+	w.seal()
+	w.close()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	const voted = 3 // its frame
+	lose := func(image *crashdisk.Disk, frame uint64, what func(p part) bool) {
+		for _, p := range partsOf(t, w) {
+			if p.frame == frame && what(p) {
+				for at := p.from; at < p.to; at++ {
+					must(t, image.Flip(p.file, at, 0x5a))
+				}
+			}
+		}
+	}
+	header := func(p part) bool { return p.record == nil }
+	body := func(p part) bool { return p.record != nil }
+	for name, second := range map[string]func(part) bool{"header": header, "body": body, "nothing": nil} {
+		image := w.disk.Clone()
+		lose(image, voted, header)
+		if second != nil {
+			lose(image, voted+1, second)
+		}
+		l, recovered, err := opened(t, w, image)
+		if second != nil {
+			if damage := (*DamageError)(nil); !errors.As(err, &damage) {
+				t.Errorf("%s of the second: got %v", name, err)
+			}
+			continue
+		}
+		must(t, err)
+		if got := recovered.Groups[0].HardState; got.CurrentTerm != 7 || got.VotedFor != 3 {
+			t.Errorf("of one that is lost, the hard state is %+v", got)
+		}
+		must(t, l.Close())
 	}
 }
 
