@@ -81,7 +81,7 @@ func (l *termLog) compact(index Index) {
 	}
 	l.runs = append([]TermRun(nil), l.runs[run:]...)
 	if len(l.runs) > 0 {
-		l.runs[0].First = max(l.runs[0].First, index+1)
+		l.runs[0].First = index + 1 // it goes on behind it
 	}
 	l.configurations = append([]ConfigurationAt(nil), l.configurations[l.configurationAt(index):]...)
 }
@@ -110,7 +110,6 @@ func (l *termLog) restart(base EntryID, configuration *Configuration, committed 
 	for i := range l.writes {
 		l.writes[i].last = min(l.writes[i].last, committed)
 	}
-	l.sizesBase = l.sizeThrough(l.last)
 	l.sizesFrom, l.sizes = base.Index, nil
 	l.base, l.last, l.runs = base, base.Index, nil
 	l.configurations = []ConfigurationAt{{Index: base.Index, Configuration: configuration}}

@@ -93,6 +93,16 @@ func (h *Healing) fillGap(p *gap, from raft.ServerID) {
 	h.gaps = slices.DeleteFunc(h.gaps, func(other *gap) bool { return other == p })
 }
 
+// forgetGaps drops the gaps in which nothing is missing any more: filled, cut, or before where the log begins. A state there is then as
+// good as anywhere.
+func (h *Healing) forgetGaps() {
+	closed := func(p *wal.Gap) bool {
+		return !slices.ContainsFunc(h.missing, func(x *missing) bool { return p.First <= x.hole.Index && x.hole.Index <= p.Last })
+	}
+	h.gaps = slices.DeleteFunc(h.gaps, func(p *gap) bool { return closed(&p.Gap) })
+	h.group.Gaps = slices.DeleteFunc(slices.Clone(h.group.Gaps), func(p wal.Gap) bool { return closed(&p) })
+}
+
 // isAnother reports whether an entry is certainly not the one that was lost there, and so who has it lacks that: it is of a later
 // term than the entry behind the gap is, or that one does not follow from it.
 func (h *Healing) isAnother(p *gap, f *wire.FoundEntry) bool {

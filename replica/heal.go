@@ -164,7 +164,7 @@ func (h *Healing) take(input Input) {
 	case Persisted:
 		h.persisted(in.Ticket)
 	case Fetched:
-		to, reply, err := h.library.fetched(&in)
+		to, _, reply, err := h.library.fetched(&in)
 		if err != nil {
 			h.work.Fatal = err
 			return
@@ -193,7 +193,7 @@ func (h *Healing) take(input Input) {
 func (h *Healing) receive(from raft.ServerID, m *wire.Message) {
 	switch body := m.Body.(type) {
 	case *wire.EntryRequest:
-		reply, fetch := h.library.requested(from, body, h.look)
+		reply, fetch := h.library.requested(from, h.group.HardState.CurrentTerm, body, h.look)
 		if fetch != nil {
 			h.work.Fetch = append(h.work.Fetch, *fetch)
 		}
@@ -244,7 +244,7 @@ func termIn(g *wal.Group, i raft.Index) (term raft.Term, ok bool) {
 	return term, true
 }
 
-// reply sends an answer. The term of this server changes only with its log, and is durable.
+// reply sends an answer. The term of this server is durable, and changes only when all of its log goes for a state: then it has healed.
 func (h *Healing) reply(to raft.ServerID, m *wire.EntryReply) {
 	if m != nil && len(m.Found) > 0 {
 		h.send(to, m)
@@ -373,7 +373,6 @@ func (h *Healing) write(w Write) raft.Ticket {
 func (h *Healing) persisted(ticket raft.Ticket) {
 	if h.cutting != 0 && h.cutting <= ticket {
 		h.missing = slices.DeleteFunc(h.missing, func(x *missing) bool { return x.hole.Index >= h.cutFrom })
-		h.gaps = slices.DeleteFunc(h.gaps, func(p *gap) bool { return p.Last >= h.cutFrom })
 		h.cutting = 0
 		h.group.Last = h.cutFrom - 1
 		h.group.Configurations = slices.DeleteFunc(slices.Clone(h.group.Configurations), func(c wal.Configuration) bool { return c.Index >= h.cutFrom })
@@ -385,6 +384,7 @@ func (h *Healing) persisted(ticket raft.Ticket) {
 	if h.basing != 0 && h.basing <= ticket {
 		h.begun()
 	}
+	h.forgetGaps()
 }
 
 // cut drops the end of the log from the first hole on that may be cut.

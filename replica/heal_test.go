@@ -386,6 +386,9 @@ func TestHoleIsCutOnlyWithAQuorumOfLaterTerms(t *testing.T) {
 			if s.healing.Healed() {
 				t.Error("it counts as healed before the cut is durable")
 			}
+			if state, read := s.healing.look(&wire.WantedEntry{Index: 9, Term: 2}); state != 0 || read {
+				t.Errorf("before that it says of entry 9 %v, %t", state, read)
+			}
 			must(t, s.log.Sync())
 			s.slow = false
 			c.step(s, Persisted{Ticket: 1})
@@ -394,6 +397,28 @@ func TestHoleIsCutOnlyWithAQuorumOfLaterTerms(t *testing.T) {
 				t.Errorf("the log ends at %d", g.Last)
 			}
 		})
+	}
+}
+
+// Of which terms entries are is not known in a gap at the end of the log: none is above the server's.
+func TestGapAtTheEndIsCutOnlyWithALaterTermThanTheServers(t *testing.T) {
+	c := newHealers(t, 3, 20, 6, ofTerm(2))
+	s := c.all[0]
+	s.rot(20)
+	s.start()
+	g, _ := s.log.State(testGroup)
+	g.HardState.CurrentTerm = 5
+	g.Holes[0].Term, g.Holes[0].Hash = 0, wire.Hash{}
+	g.Gaps = []wal.Gap{{First: 20, Last: 20, Before: g.Holes[0].Before, Hash: g.LastHash}}
+	var err error
+	s.healing, err = NewHealing(s.healing.options, g, 0)
+	must(t, err)
+	s.slow = true
+	for term := raft.Term(3); term <= 6; term++ {
+		c.lack(s, 20, term, 2, 3)
+		if cut := s.healing.cutting != 0; cut != (term == 6) {
+			t.Fatalf("the others lack it in term %d, and this server is in term 5: cut %t", term, cut)
+		}
 	}
 }
 
@@ -576,6 +601,44 @@ func TestAnotherBranchFillsNoGap(t *testing.T) {
 	}
 }
 
+// An entry from which the one behind a gap does not follow is another one, though it is of the same term: who has it lacks what is lost.
+func TestWhoHasWhatDoesNotLeadOnLacksTheLastOfAGap(t *testing.T) {
+	c := newHealers(t, 3, 24, 6, ofTerm(2))
+	inFrames(t, c, 6)
+	s := c.all[0]
+	s.loseFrame(7) // 7 to 9
+	s.start()
+	for i, want := range map[raft.Index]int{8: 0, 9: 1} { // of the one before the last nothing is known
+		r := wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: i, Term: 2, Payload: []byte("another"), Hash: wire.Hash{5}}
+		c.step(s, Receive{From: 2, Message: wire.Message{Group: testGroup, Term: 9, Body: &wire.EntryReply{
+			Found: []wire.FoundEntry{{Index: i, Term: 2, State: wire.EntryThere, Record: wire.AppendRecord(nil, &r)}},
+		}}})
+		if x := s.healing.lost(i); len(x.answers) != want || want > 0 && x.answers[0].state != wire.EntryLacking {
+			t.Errorf("entry %d: it is known of others that %+v", i, x.answers)
+		}
+	}
+}
+
+// What others send for a gap is bounded, in number for each place, and in bytes.
+func TestCandidatesAreBounded(t *testing.T) {
+	p := &gap{Gap: wal.Gap{First: 7, Last: 9}, candidates: map[raft.Index][]wire.Raw{}}
+	add := func(i raft.Index, is byte) bool {
+		return p.add(wire.AppendRecord(nil, &wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: i, Term: 2, Hash: wire.Hash{is}}))
+	}
+	for is := byte(1); is <= maxCandidates; is++ {
+		if !add(7, is) || add(7, is) {
+			t.Fatalf("candidate %d is not kept, or kept twice", is)
+		}
+	}
+	if add(7, maxCandidates+1) || len(p.candidates[7]) != maxCandidates {
+		t.Errorf("%d are kept", len(p.candidates[7]))
+	}
+	p.bytes = maxGapBytes
+	if !add(8, 1) || len(p.candidates) != 1 || len(p.candidates[8]) != 1 || p.bytes != len(p.candidates[8][0]) {
+		t.Errorf("of too many bytes %d places are kept, and %d bytes", len(p.candidates), p.bytes)
+	}
+}
+
 // give lets a server send entries that another one has lost.
 func (c *healers) give(s *healer, from raft.ServerID, first, last raft.Index) {
 	c.t.Helper()
@@ -614,6 +677,10 @@ func TestConfigurationThatFillsAGapIsInForce(t *testing.T) {
 	s.rot(20)
 	s.start()
 	s.slow = true
+	c.lack(s, 20, 9, 2, 3)
+	if s.healing.cutting != 0 {
+		t.Fatal("it is cut, and who votes may have been lost before it")
+	}
 	c.give(s, 2, 7, 9)
 	c.lack(s, 20, 9, 2, 3, 4)
 	if s.healing == nil || s.healing.cutting != 0 {

@@ -146,10 +146,7 @@ func (h *Healing) begun() {
 	term, ok := termIn(g, p.Index)
 	if kept := ok && (term == p.Term || h.inGap(p.Index)); !kept { // what was there was another log
 		g.Last, g.LastHash, g.Runs, g.Configurations, h.missing = p.Index, p.Hash, nil, nil, nil
-		g.Gaps, h.gaps = nil, nil
 	}
-	h.gaps = slices.DeleteFunc(h.gaps, func(x *gap) bool { return x.Last <= p.Index })
-	g.Gaps = slices.DeleteFunc(slices.Clone(g.Gaps), func(x wal.Gap) bool { return x.Last <= p.Index })
 	g.Base, g.BaseHash = p.EntryID, p.Hash
 	later := slices.IndexFunc(g.Configurations, func(c wal.Configuration) bool { return c.Index > p.Index })
 	if later < 0 {

@@ -134,7 +134,7 @@ func (c *healers) chunk(s *healer, index raft.Index, term raft.Term) {
 	g, _ := s.log.State(testGroup)
 	p := &wire.Position{EntryID: raft.EntryID{Index: index, Term: term}, Configuration: g.Configurations[0].Bytes}
 	p.Hash = wire.Hash{9}
-	if term == 2 {
+	if int(index) <= len(c.entries) && wire.Raw(c.entries[index-1]).Term() == term {
 		p.Hash = wire.Raw(c.entries[index-1]).Hash()
 	}
 	c.step(s, Receive{From: s.healing.state.source, Message: wire.Message{Group: testGroup, Term: term, Body: &wire.SnapshotChunk{
@@ -149,6 +149,14 @@ func inNeed(t *testing.T, commit raft.Index) (*healers, *healer) {
 	s := c.all[0]
 	s.rot(7)
 	s.start()
+	c.compactedElsewhere(s, 7)
+	return c, s
+}
+
+// compactedElsewhere says that the others have compacted an entry, until the server asks for a state.
+func (c *healers) compactedElsewhere(s *healer, i raft.Index) {
+	t := c.t
+	t.Helper()
 	for k := 0; !s.healing.state.asked; k++ {
 		if k > 100 {
 			t.Fatal("it does not ask for a state")
@@ -156,11 +164,40 @@ func inNeed(t *testing.T, commit raft.Index) (*healers, *healer) {
 		c.step(s, Tick{})
 		for _, from := range []raft.ServerID{2, 3} {
 			c.step(s, Receive{From: from, Message: wire.Message{Group: testGroup, Term: 2, Body: &wire.EntryReply{
-				Found: []wire.FoundEntry{{Index: 7, Term: 2, State: wire.EntryCompacted}},
+				Found: []wire.FoundEntry{{Index: i, Term: wire.Raw(c.entries[i-1]).Term(), State: wire.EntryCompacted}},
 			}}})
 		}
 	}
-	return c, s
+}
+
+// A gap that has been filled, or cut, is none any more: the log may begin after a state there.
+func TestLogBeginsInAGapThatHasClosed(t *testing.T) {
+	for _, how := range []string{"filled", "cut", "open"} {
+		c := newHealers(t, 3, 24, 6, ofTerm(2))
+		inFrames(t, c, 6)
+		s := c.all[0]
+		s.loseFrame(7) // 7 to 9
+		s.rot(3)
+		s.start()
+		last := raft.Index(24)
+		switch how {
+		case "filled":
+			c.give(s, 2, 7, 9)
+		case "cut":
+			for _, from := range []raft.ServerID{2, 3} {
+				c.step(s, Receive{From: from, Message: wire.Message{Group: testGroup, Term: 9, Body: &wire.EntryReply{
+					Found: []wire.FoundEntry{{Index: 7, State: wire.EntryLacking}},
+				}}})
+			}
+			last = 8
+		}
+		c.compactedElsewhere(s, 3)
+		c.chunk(s, 8, 2)
+		g, _ := s.log.State(testGroup)
+		if begun := s.replica != nil && g.Base.Index == 8 && g.Last == last; begun != (how != "open") {
+			t.Errorf("%s: the log begins after %d, ends at %d, and has holes %v: %q", how, g.Base.Index, g.Last, g.Holes, s.events)
+		}
+	}
 }
 
 // Figure 13, rules 6 and 7: what follows is dropped if the log has another entry at the state's place, or none. The term of
@@ -187,6 +224,12 @@ func TestStateBelowTheHoleIsProgress(t *testing.T) {
 	g, _ := s.log.State(testGroup)
 	if s.replica != nil || len(s.installed) != 1 || g.Base.Index != 6 || g.Last != 20 || len(g.Holes) != 1 {
 		t.Fatalf("it has taken over %d, and its log is %+v", s.installed, g)
+	}
+	if commit := s.healing.group.HardState.Commit; commit != 6 {
+		t.Errorf("it takes %d for committed, and has a state of 6", commit)
+	}
+	if state, read := s.healing.look(&wire.WantedEntry{Index: 6, Term: 2}); state != wire.EntryCompacted || read {
+		t.Errorf("asked for the entry after which its log begins, it says %v, %t", state, read)
 	}
 	for !s.healing.state.asked {
 		c.step(s, Tick{})
@@ -227,6 +270,9 @@ func TestStateThatDoesNotFitIsNotUsed(t *testing.T) {
 	if s.replica != nil || len(s.installed) != 1 {
 		t.Error("it goes on before its log begins after the state, durably")
 	}
+	if state, read := s.healing.look(&wire.WantedEntry{Index: 15, Term: 2}); state != 0 || read {
+		t.Errorf("meanwhile it says of entry 15 %v, %t", state, read)
+	}
 }
 
 // Whoever heals gives of its state, or says that it cannot: two that heal may need each other.
@@ -254,6 +300,34 @@ func TestWhoHealsGivesItsState(t *testing.T) {
 	if a := ask(4); a.Outcome != wire.SnapshotServed || a.Position.Index != 7 || a.Position.Hash != wire.Raw(c.entries[6]).Hash() {
 		t.Errorf("it gives %+v", a)
 	}
+	request := func(from raft.ServerID) Receive {
+		return Receive{From: from, Message: wire.Message{Group: testGroup, Term: 2, Body: &wire.SnapshotRequest{Boot: 4, Number: 5, Request: []byte("all")}}}
+	}
+	if work := s.healing.Step([]Input{request(9)}); len(work.Serve) > 0 {
+		t.Error("it gives to a server that does not belong to the group")
+	}
+	if work := s.healing.Step([]Input{request(2), request(3), request(2)}); len(work.Serve) != 2 {
+		t.Errorf("it gives %d pieces at a time to two", len(work.Serve))
+	}
+}
+
+// A state at the end of a gap is proved to be at the very entry, of whatever term: what follows is kept, and what is lost there is still
+// to be filled.
+func TestWhatFollowsAStateAtTheEndOfAGapIsKept(t *testing.T) {
+	c := newHealers(t, 3, 24, 6, func(i raft.Index) raft.Term { return 2 + raft.Term(i)/8 })
+	inFrames(t, c, 6)
+	s := c.all[0]
+	s.loseFrame(7) // 7 is of term 2, 8 and 9 are of term 3
+	s.rot(20)
+	s.start()
+	c.compactedElsewhere(s, 20)
+	c.chunk(s, 9, 3)
+	g, _ := s.log.State(testGroup)
+	if s.healing == nil || g.Base.Index != 9 || g.Last != 24 || len(g.Holes) != 1 {
+		t.Fatalf("it has healed: %v; its log begins after %d, ends at %d, and has holes %v", s.healing == nil, g.Base.Index, g.Last, g.Holes)
+	}
+	c.give(s, 2, 20, 20)
+	c.beginsAfter(s, 9, 24)
 }
 
 // Whose state is as far as the others' gets none; their word where they are is enough for its log, if it has that, and the hole is before.

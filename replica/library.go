@@ -22,8 +22,11 @@ type library struct {
 
 // answering is a reply for which entries are being read.
 type answering struct {
-	id    uint64
-	to    raft.ServerID
+	id uint64
+	to raft.ServerID
+	// term is that in which this server looked. It is the reply's: what it lacked then it may have got since, and acknowledged in that
+	// term, before a later one that it knows of now.
+	term  raft.Term
 	found []wire.FoundEntry
 	// wanted are consecutive entries that are being read.
 	wanted []wire.WantedEntry
@@ -35,12 +38,12 @@ type lookUp func(w *wire.WantedEntry) (state wire.EntryState, read bool)
 // maxLibraryBytes bounds one reply, unless its first entry is larger.
 const maxLibraryBytes = 1 << 20
 
-// requested takes in a request, and returns the reply, or what must be read for it first.
-func (l *library) requested(from raft.ServerID, m *wire.EntryRequest, look lookUp) (reply *wire.EntryReply, fetch *Fetch) {
+// requested takes in a request, in a term, and returns the reply, or what must be read for it first.
+func (l *library) requested(from raft.ServerID, term raft.Term, m *wire.EntryRequest, look lookUp) (reply *wire.EntryReply, fetch *Fetch) {
 	if slices.ContainsFunc(l.reading, func(a answering) bool { return a.to == from }) {
 		return nil, nil
 	}
-	a := answering{to: from}
+	a := answering{to: from, term: term}
 	for i := range m.Wanted {
 		w := &m.Wanted[i]
 		state, read := look(w)
@@ -60,11 +63,12 @@ func (l *library) requested(from raft.ServerID, m *wire.EntryRequest, look lookU
 	return nil, &Fetch{ID: a.id, First: a.wanted[0].Index, Last: a.wanted[len(a.wanted)-1].Index, LimitBytes: maxLibraryBytes}
 }
 
-// fetched completes a reply by what was read. The error is not nil if this server must not go on.
-func (l *library) fetched(in *Fetched) (to raft.ServerID, reply *wire.EntryReply, err error) {
+// fetched completes a reply by what was read, and returns it with the term that it is to be sent in. The error is not nil if this server
+// must not go on.
+func (l *library) fetched(in *Fetched) (to raft.ServerID, term raft.Term, reply *wire.EntryReply, err error) {
 	i := slices.IndexFunc(l.reading, func(a answering) bool { return a.id == in.ID })
 	if i < 0 {
-		return 0, nil, nil
+		return 0, 0, nil, nil
 	}
 	a := l.reading[i]
 	l.reading = slices.Delete(l.reading, i, i+1)
@@ -74,7 +78,7 @@ func (l *library) fetched(in *Fetched) (to raft.ServerID, reply *wire.EntryReply
 		a.found = append(a.found, wire.FoundEntry{Index: w.Index, Term: w.Term, State: wire.EntryCompacted})
 	case errors.Is(in.Err, wal.ErrNoEntry), errors.Is(in.Err, wal.ErrNoGroup), isHole(in.Err): // it has changed meanwhile
 	case in.Err != nil:
-		return 0, nil, in.Err
+		return 0, 0, nil, in.Err
 	}
 	for k, record := range in.Records {
 		if k == len(a.wanted) {
@@ -87,7 +91,7 @@ func (l *library) fetched(in *Fetched) (to raft.ServerID, reply *wire.EntryReply
 		}
 		a.found = append(a.found, f)
 	}
-	return a.to, &wire.EntryReply{Found: a.found}, nil
+	return a.to, a.term, &wire.EntryReply{Found: a.found}, nil
 }
 
 func isHole(err error) bool {
@@ -95,26 +99,17 @@ func isHole(err error) bool {
 	return errors.As(err, &hole)
 }
 
-// vows lets a reply say only what stays true: that an entry is lacking means something only if the term with
-// which it is said is durable.
-func vows(m *wire.EntryReply, durable bool) *wire.EntryReply {
-	if durable {
-		return m
-	}
-	m.Found = slices.DeleteFunc(m.Found, func(f wire.FoundEntry) bool { return f.State == wire.EntryLacking })
-	return m
-}
-
 // entriesRequested answers a server that has lost entries.
 func (r *Replica) entriesRequested(from raft.ServerID, m *wire.EntryRequest) {
-	reply, fetch := r.library.requested(from, m, func(w *wire.WantedEntry) (wire.EntryState, bool) {
-		term, ok := r.core.TermAt(w.Index)
+	term := r.core.CurrentTerm()
+	reply, fetch := r.library.requested(from, term, m, func(w *wire.WantedEntry) (wire.EntryState, bool) {
+		is, ok := r.core.TermAt(w.Index)
 		switch {
 		case w.Index > r.core.LastIndex():
 			return wire.EntryLacking, false
 		case !ok:
 			return wire.EntryCompacted, false
-		case w.Term != 0 && term != w.Term:
+		case w.Term != 0 && is != w.Term:
 			return wire.EntryLacking, false
 		case w.Index > r.core.Durable():
 			return 0, false
@@ -124,23 +119,24 @@ func (r *Replica) entriesRequested(from raft.ServerID, m *wire.EntryRequest) {
 	if fetch != nil {
 		r.work.Fetch = append(r.work.Fetch, *fetch)
 	}
-	r.replyWithEntries(from, reply)
+	r.replyWithEntries(from, term, reply)
 }
 
 // entriesFetched answers with what was read.
 func (r *Replica) entriesFetched(in *Fetched) {
-	to, reply, err := r.library.fetched(in)
+	to, term, reply, err := r.library.fetched(in)
 	if err != nil {
 		r.work.Fatal = err
 		return
 	}
-	r.replyWithEntries(to, reply)
+	r.replyWithEntries(to, term, reply)
 }
 
-// replyWithEntries sends a reply unless it says nothing.
-func (r *Replica) replyWithEntries(to raft.ServerID, reply *wire.EntryReply) {
-	if reply == nil || len(vows(reply, r.persisted >= r.termTicket).Found) == 0 {
+// replyWithEntries sends a reply unless it says nothing, or the term is not durable: that an entry is lacking, or another one in its place,
+// means something only if it stays true. Whoever asks will ask again.
+func (r *Replica) replyWithEntries(to raft.ServerID, term raft.Term, reply *wire.EntryReply) {
+	if reply == nil || len(reply.Found) == 0 || r.persisted < r.termTicket {
 		return
 	}
-	r.send(to, r.core.CurrentTerm(), reply)
+	r.send(to, term, reply)
 }

@@ -140,7 +140,8 @@ type Replica struct {
 	sums       sums
 	pace       pace
 	library    library
-	termTicket raft.Ticket // of the last write with a hard state: up to it the current term is durable
+	termTicket raft.Ticket // of the write of the latest term: with it the current term is durable
+	termAsked  raft.Term   // of that write, or as it was found
 	slowDisk   slowDisk
 }
 
@@ -163,6 +164,8 @@ func New(options Options, state State) (*Replica, error) {
 		},
 		apply:  applying{next: state.Raft.Applied + 1, end: state.Raft.Applied, applied: state.Raft.Applied},
 		claims: claims{dirty: true},
+
+		termAsked: state.Raft.HardState.CurrentTerm,
 	}
 	for _, record := range state.Records {
 		r.tail.append(record)
@@ -395,8 +398,8 @@ func (r *Replica) write(p *raft.Persist) {
 		r.catchUp.appended += len(record)
 		w.Records = append(w.Records, record)
 	}
-	if w.HardState != nil {
-		r.termTicket = w.Ticket
+	if w.HardState != nil && w.HardState.CurrentTerm != r.termAsked {
+		r.termTicket, r.termAsked = w.Ticket, w.HardState.CurrentTerm
 	}
 	r.work.Writes = append(r.work.Writes, w)
 	r.writesInFlight++

@@ -154,3 +154,32 @@ func TestSumsFromOutsideAreBounded(t *testing.T) {
 		t.Errorf("%d sums of its own, and of %d servers", len(held.own), len(held.told))
 	}
 }
+
+// Who waits for a state has none that counts: what was left of the one before is compared with nothing, and nobody is told of it.
+func TestWhoseStateIsMissingComparesNothing(t *testing.T) {
+	c := newCluster(t, 1, 3)
+	s := c.servers[1]
+	s.replica.snapshot.mustHave = true
+	c.saying(1, 2, 1)
+	c.wantDiffers(s, false)
+	for _, other := range []*server{c.servers[0], c.servers[2]} {
+		if got := other.replica.Status().Sums; got.Different != 0 || got.Compared == 0 {
+			t.Errorf("server %d says %+v", other.id, got)
+		}
+	}
+}
+
+// A sum that is told again counts as compared once, and one that has become another is compared anew.
+func TestSumThatChangesIsComparedAnew(t *testing.T) {
+	c := newCluster(t, 1, 3)
+	c.saying(1, 1, 1)
+	before := c.servers[0].replica.Status().Sums
+	c.saying(1, 1, 1)
+	if now := c.servers[0].replica.Status().Sums; now.Compared != before.Compared || now.Different != 0 {
+		t.Errorf("told again: %+v, and before %+v", now, before)
+	}
+	c.saying(1, 1, 2)
+	if now := c.servers[0].replica.Status().Sums; now.Compared != before.Compared+1 || now.Different != 1 {
+		t.Errorf("told otherwise: %+v, and before %+v", now, before)
+	}
+}

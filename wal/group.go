@@ -46,6 +46,9 @@ type group struct {
 	gaps  []Gap
 	// broken is not nil during recovery while it is not known what became of the group: a frame is lost, that may have been about it.
 	broken *DamageError
+	// settled is how far the entries were committed, and in the log, before the write of the latest hard state, or before the frame
+	// that is lost: so far nothing that came later has replaced them. It is of use during recovery only.
+	settled raft.Index
 	// moved says that positions are not in the order of segments, because copies took their places.
 	moved bool
 	// runs are the terms of the entries from first on.

@@ -148,6 +148,9 @@ func (r *recovery) replayHardState(g *group, record *wire.Record) error {
 		}
 	}
 	old := g.hardState
+	if g.broken == nil {
+		g.settled = old.Commit // the write that said so is complete
+	}
 	switch {
 	case h.CurrentTerm < old.CurrentTerm:
 		return fmt.Errorf("group %d was in term %d, and is in term %d later", g.id, old.CurrentTerm, h.CurrentTerm)

@@ -14,11 +14,11 @@ import (
 //   - Hard states that it had are repeated by the next frame, so it must be just one; or by the beginning of the next
 //     segment, which repeats everything.
 //   - An entry that comes later follows from the one before it by its hash. If that one is there, nothing is lost; if its index is
-//     too high, those between are a gap, which is filled when all of it is there, by what its neighbours prove.
+//     too high, those between are a gap, which is filled when all of it is there, by what its neighbours prove. What is lost may
+//     have replaced entries before it, too: these are part of the gap then.
 //   - The beginning of the next segment says where each log ends, and which entry is there.
 //
-// A group of which none of that is found is not known, and the damage is refused. Truncations that are lost show as entries
-// that do not follow.
+// A group of which none of that is found is not known, and the damage is refused.
 func (r *recovery) skip(wrong *DamageError, limit uint64) bool {
 	last := r.current == r.inUse[len(r.inUse)-1]
 	if r.frames == 0 || r.skipped && last || r.offset >= r.current.bytes {
@@ -84,9 +84,7 @@ func (r *recovery) rejoin(g *group, record *wire.Record) error {
 	i := record.Index
 	switch {
 	case i > g.last()+1 && i-g.last() <= maxGap:
-		g.digUpTo(i-1, g.broken, r.current.number)
-		g.broken = nil
-		return nil // that it follows is proved when the gap is filled
+		return r.digBefore(g, i, record.Term) // that the entry follows is proved when the gap is filled
 	case i <= g.base.Index || i < g.first || i > g.last()+1:
 		return fmt.Errorf("entry %d of group %d comes after what is lost, and the log had entries %d to %d", i, g.id, g.base.Index+1, g.last())
 	case i <= g.last():
@@ -103,8 +101,31 @@ func (r *recovery) rejoin(g *group, record *wire.Record) error {
 		g.truncate(i)
 		g.lastHash = hash
 	}
-	if g.lastHash == (wire.Hash{}) || r.lost == "" && wire.EntryHash(g.lastHash, record) != record.Hash {
+	switch {
+	case g.lastHash == (wire.Hash{}) || r.lost == "" && wire.EntryHash(g.lastHash, record) != record.Hash:
 		return fmt.Errorf("what is lost has replaced entries of group %d before %d", g.id, i)
+	case r.lost != "":
+		return r.digBefore(g, i, record.Term) // it proves nothing of those before it
+	}
+	g.broken = nil
+	return nil
+}
+
+// digBefore makes holes of what is lost before an entry of that term, and of those entries which that may have replaced: then the
+// log would have the wrong ones, and a server that cut it there would have forgotten what it has acknowledged. It has
+// replaced none that were committed; and none at all if the last that is there is of the same term as the entry behind, for both are
+// of one leader, which only appends. (Leader Append-Only, Log Matching.) If the term is not known, it is 0.
+func (r *recovery) digBefore(g *group, i raft.Index, behind raft.Term) error {
+	hole := g.holeAt(g.last())
+	term, known := g.term(g.last())
+	known = known && (hole == nil || hole.Known())
+	if from := max(g.settled, g.base.Index) + 1; from <= g.last() && !(known && term == behind) {
+		if err := r.replayTruncate(g, from); err != nil {
+			return err
+		}
+	}
+	if g.last()+1 < i {
+		g.digUpTo(i-1, g.broken, r.current.number)
 	}
 	g.broken = nil
 	return nil
@@ -115,7 +136,9 @@ func (r *recovery) rejoinEnd(g *group, record *wire.Record) error {
 	last, hash := record.Index, record.Hash
 	switch {
 	case last > g.last() && last-g.last() <= maxGap:
-		g.digUpTo(last, g.broken, r.current.number)
+		if err := r.digBefore(g, last+1, 0); err != nil {
+			return err
+		}
 		g.lastHash = hash
 	case last < g.last() && (last >= g.first || last == g.base.Index):
 		is := g.baseHash
