@@ -70,7 +70,7 @@ const (
 // an error if there is nobody who could be asked.
 func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, error) {
 	options.setDefaults()
-	h := &Healing{options: options, group: g, applied: applied}
+	h := &Healing{options: options, group: g, applied: applied, library: library{mark: libraryFetch}}
 	if err := h.learn(); err != nil {
 		return nil, err
 	}

@@ -9,14 +9,19 @@ import (
 	"github.com/quorate/quorate/wire"
 )
 
-// libraryFetch marks the ids of fetches for the library; others have ids without that bit.
-const libraryFetch = uint64(1) << 63
+// libraryFetch marks the ids of fetches for the library; others have ids without that bit. A server that healed has asked
+// for others, in ids without the second bit: what comes of them is nobody's any more.
+const (
+	libraryFetch = uint64(1) << 63
+	healthyFetch = uint64(1) << 62
+)
 
 // library answers the requests of servers that have lost entries. It does so for any server of the group, whoever
 // leads: entries that have the hash that was asked for are the right ones, and none of the algorithm's business.
 type library struct {
 	// reading has one answer for each server at most: what one asks for meanwhile it must ask for again.
 	reading []answering
+	mark    uint64 // in all ids
 	nextID  uint64
 }
 
@@ -58,7 +63,7 @@ func (l *library) requested(from raft.ServerID, term raft.Term, m *wire.EntryReq
 		return &wire.EntryReply{Found: a.found}, nil
 	}
 	l.nextID++
-	a.id = l.nextID | libraryFetch
+	a.id = l.nextID | l.mark
 	l.reading = append(l.reading, a)
 	return nil, &Fetch{ID: a.id, First: a.wanted[0].Index, Last: a.wanted[len(a.wanted)-1].Index, LimitBytes: maxLibraryBytes}
 }
@@ -85,6 +90,9 @@ func (l *library) fetched(in *Fetched) (to raft.ServerID, term raft.Term, reply 
 			break
 		}
 		w, raw := &a.wanted[k], wire.Raw(record)
+		if raw.Index() != w.Index {
+			break // it is no answer to this
+		}
 		f := wire.FoundEntry{Index: w.Index, Term: w.Term, State: wire.EntryLacking}
 		if w.Hash == (wire.Hash{}) || raw.Term() == w.Term && raw.Hash() == w.Hash {
 			f.Term, f.State, f.Record = raw.Term(), wire.EntryThere, record

@@ -102,3 +102,33 @@ func TestNothingIsSaidOfEntriesInATermThatIsNotDurable(t *testing.T) {
 		t.Errorf("while entry 21 is written, it says %+v, want one answer", got)
 	}
 }
+
+// While a server healed it has been asked for an entry by one, and reads it; now that it is whole, it is asked for another by another. What
+// was read for the one says nothing to the other: least of all that this server lacks what is not that.
+func TestWhatIsReadForOneAnswersNobodyElse(t *testing.T) {
+	c := newHealers(t, 3, 20, 20, ofTerm(2))
+	s := c.all[1]
+	s.applied = 20
+	s.rot(9)
+	s.start()
+	before := s.healing.Step([]Input{c.request(5)})
+	if len(before.Fetch) != 1 {
+		t.Fatalf("while it heals, it reads %+v", before.Fetch)
+	}
+	c.give(s, 3, 9, 9)
+	if s.replica == nil {
+		t.Fatal("it has not healed")
+	}
+	other := c.request(7)
+	other.From = 3
+	now := s.replica.Step(0, []Input{other})
+	if len(now.Fetch) != 1 {
+		t.Fatalf("now it reads %+v", now.Fetch)
+	}
+	if got := replies(t, s.replica.Step(0, []Input{Fetched{ID: before.Fetch[0].ID, Records: [][]byte{c.entries[4]}}}).Send); len(got) != 0 {
+		t.Errorf("what was read while it healed answers %+v", got)
+	}
+	for _, m := range replies(t, s.replica.Step(0, []Input{Fetched{ID: now.Fetch[0].ID, Records: [][]byte{c.entries[4]}}}).Send) {
+		t.Errorf("another entry than it has asked for answers %+v", m)
+	}
+}

@@ -165,6 +165,7 @@ func New(options Options, state State) (*Replica, error) {
 		apply:  applying{next: state.Raft.Applied + 1, end: state.Raft.Applied, applied: state.Raft.Applied},
 		claims: claims{dirty: true},
 
+		library:   library{mark: libraryFetch | healthyFetch},
 		termAsked: state.Raft.HardState.CurrentTerm,
 	}
 	for _, record := range state.Records {
