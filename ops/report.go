@@ -189,5 +189,7 @@ const (
 	doReplace     = "keep the directory for inspection, and replace this server: quorate member replace, on a sound disk"
 	doRestoreFile = "restore the file from a copy of this very directory; without one, replace this server: quorate member replace"
 	doState       = "with the server stopped, move the state directory away: it is made anew from the log at the next start"
-	doUpgrade     = "use the version that has written it, or a later one"
+	doStart       = "start it: it gets a state from the other servers by itself, and keeps this one until it has it; " +
+		"a server alone needs a snapshot and an empty directory: quorate snapshot restore"
+	doUpgrade = "use the version that has written it, or a later one"
 )

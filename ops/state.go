@@ -77,11 +77,16 @@ func (d *Directory) noState(r *Report, dir string) {
 	r.note("there is no state: the next start makes it from the log")
 }
 
-// doState says what to do about a state that is no good: while the log can be read, and has everything, it is made anew.
+// doState says what to do about a state that is no good: while the log can be read, and has everything, it is made anew; if it
+// begins later, others have a state.
 func (d *Directory) doState() string {
 	for _, g := range d.logged.Groups {
-		if g.ID == clientGroup && g.Base.Index == 0 {
+		switch {
+		case g.ID != clientGroup:
+		case g.Base.Index == 0:
 			return doState
+		default:
+			return doStart
 		}
 	}
 	return doReplace

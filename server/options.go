@@ -80,6 +80,9 @@ type Options struct {
 	// ScrubBytesPerSecond is how fast the whole state is read, again and again, to find what has rotted, and what differs
 	// from the state of the others (--scrub-bytes-per-second). Default 1 MiB; less than 0: it is not read.
 	ScrubBytesPerSecond int64
+	// CacheBytes is how much of the files of the state is kept in memory, besides what the system caches
+	// (--cache-bytes). Default 32 MiB; at least 1 MiB.
+	CacheBytes int64
 	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.
 	MaxTxnOps int
 	// QuotaBackendBytes is up to which size the state may grow before puts are refused and an alarm is
@@ -123,6 +126,8 @@ const (
 	defaultElection        = time.Second
 	defaultMaxRequestBytes = 3 << 19
 	defaultMaxTxnOps       = 128
+	defaultCacheBytes      = 32 << 20
+	leastCacheBytes        = 1 << 20
 	defaultKeepLogBytes    = 64 << 20
 	defaultMaxLogBytes     = 512 << 20
 	defaultBallastBytes    = 64 << 20
@@ -153,6 +158,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.MaxTxnOps, defaultMaxTxnOps)
 	orElse(&o.KeepLogBytes, defaultKeepLogBytes)
 	orElse(&o.ScrubBytesPerSecond, defaultScrubBytes)
+	orElse(&o.CacheBytes, defaultCacheBytes)
 	orElse(&o.MaxLogBytes, max(o.KeepLogBytes, defaultMaxLogBytes))
 	orElse(&o.BallastBytes, defaultBallastBytes)
 	if o.WatchProgressNotifyInterval != 0 {
@@ -212,6 +218,7 @@ func (o Options) Validate() error {
 		"--max-request-bytes %d: it must be from 1 to %d", d.MaxRequestBytes, kv.MaxRequestBytes)
 	w.unless(d.KeepLogBytes > 0 && d.MaxLogBytes >= d.KeepLogBytes,
 		"--keep-log-bytes %d, --max-log-bytes %d: the first must be positive, and the second not less", d.KeepLogBytes, d.MaxLogBytes)
+	w.unless(d.CacheBytes >= leastCacheBytes, "--cache-bytes %d: it must be at least %d", d.CacheBytes, leastCacheBytes)
 	w.unless(d.MaxTxnOps > 0 && d.MaxTxnOps <= kv.MaxTxnOps,
 		"--max-txn-ops %d: it must be from 1 to %d", d.MaxTxnOps, kv.MaxTxnOps)
 	_, err := parseRetention(d.AutoCompactionMode, d.AutoCompactionRetention)

@@ -164,8 +164,9 @@ func (s *Server) openState() error {
 				s.fatal(err)
 			}
 		},
-		DiskFull: s.host.GiveUpBallast,
-		Log:      s.logEngine,
+		DiskFull:   s.host.GiveUpBallast,
+		CacheBytes: s.options.CacheBytes,
+		Log:        s.logEngine,
 	})
 	if err != nil {
 		return err
