@@ -18,9 +18,9 @@ const (
 	// mostMemoryRoom is what may be allocated between two collections, besides a quarter of what is alive: it bounds how
 	// often the collector has to run however much is alive. Who allocates little gets less, down to leastMemoryRoom: what
 	// comes to so much in roomSeconds.
-	mostMemoryRoom  = 64 << 20
+	mostMemoryRoom  = 128 << 20
 	leastMemoryRoom = 16 << 20
-	roomSeconds     = 2
+	roomSeconds     = 4
 	// memoryInterval is how often it is looked how much is alive, and the least of memoryWindow looks counts.
 	memoryInterval = time.Second
 	memoryWindow   = 10

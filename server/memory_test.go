@@ -9,7 +9,7 @@ const mib = 1 << 20
 
 func TestMemoryLimitLeavesRoomToWorkIn(t *testing.T) {
 	for _, test := range []struct{ live, added, want uint64 }{
-		{0, 0, 64}, {36, 0, 64}, {40, 0, 66}, {40, 8, 66}, {40, 10, 70}, {40, 32, 114}, {40, 1000, 114}, {1000, 1000, 1314},
+		{0, 0, 64}, {36, 0, 64}, {40, 0, 66}, {40, 4, 66}, {40, 5, 70}, {40, 32, 178}, {40, 1000, 178}, {1000, 1000, 1378},
 	} {
 		if got := memoryLimit(test.live*mib, test.added*mib); got != int64(test.want*mib) {
 			t.Errorf("%d MiB alive, and %d more in a second: got a limit of %d MiB, want %d", test.live, test.added, got/mib, test.want)
@@ -32,14 +32,14 @@ func TestMemoryLimitFollowsTheLeastOfLately(t *testing.T) {
 			t.Errorf("%d MiB alive: got %d MiB, changed %v, want %d, %v", live, limit/mib, changed, wantLimit, wantChanged)
 		}
 	}
-	look(80, 164, true)
-	look(400, 164, false) // a peak
+	look(80, 228, true)
+	look(400, 228, false) // a peak
 	for range memoryWindow - 2 {
-		look(400, 164, false)
+		look(400, 228, false)
 	}
-	look(400, 564, true) // they are alive
-	look(404, 564, false)
-	look(200, 314, true) // and no more
+	look(400, 628, true) // they are alive
+	look(404, 628, false)
+	look(200, 378, true) // and no more
 }
 
 // Who allocates little keeps little, once that has been so for a while.
@@ -54,9 +54,9 @@ func TestMemoryLimitFollowsTheMostThatIsAllocated(t *testing.T) {
 		}
 	}
 	look(1, 66, true)
-	look(500, 114, true) // at once
+	look(500, 178, true) // at once
 	for range memoryWindow - 1 {
-		look(1, 114, false)
+		look(1, 178, false)
 	}
 	look(1, 66, true)
 }

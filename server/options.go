@@ -81,7 +81,7 @@ type Options struct {
 	// from the state of the others (--scrub-bytes-per-second). Default 1 MiB; less than 0: it is not read.
 	ScrubBytesPerSecond int64
 	// CacheBytes is how much of the files of the state is kept in memory, besides what the system caches
-	// (--cache-bytes). Default 32 MiB; at least 1 MiB.
+	// (--cache-bytes). Default 48 MiB; at least 1 MiB.
 	CacheBytes int64
 	// MaxTxnOps bounds the operations of a transaction (--max-txn-ops). Default 128, at most 65536.
 	MaxTxnOps int
@@ -126,7 +126,7 @@ const (
 	defaultElection        = time.Second
 	defaultMaxRequestBytes = 3 << 19
 	defaultMaxTxnOps       = 128
-	defaultCacheBytes      = 32 << 20
+	defaultCacheBytes      = 48 << 20
 	leastCacheBytes        = 1 << 20
 	defaultKeepLogBytes    = 64 << 20
 	defaultMaxLogBytes     = 512 << 20

@@ -98,7 +98,7 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 		"if the clocks of servers differ in rate by less than 10 %, and go on while a machine is suspended")
 	flags.IntVar(&o.MaxRequestBytes, "max-request-bytes", 3<<19, "most bytes of a request")
 	flags.Int64Var(&o.ScrubBytesPerSecond, "scrub-bytes-per-second", 1<<20, "how fast the whole state is read, again and again, to find what has rotted; -1: never")
-	flags.Int64Var(&o.CacheBytes, "cache-bytes", 32<<20, "how much of the files of the state is kept in memory, besides what the system caches")
+	flags.Int64Var(&o.CacheBytes, "cache-bytes", 48<<20, "how much of the files of the state is kept in memory, besides what the system caches")
 	flags.Int64Var(&o.KeepLogBytes, "keep-log-bytes", 64<<20, "how much log is kept for servers that lag, and is replayed by a restart at most")
 	flags.Int64Var(&o.MaxLogBytes, "max-log-bytes", 512<<20, "how much is kept for a server that answers and lags more; beyond, it gets state instead")
 	flags.Int64Var(&o.QuotaBackendBytes, "quota-backend-bytes", 0, "size of the state beyond which puts are refused and an alarm is raised; 0: no quota")

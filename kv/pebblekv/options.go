@@ -20,7 +20,7 @@ type Options struct {
 	// ReadOnly: nothing is written, and nothing removed. There is no stage then, whatever is on the disk. The lock is
 	// taken, unlike by OpenReadOnly.
 	ReadOnly bool
-	// CacheBytes is the size of the cache for blocks of tables. Default 32 MiB.
+	// CacheBytes is the size of the cache for blocks of tables. Default 48 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size at which a memory table is flushed without being asked. Default
 	// 16 MiB: larger ones are flushed less often, but looking up a key in 64 MiB costs a put of a
@@ -65,7 +65,7 @@ const (
 )
 
 const (
-	defaultCacheBytes    = 32 << 20
+	defaultCacheBytes    = 48 << 20
 	defaultMemTableBytes = 16 << 20
 
 	// formatVersion is pinned, so that a newer Pebble does not move our directories to a format
