@@ -398,7 +398,7 @@ func (w *world) beginPhase() {
 		w.beginSessionsEnd()
 	case rot:
 		w.beginRot()
-		w.end.deadline += sumsPatience*int64(p.replica.SumTicks)*p.tick + longestSpread*p.down
+		w.end.deadline += sumsPatience*int64(p.replica.SumTicks)*p.tick + longestSpread*p.down // whoever gives its state up is down once
 	case leave:
 		w.beginLeave()
 	case prefer:
