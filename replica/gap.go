@@ -45,6 +45,18 @@ func (p *gap) add(record wire.Raw) bool {
 	return true
 }
 
+// candidate returns the very entry that another server has lost, if it is among the candidates.
+func (p *gap) candidate(w *wire.WantedEntry) wire.Raw {
+	if p == nil || w.Hash == (wire.Hash{}) {
+		return nil
+	}
+	k := slices.IndexFunc(p.candidates[w.Index], func(c wire.Raw) bool { return c.Term() == w.Term && c.Hash() == w.Hash })
+	if k < 0 {
+		return nil
+	}
+	return p.candidates[w.Index][k]
+}
+
 // choose finds the entries that were there, from the last on: each is the one from which the next follows. It returns nil
 // while one is missing.
 func (p *gap) choose(group wire.GroupID) [][]byte {

@@ -82,7 +82,11 @@ func NewHealing(options Options, g wal.Group, applied raft.Index) (*Healing, err
 		h.missing = append(h.missing, &missing{hole: hole})
 	}
 	for _, p := range g.Gaps {
-		h.gaps = append(h.gaps, &gap{Gap: p, candidates: map[raft.Index][]wire.Raw{}})
+		own := &gap{Gap: p, candidates: map[raft.Index][]wire.Raw{}}
+		for _, record := range p.Doubted {
+			own.add(record)
+		}
+		h.gaps = append(h.gaps, own)
 	}
 	if len(h.peers) == 0 && !h.Healed() {
 		return nil, fmt.Errorf("%v: restore the data directory from a backup, or replace this server: %w", h.stillMissing(), &wal.HoleError{Hole: g.Holes[0]})
@@ -153,6 +157,9 @@ func (h *Healing) take(input Input) {
 	switch in := input.(type) {
 	case Tick:
 		if h.ticks%healAskTicks == 0 {
+			for _, p := range slices.Clone(h.gaps) { // what is doubted may be all that is needed
+				h.fillGap(p, h.options.Member.ID)
+			}
 			h.ask(h.peers)
 		}
 		if h.ticks++; h.ticks%healTellTicks == 0 {
@@ -208,24 +215,27 @@ func (h *Healing) receive(from raft.ServerID, m *wire.Message) {
 }
 
 // look says what is known of an entry.
-func (h *Healing) look(w *wire.WantedEntry) (wire.EntryState, bool) {
+func (h *Healing) look(w *wire.WantedEntry) (state wire.EntryState, record wire.Raw, read bool) {
 	term, ok := termIn(&h.group, w.Index)
 	switch {
 	case h.base != nil, h.cutting != 0 && w.Index >= h.cutFrom:
-		return 0, false
+		return 0, nil, false
 	case w.Index > h.group.Last:
-		return wire.EntryLacking, false
+		return wire.EntryLacking, nil, false
 	case !ok || w.Index == h.group.Base.Index:
-		return wire.EntryCompacted, false
+		return wire.EntryCompacted, nil, false
 	case h.lost(w.Index) != nil:
 		if is := &h.lost(w.Index).hole; is.Known() && w.Term != 0 && is.Term != w.Term {
-			return wire.EntryLacking, false // what is lost here is another entry
+			return wire.EntryLacking, nil, false // what is lost here is another entry
 		}
-		return wire.EntryLost, false
+		if record := h.gapAt(w.Index).candidate(w); record != nil {
+			return wire.EntryThere, record, false // whether it was there last or not, it is what is asked for
+		}
+		return wire.EntryLost, nil, false
 	case w.Term != 0 && term != w.Term:
-		return wire.EntryLacking, false
+		return wire.EntryLacking, nil, false
 	}
-	return 0, true
+	return 0, nil, true
 }
 
 // termIn returns the term of an entry of a group's log.

@@ -386,7 +386,7 @@ func TestHoleIsCutOnlyWithAQuorumOfLaterTerms(t *testing.T) {
 			if s.healing.Healed() {
 				t.Error("it counts as healed before the cut is durable")
 			}
-			if state, read := s.healing.look(&wire.WantedEntry{Index: 9, Term: 2}); state != 0 || read {
+			if state, _, read := s.healing.look(&wire.WantedEntry{Index: 9, Term: 2}); state != 0 || read {
 				t.Errorf("before that it says of entry 9 %v, %t", state, read)
 			}
 			must(t, s.log.Sync())
@@ -542,6 +542,52 @@ func inFrames(t *testing.T, c *healers, commit raft.Index) {
 		}
 		must(t, s.log.Seal())
 		must(t, s.log.Close())
+	}
+}
+
+// A frame that is lost may have replaced entries before it, so they are lost with it. Where nobody else has them, they are still of use: to
+// those who have lost the very same, and to this server, if what others have in the frame follows from them.
+func TestWhatALostFrameMayHaveReplacedIsOfUse(t *testing.T) {
+	c := newHealers(t, 3, 12, 3, func(i raft.Index) raft.Term { return raft.Term(2 + i/7) })
+	inFrames(t, c, 3)
+	c.all[0].loseFrame(7) // 7 to 9 are of a later term than 6
+	c.all[1].rot(5)
+	c.all[2].rot(5)
+	for _, s := range c.all {
+		s.start()
+	}
+	if p := c.all[0].healing.gapAt(5); p == nil || len(p.candidates[5]) != 1 {
+		t.Fatalf("entry 5 is in the gap %+v", p)
+	}
+	c.run(20)
+	for _, s := range c.all {
+		c.hasAll(s, 12)
+	}
+}
+
+// An entry that may have been replaced is given to nobody who has not lost that very entry: whoever has a gap would hear that there is
+// another one, or the right one, and neither is certain.
+func TestWhatMayHaveBeenReplacedIsNotVouchedFor(t *testing.T) {
+	c := newHealers(t, 3, 12, 3, func(i raft.Index) raft.Term { return raft.Term(2 + i/7) })
+	inFrames(t, c, 3)
+	s := c.all[0]
+	s.loseFrame(7)
+	s.start()
+	is := wire.Raw(c.entries[4])
+	for _, test := range []struct {
+		wanted wire.WantedEntry
+		want   wire.EntryState
+	}{
+		{wire.WantedEntry{Index: 5, Term: 2, Hash: is.Hash()}, wire.EntryThere},
+		{wire.WantedEntry{Index: 5, Term: 2, Hash: wire.Hash{1}}, wire.EntryLost},
+		{wire.WantedEntry{Index: 5, Term: 3, Hash: is.Hash()}, wire.EntryLost},
+		{wire.WantedEntry{Index: 5, Term: 2}, wire.EntryLost},
+		{wire.WantedEntry{Index: 5}, wire.EntryLost},
+		{wire.WantedEntry{Index: 8, Term: 3, Hash: is.Hash()}, wire.EntryLost},
+	} {
+		if state, record, read := s.healing.look(&test.wanted); state != test.want || read || (record != nil) != (state == wire.EntryThere) {
+			t.Errorf("of %+v it says %v, %t, with %d bytes, want %v", test.wanted, state, read, len(record), test.want)
+		}
 	}
 }
 
@@ -706,10 +752,10 @@ func TestEntryThatFillsAGapIsNotLacking(t *testing.T) {
 	s.start()
 	c.give(s, 2, 7, 9)
 	for i, want := range map[raft.Index]raft.Term{7: 2, 8: 3, 9: 3, 10: 3} {
-		if state, read := s.healing.look(&wire.WantedEntry{Index: i, Term: want}); !read {
+		if state, _, read := s.healing.look(&wire.WantedEntry{Index: i, Term: want}); !read {
 			t.Errorf("asked for entry %d of term %d, it says %v", i, want, state)
 		}
-		if state, _ := s.healing.look(&wire.WantedEntry{Index: i, Term: want + 1}); state != wire.EntryLacking {
+		if state, _, _ := s.healing.look(&wire.WantedEntry{Index: i, Term: want + 1}); state != wire.EntryLacking {
 			t.Errorf("asked for entry %d of term %d, it says %v", i, want+1, state)
 		}
 	}

@@ -14,16 +14,24 @@ import (
 // follows is kept if the log has the very entry at which the state is, and nothing otherwise (Figure 13, rules 6 and 7).
 
 // needsState returns the last hole that only a state makes good: somebody has compacted it, and nobody has sent it,
-// though all have answered, or had the time to. 0: there is none.
+// though all have answered, or had the time to; or it is in a gap that has waited for long: others may have what was never committed
+// there replaced, in part, so that nobody has all of it, nor is it certain that a majority lacks it. A state from behind the gap has
+// whatever was committed, and nothing else is missed. 0: there is none.
 func (h *Healing) needsState() raft.Index {
 	needed := raft.Index(0)
+	if n := len(h.gaps); n > 0 && h.ticks >= gapPatience {
+		needed = h.gaps[n-1].Last
+	}
 	for _, x := range h.missing {
 		if x.ticket == 0 && x.compactedAt != 0 && (len(x.answers) >= len(h.peers) || h.ticks-x.compactedAt >= snapshotPatience) {
-			needed = x.hole.Index
+			needed = max(needed, x.hole.Index)
 		}
 	}
 	return needed
 }
+
+// gapPatience is for how many ticks a server waits for the entries of a gap until it wants a state instead.
+const gapPatience = 10 * snapshotPatience
 
 // stageTicks is for how long nobody could go on from what is staged before that is dropped: it may be of a state that its server
 // has lost since in a crash, and that nobody may reach again without this server.

@@ -228,7 +228,7 @@ func TestStateBelowTheHoleIsProgress(t *testing.T) {
 	if commit := s.healing.group.HardState.Commit; commit != 6 {
 		t.Errorf("it takes %d for committed, and has a state of 6", commit)
 	}
-	if state, read := s.healing.look(&wire.WantedEntry{Index: 6, Term: 2}); state != wire.EntryCompacted || read {
+	if state, _, read := s.healing.look(&wire.WantedEntry{Index: 6, Term: 2}); state != wire.EntryCompacted || read {
 		t.Errorf("asked for the entry after which its log begins, it says %v, %t", state, read)
 	}
 	for !s.healing.state.asked {
@@ -270,7 +270,7 @@ func TestStateThatDoesNotFitIsNotUsed(t *testing.T) {
 	if s.replica != nil || len(s.installed) != 1 {
 		t.Error("it goes on before its log begins after the state, durably")
 	}
-	if state, read := s.healing.look(&wire.WantedEntry{Index: 15, Term: 2}); state != 0 || read {
+	if state, _, read := s.healing.look(&wire.WantedEntry{Index: 15, Term: 2}); state != 0 || read {
 		t.Errorf("meanwhile it says of entry 15 %v, %t", state, read)
 	}
 }
@@ -357,7 +357,7 @@ func TestWhoHasLostAnotherEntryLacksTheOneAskedFor(t *testing.T) {
 	s.rot(20)
 	s.start()
 	for term, want := range map[raft.Term]wire.EntryState{2: wire.EntryLost, 1: wire.EntryLacking, 0: wire.EntryLost} {
-		if got, read := s.healing.look(&wire.WantedEntry{Index: 20, Term: term}); got != want || read {
+		if got, _, read := s.healing.look(&wire.WantedEntry{Index: 20, Term: term}); got != want || read {
 			t.Errorf("of term %d: %v, %t, want %v", term, got, read, want)
 		}
 	}
@@ -391,5 +391,43 @@ func TestStageThatNobodyGoesOnFromIsDropped(t *testing.T) {
 	}
 	if !s.healing.state.asked {
 		t.Error("it does not ask again")
+	}
+}
+
+// What was lost in a gap may never have been committed, and be replaced elsewhere, but for its beginning: then nobody can fill it, nor is it
+// certain that a majority lacks all of it. After a while the server asks for a state, and one from behind the gap makes it whole. It
+// waits for that as long as there is none: a state from before the gap has nothing of it.
+func TestGapThatNobodyFillsIsMadeGoodByAState(t *testing.T) {
+	for _, commit := range []raft.Index{6, 0} {
+		c := newHealers(t, 3, 9, commit, ofTerm(2))
+		inFrames(t, c, commit)
+		s := c.all[0]
+		s.loseFrame(4) // 4 to 6
+		s.start()
+		for k := range gapPatience {
+			if s.healing.state.asked {
+				t.Fatalf("after %d ticks it asks for a state", k)
+			}
+			c.step(s, Tick{})
+		}
+		asks := func() {
+			for k := 0; !s.healing.state.asked; k++ {
+				if k > gapPatience {
+					t.Fatal("it does not ask for a state")
+				}
+				c.step(s, Tick{})
+			}
+		}
+		asks()
+		c.chunk(s, 3, 2)
+		if s.healing == nil || s.healing.changing() {
+			t.Fatalf("it goes on from a state before the gap: %q", s.events)
+		}
+		asks()
+		c.chunk(s, 12, 3)
+		g, _ := s.log.State(testGroup)
+		if s.replica == nil || g.Base.Index != 12 || g.Last != 12 {
+			t.Fatalf("its log begins after %d, and ends at %d: %q", g.Base.Index, g.Last, s.events)
+		}
 	}
 }

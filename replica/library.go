@@ -37,8 +37,9 @@ type answering struct {
 	wanted []wire.WantedEntry
 }
 
-// lookUp says what is known of an entry without reading it; 0 and false: nothing may be said about it yet.
-type lookUp func(w *wire.WantedEntry) (state wire.EntryState, read bool)
+// lookUp says what is known of an entry without reading the log, and which it is if it is there; or that the log is to be read; 0 and
+// false: nothing may be said about it yet.
+type lookUp func(w *wire.WantedEntry) (state wire.EntryState, record wire.Raw, read bool)
 
 // maxLibraryBytes bounds one reply, unless its first entry is larger.
 const maxLibraryBytes = 1 << 20
@@ -51,12 +52,12 @@ func (l *library) requested(from raft.ServerID, term raft.Term, m *wire.EntryReq
 	a := answering{to: from, term: term}
 	for i := range m.Wanted {
 		w := &m.Wanted[i]
-		state, read := look(w)
+		state, record, read := look(w)
 		switch {
 		case read && (len(a.wanted) == 0 || w.Index == a.wanted[len(a.wanted)-1].Index+1):
 			a.wanted = append(a.wanted, *w)
 		case state != 0:
-			a.found = append(a.found, wire.FoundEntry{Index: w.Index, Term: w.Term, State: state})
+			a.found = append(a.found, wire.FoundEntry{Index: w.Index, Term: w.Term, State: state, Record: record})
 		}
 	}
 	if len(a.wanted) == 0 {
@@ -110,19 +111,19 @@ func isHole(err error) bool {
 // entriesRequested answers a server that has lost entries.
 func (r *Replica) entriesRequested(from raft.ServerID, m *wire.EntryRequest) {
 	term := r.core.CurrentTerm()
-	reply, fetch := r.library.requested(from, term, m, func(w *wire.WantedEntry) (wire.EntryState, bool) {
+	reply, fetch := r.library.requested(from, term, m, func(w *wire.WantedEntry) (wire.EntryState, wire.Raw, bool) {
 		is, ok := r.core.TermAt(w.Index)
 		switch {
 		case w.Index > r.core.LastIndex():
-			return wire.EntryLacking, false
+			return wire.EntryLacking, nil, false
 		case !ok:
-			return wire.EntryCompacted, false
+			return wire.EntryCompacted, nil, false
 		case w.Term != 0 && is != w.Term:
-			return wire.EntryLacking, false
+			return wire.EntryLacking, nil, false
 		case w.Index > r.core.Durable():
-			return 0, false
+			return 0, nil, false
 		}
-		return 0, true
+		return 0, nil, true
 	})
 	if fetch != nil {
 		r.work.Fetch = append(r.work.Fetch, *fetch)

@@ -49,6 +49,8 @@ type group struct {
 	// settled is how far the entries were committed, and in the log, before the write of the latest hard state, or before the frame
 	// that is lost: so far nothing that came later has replaced them. It is of use during recovery only.
 	settled raft.Index
+	// doubted is where entries are that a lost frame may have replaced. It is of use during recovery only.
+	doubted map[raft.Index]position
 	// moved says that positions are not in the order of segments, because copies took their places.
 	moved bool
 	// runs are the terms of the entries from first on.

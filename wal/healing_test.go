@@ -240,11 +240,12 @@ func TestWhatALostFrameMayHaveReplacedIsLostToo(t *testing.T) {
 		damage      bool       // of the entry behind it
 		ends        bool       // what comes after it is the beginning of a segment
 		first, last raft.Index // of the gap
+		doubted     bool       // entries 4 and 5, of term 2
 	}{
-		{name: "replaced by more", term: 7, from: 4, entries: 3, first: 4, last: 6},
-		{name: "followed by damage", term: 7, from: 4, entries: 2, damage: true, first: 4, last: 6},
-		{name: "at the end of a segment", term: 7, from: 4, entries: 3, ends: true, first: 4, last: 6},
-		{name: "not replaced", term: 7, from: 6, entries: 1, first: 4, last: 6},
+		{name: "replaced by more", term: 7, from: 4, entries: 3, first: 4, last: 6, doubted: true},
+		{name: "followed by damage", term: 7, from: 4, entries: 2, damage: true, first: 4, last: 6, doubted: true},
+		{name: "at the end of a segment", term: 7, from: 4, entries: 3, ends: true, first: 4, last: 6, doubted: true},
+		{name: "not replaced", term: 7, from: 6, entries: 1, first: 4, last: 6, doubted: true},
 		{name: "of the same leader", term: 2, from: 6, entries: 1, first: 6, last: 6},
 		{name: "of the same leader, followed by damage", term: 2, from: 6, entries: 1, damage: true, first: 6, last: 7},
 	} {
@@ -289,6 +290,15 @@ func TestWhatALostFrameMayHaveReplacedIsLostToo(t *testing.T) {
 			must(t, err)
 			if g := recovered.Groups[0]; len(g.Gaps) != 1 || g.Gaps[0].First != c.first || g.Gaps[0].Last != c.last {
 				t.Fatalf("got gaps %+v, want one from %d to %d", g.Gaps, c.first, c.last)
+			}
+			var doubted []raft.EntryID
+			for _, b := range recovered.Groups[0].Gaps[0].Doubted {
+				r, _, err := wire.DecodeRecord(b)
+				must(t, err)
+				doubted = append(doubted, raft.EntryID{Index: r.Index, Term: r.Term})
+			}
+			if want := []raft.EntryID{{Index: 4, Term: 2}, {Index: 5, Term: 2}}; c.doubted != slices.Equal(doubted, want) || !c.doubted && doubted != nil {
+				t.Errorf("doubted are %v", doubted)
 			}
 			var others [][]byte // which follow what is before the gap, and lead nowhere
 			before := recovered.Groups[0].Gaps[0].Before

@@ -37,6 +37,8 @@ type Gap struct {
 	// Hash is that of the last entry; if it is not known, Next is the record of the entry after it.
 	Hash wire.Hash
 	Next []byte
+	// Doubted are records of entries that were there, which what is lost may have replaced: some of those that fill the gap, or not.
+	Doubted [][]byte
 }
 
 // gapAt returns the gap that has the entry at i, or nil.

@@ -120,6 +120,7 @@ func (r *recovery) digBefore(g *group, i raft.Index, behind raft.Term) error {
 	term, known := g.term(g.last())
 	known = known && (hole == nil || hole.Known())
 	if from := max(g.settled, g.base.Index) + 1; from <= g.last() && !(known && term == behind) {
+		g.doubt(from)
 		if err := r.replayTruncate(g, from); err != nil {
 			return err
 		}
@@ -129,6 +130,16 @@ func (r *recovery) digBefore(g *group, i raft.Index, behind raft.Term) error {
 	}
 	g.broken = nil
 	return nil
+}
+
+// doubt keeps where the entries are, from that one on, which are taken for lost though they may not have been replaced.
+func (g *group) doubt(from raft.Index) {
+	g.doubted = map[raft.Index]position{}
+	for i := max(from, g.first); i <= g.last(); i++ {
+		if at := g.position(i); at.known() && g.holeAt(i) == nil {
+			g.doubted[i] = at
+		}
+	}
 }
 
 // rejoinEnd is rejoin, by where the log of a group ends.
@@ -194,11 +205,38 @@ func (r *recovery) findGaps(g *group) error {
 				}
 				p.Next = next[0]
 			}
+			p.Doubted = r.readDoubted(g, p.First, p.Last)
 			g.gaps = append(g.gaps, p)
 		}
 		k = end
 	}
+	g.doubted = nil
 	return nil
+}
+
+// maxDoubtedBytes bounds what is read of the entries of a gap that may not be lost: others have the rest.
+const maxDoubtedBytes = 64 << 20
+
+// readDoubted returns the entries of a gap that may not be lost, as far as they can be read.
+func (r *recovery) readDoubted(g *group, first, last raft.Index) (records [][]byte) {
+	bytes := 0
+	for i := first; i <= last; i++ {
+		at, ok := g.doubted[i]
+		if bytes += at.size(); !ok || bytes > maxDoubtedBytes {
+			continue
+		}
+		b := make([]byte, at.size())
+		if segmentOf(r.inUse, at.segment).readAt(b, at.offset()) != nil {
+			continue
+		}
+		record, n, err := wire.DecodeRecord(b)
+		if err != nil || !record.IsEntry() || record.Group != g.id || record.Index != i {
+			continue
+		}
+		clearCopyFlag(b[:n])
+		records = append(records, b[:n])
+	}
+	return records
 }
 
 // joinGaps puts the copies that fill a gap into one write, which they were in. If the last of them are torn, they fill nothing.
