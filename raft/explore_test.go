@@ -1,11 +1,7 @@
 package raft_test
 
 import (
-	"encoding/json"
-	"errors"
 	"flag"
-	"os"
-	"os/exec"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -13,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/internal/ledger"
 	"github.com/quorate/quorate/raft"
 )
 
@@ -221,25 +218,13 @@ func (x *explorer) keep(t *testing.T, story string) {
 	if *exploreLedger == "" {
 		return
 	}
-	commit, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").Output()
-	if err != nil {
-		commit = []byte("unknown")
-	}
-	line, err := json.Marshal(map[string]any{
-		"commit": strings.TrimSpace(string(commit)), "ended": time.Now().UTC().Format(time.RFC3339), "story": story,
+	err := ledger.Append(*exploreLedger, map[string]any{
+		"commit": ledger.Commit(), "ended": time.Now().UTC().Format(time.RFC3339), "story": story,
 		"states": x.visited.states(), "visits": x.visited.visits(), "steps": x.steps.Load(), "deepest": x.deepest,
 		"cpuSeconds": x.cpuSeconds,
 		"complete":   !x.cut && x.broken == "", "broken": x.broken,
 	})
 	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.OpenFile(*exploreLedger, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = file.Write(append(line, '\n'))
-	if err := errors.Join(err, file.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -328,8 +328,9 @@ func (w *world) wantingServe() string {
 		case check.Never: // too much was waiting: it is asked again
 			w.end.fresh[i] = &request{Op: check.Op{Request: r.Request}, read: r.read}
 			w.freshAt(w.servers[r.server], w.end.fresh[i])
-		case check.Unknown: // it is in a state that this server has taken over, or never was, or was cut off: it is asked again
-			if s := w.servers[r.server]; s.tookOverAt >= w.end.since || r.read && s == w.end.rotten {
+		case check.Unknown: // it is in a state that this server has taken over, or never was, or the server has ended: it is asked again
+			s := w.servers[r.server]
+			if s.tookOverAt >= w.end.since || s.stuckAt >= w.end.since && s.up || r.read && s == w.end.rotten {
 				w.end.fresh[i] = &request{Op: check.Op{Request: r.Request}, read: r.read}
 				w.freshAt(s, w.end.fresh[i])
 			}

@@ -1,9 +1,7 @@
 package sim_test
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/internal/ledger"
 )
 
 // outcome is what became of one bug that was planted once.
@@ -216,26 +216,14 @@ var commit = sync.OnceValue(func() string {
 // appendLedger appends outcomes to a file, one line of JSON each; with no name it does nothing. What a
 // survivor has printed is left out.
 func appendLedger(name string, outcomes []outcome) error {
-	if name == "" {
-		return nil
-	}
-	var lines bytes.Buffer
-	for _, o := range outcomes {
+	lines := make([]any, len(outcomes))
+	for i, o := range outcomes {
 		if o.Text = firstLine(o.Text); !o.Caught {
 			o.Text = ""
 		}
-		line, err := json.Marshal(&o)
-		if err != nil {
-			return err
-		}
-		lines.Write(append(line, '\n'))
+		lines[i] = &o
 	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(lines.Bytes())
-	return errors.Join(err, f.Close())
+	return ledger.Append(name, lines...)
 }
 
 func TestOutcomeIsReadFromWhatANetPrints(t *testing.T) {

@@ -23,14 +23,14 @@ import (
 // must raise nothing: a net that catches everything is as blind as one that catches nothing.
 
 var (
-	planted = flag.String("planted", "", "plant this many bugs chosen at random; or all, bugs, or those of these classes and names, with commas between")
-	times   = flag.Int("planted.times", 1, "how often to plant each")
-	most    = flag.Int("planted.seeds", 3000, "after how many seeds a planted bug has survived")
-	legal   = flag.Int("planted.legal", 300, "in how many seeds a legal behaviour must raise nothing")
-	jobs    = flag.Int("planted.jobs", runtime.GOMAXPROCS(0), "how many to plant side by side")
-	shrunk  = flag.String("planted.shrink", "", "shrink what catches a planted bug, and write the script into this directory; that counts as CPU, too")
-	inNet   = flag.String("planted.net", "", "wal: what is wrong in the log alone must be caught by its crash enumerator, which is no weaker than the simulator where both can see; raft: what is wrong in the core alone, by the exploration, which does not see all of it")
-	ledger  = flag.String("planted.ledger", "", "file to which each outcome is appended, as a line of JSON")
+	planted       = flag.String("planted", "", "plant this many bugs chosen at random; or all, bugs, or those of these classes and names, with commas between")
+	times         = flag.Int("planted.times", 1, "how often to plant each")
+	most          = flag.Int("planted.seeds", 3000, "after how many seeds a planted bug has survived")
+	legal         = flag.Int("planted.legal", 300, "in how many seeds a legal behaviour must raise nothing")
+	jobs          = flag.Int("planted.jobs", runtime.GOMAXPROCS(0), "how many to plant side by side")
+	shrunk        = flag.String("planted.shrink", "", "shrink what catches a planted bug, and write the script into this directory; that counts as CPU, too")
+	inNet         = flag.String("planted.net", "", "wal: what is wrong in the log alone must be caught by its crash enumerator, which is no weaker than the simulator where both can see; raft: what is wrong in the core alone, by the exploration, which does not see all of it")
+	plantedLedger = flag.String("planted.ledger", "", "file to which each outcome is appended, as a line of JSON")
 )
 
 // maxKillSeconds is how much CPU may be spent until a bug is caught. Building it does not count.
@@ -108,7 +108,7 @@ func plantAll(t *testing.T, chosen []*plant) []outcome {
 				if err != nil {
 					t.Errorf("%s: %v", p.name, err)
 				}
-				if err := appendLedger(*ledger, results); err != nil {
+				if err := appendLedger(*plantedLedger, results); err != nil {
 					t.Error(err)
 				}
 				mu.Unlock()

@@ -1,17 +1,15 @@
 package sim
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/internal/choice"
+	"github.com/quorate/quorate/internal/ledger"
 )
 
 var (
@@ -63,35 +61,60 @@ func rottingPlan(seed *uint64) (dice, plan) {
 	}
 }
 
-// TestLogsThatRotHealInWorlds flips bytes of logs whose servers are down, again and again. Every server heals, nothing that
-// was acknowledged is lost, and nobody takes part while it heals.
-func TestLogsThatRotHealInWorlds(t *testing.T) {
-	var counts Counts
-	began := time.Now().UTC().Truncate(time.Second)
-	findings, compact := []string{}, 0
-	seed := *rotFrom - 1
-	for range *rotWorlds {
-		d, p := rottingPlan(&seed)
-		w := newPlannedWorld(Options{Seed: seed, Simulated: 20 * time.Second}, d, p)
-		if *rotStory > 0 && uint64(*rotStory) == seed {
+// planned is what came of worlds that have plans of their own.
+type planned struct {
+	counts   Counts
+	findings []string
+	last     uint64 // seed
+}
+
+// runPlans runs so many worlds, of the first seeds of which draw makes plans: it is given a seed, and moves it on to the one it has taken.
+func runPlans(t *testing.T, worlds int, from, story uint64, simulated time.Duration, draw func(seed *uint64) (dice, plan)) *planned {
+	t.Helper()
+	r := &planned{findings: []string{}, last: from - 1}
+	for range worlds {
+		d, p := draw(&r.last)
+		w := newPlannedWorld(Options{Seed: r.last, Simulated: simulated}, d, p)
+		if story == r.last {
 			w.story = os.Stdout
 		}
 		if stack := w.run(); w.check.Violation() != nil {
-			t.Errorf("seed %d: at %v: %v\n%s", seed, time.Duration(w.now), w.check.Violation(), stack)
-			findings = append(findings, fmt.Sprintf("seed %d: %v", seed, w.check.Violation()))
+			t.Errorf("seed %d: at %v: %v\n%s", r.last, time.Duration(w.now), w.check.Violation(), stack)
+			r.findings = append(r.findings, fmt.Sprintf("seed %d: %v", r.last, w.check.Violation()))
 		}
+		r.counts.Add(&w.counts)
+	}
+	return r
+}
+
+// keepLine adds a line to a ledger, if there is one.
+func keepLine(t *testing.T, file string, line any) {
+	t.Helper()
+	if err := ledger.Append(file, line); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLogsThatRotHealInWorlds flips bytes of logs whose servers are down, again and again. Every server heals, nothing that
+// was acknowledged is lost, and nobody takes part while it heals.
+func TestLogsThatRotHealInWorlds(t *testing.T) {
+	began := time.Now().UTC().Truncate(time.Second)
+	compact := 0
+	run := runPlans(t, *rotWorlds, *rotFrom, uint64(*rotStory), 20*time.Second, func(seed *uint64) (dice, plan) {
+		d, p := rottingPlan(seed)
 		if p.snapshot.compacts {
 			compact++
 		}
-		counts.Add(&w.counts)
-	}
+		return d, p
+	})
+	counts := &run.counts
 	t.Logf("%d logs rotted, %d bytes, %d whole frames; %d places mended; %d servers healed of %d, %d entries filled of %d, %d cuts, %d drops, %d states taken over",
 		counts.Rots, counts.RottenBytes, counts.RottenFrames, counts.Mended, counts.Healed, counts.Healings, counts.HolesFilled, counts.Holes, counts.HolesCut, counts.HolesDropped, counts.HolesPassed)
-	appendLine(t, *rotLedger, &rotLine{
-		Commit: presentCommit(t), Began: began.Format(time.RFC3339), From: *rotFrom, To: seed, Worlds: *rotWorlds, Compact: compact,
+	keepLine(t, *rotLedger, &rotLine{
+		Commit: ledger.Commit(), Began: began.Format(time.RFC3339), From: *rotFrom, To: run.last, Worlds: *rotWorlds, Compact: compact,
 		Rots: counts.Rots, Flips: counts.RottenBytes, Frames: counts.RottenFrames, Mended: counts.Mended, Lost: counts.Holes, Filled: counts.HolesFilled,
 		Begun: counts.Healings, Healed: counts.Healed, Cut: counts.HolesCut, Dropped: counts.HolesDropped, States: counts.HolesPassed,
-		EndsLost: counts.EndsLost, CPU: cpuOfProcess(t), Findings: findings,
+		EndsLost: counts.EndsLost, CPU: cpuOfProcess(t), Findings: run.findings,
 	})
 	if counts.RottenBytes < 100**rotWorlds || counts.Mended == 0 || counts.RottenFrames == 0 || counts.Healed == 0 || counts.HolesFilled == 0 {
 		t.Error("not everything has happened")
@@ -99,15 +122,6 @@ func TestLogsThatRotHealInWorlds(t *testing.T) {
 	if counts.EndsLost > 1+*rotWorlds/100 {
 		t.Errorf("in %d of %d endings servers that heal wait for each other, which is to be rare", counts.EndsLost, *rotWorlds)
 	}
-}
-
-func presentCommit(t *testing.T) string {
-	t.Helper()
-	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // cpuOfProcess returns what this process has cost so far.
@@ -118,26 +132,4 @@ func cpuOfProcess(t *testing.T) float64 {
 		t.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
-}
-
-// appendLine adds a line to a ledger, if there is one.
-func appendLine(t *testing.T, ledger string, line any) {
-	t.Helper()
-	if ledger == "" {
-		return
-	}
-	b, err := json.Marshal(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(ledger, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Write(append(b, '\n')); err != nil {
-		t.Error(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
-	}
 }

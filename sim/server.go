@@ -77,6 +77,8 @@ type server struct {
 	hashed           *kv.KVHash // all that it holds; nil: it has not looked
 	// tookOverAt is when it took over another's state last.
 	tookOverAt int64
+	// stuckAt is when it ended last because its disk stood still.
+	stuckAt int64
 	// moments counts what has happened after which a crash is worth its while.
 	moments int
 }
@@ -407,6 +409,7 @@ func (s *server) fail(err error) {
 	w := s.world
 	if s.isStuck(err) {
 		w.counts.Stuck++
+		s.stuckAt = w.now
 		w.tell(s, "gives up: %v", err)
 		s.crash(false)
 		return

@@ -2,12 +2,11 @@ package sim
 
 import (
 	"flag"
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/internal/choice"
+	"github.com/quorate/quorate/internal/ledger"
 )
 
 var (
@@ -52,33 +51,20 @@ func stateRottingPlan(seed *uint64) (dice, plan) {
 // TestStatesThatRotAreFedAnewInWorlds lets states rot, one server's after another's: whoever is hit finds out by what it
 // reads or by what the others say, gives its state up, and gets theirs; nobody else does, and no answer is wrong.
 func TestStatesThatRotAreFedAnewInWorlds(t *testing.T) {
-	var counts Counts
 	began := time.Now().UTC().Truncate(time.Second)
-	findings := []string{}
-	seed := *stateRotFrom - 1
-	for range *stateRotWorlds {
-		d, p := stateRottingPlan(&seed)
-		w := newPlannedWorld(Options{Seed: seed, Simulated: 5 * time.Second}, d, p)
-		if *stateRotStory > 0 && uint64(*stateRotStory) == seed {
-			w.story = os.Stdout
-		}
-		if stack := w.run(); w.check.Violation() != nil {
-			t.Errorf("seed %d: at %v: %v\n%s", seed, time.Duration(w.now), w.check.Violation(), stack)
-			findings = append(findings, fmt.Sprintf("seed %d: %v", seed, w.check.Violation()))
-		}
-		counts.Add(&w.counts)
-	}
+	run := runPlans(t, *stateRotWorlds, *stateRotFrom, uint64(*stateRotStory), 5*time.Second, stateRottingPlan)
+	counts := &run.counts
 	rots := counts.Rotten + counts.Damaged
 	t.Logf("%d states rotted, %d of them silently; of the others, requests met %d before they were found otherwise; %d were given up; %d sums compared",
 		rots, counts.Rotten, counts.DamageMet, counts.StatesGivenUp, counts.SumsCompared)
-	appendLine(t, *stateRotLedger, &stateRotLine{
-		What: "states", Commit: presentCommit(t), Began: began.Format(time.RFC3339), From: *stateRotFrom, To: seed, Worlds: *stateRotWorlds,
-		Silent: counts.Rotten, Damaged: counts.Damaged, Met: counts.DamageMet, GivenUp: counts.StatesGivenUp, Compared: counts.SumsCompared, CPU: cpuOfProcess(t), Findings: findings,
+	keepLine(t, *stateRotLedger, &stateRotLine{
+		What: "states", Commit: ledger.Commit(), Began: began.Format(time.RFC3339), From: *stateRotFrom, To: run.last, Worlds: *stateRotWorlds,
+		Silent: counts.Rotten, Damaged: counts.Damaged, Met: counts.DamageMet, GivenUp: counts.StatesGivenUp, Compared: counts.SumsCompared, CPU: cpuOfProcess(t), Findings: run.findings,
 	})
 	if rots < *stateRotWorlds**stateRotTimes*9/10 || counts.Rotten == 0 || counts.DamageMet == 0 {
 		t.Error("too few states have rotted")
 	}
-	if counts.StatesGivenUp != rots && len(findings) == 0 {
+	if counts.StatesGivenUp != rots && len(run.findings) == 0 {
 		t.Errorf("%d states have rotted, and %d were given up", rots, counts.StatesGivenUp)
 	}
 }

@@ -1,15 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	mathrand "math/rand/v2"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/internal/ledger"
 )
 
 var (
@@ -100,21 +100,7 @@ func presentCommit(t *testing.T) string {
 // addToLedger adds a line, if anybody wants one.
 func addToLedger(t *testing.T, entry any) {
 	t.Helper()
-	if *processLedger == "" {
-		return
-	}
-	line, err := json.Marshal(entry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(*processLedger, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Write(append(line, '\n')); err != nil {
-		t.Error(err)
-	}
-	if err := f.Close(); err != nil {
+	if err := ledger.Append(*processLedger, entry); err != nil {
 		t.Error(err)
 	}
 }
