@@ -45,9 +45,9 @@ func (p *gap) add(record wire.Raw) bool {
 	return true
 }
 
-// candidate returns the very entry that another server has lost, if it is among the candidates.
+// candidate returns the very entry that another server has lost, if it is among the candidates. Whoever does not know the hash gets none.
 func (p *gap) candidate(w *wire.WantedEntry) wire.Raw {
-	if p == nil || w.Hash == (wire.Hash{}) {
+	if p == nil {
 		return nil
 	}
 	k := slices.IndexFunc(p.candidates[w.Index], func(c wire.Raw) bool { return c.Term() == w.Term && c.Hash() == w.Hash })

@@ -591,6 +591,23 @@ func TestWhatMayHaveBeenReplacedIsNotVouchedFor(t *testing.T) {
 	}
 }
 
+// If what is doubted is all of the gap, and what comes after it follows from that, nobody is needed.
+func TestWhatIsDoubtedMayFillTheGap(t *testing.T) {
+	c := newHealers(t, 3, 12, 3, func(i raft.Index) raft.Term { return raft.Term(2 + i/7) })
+	inFrames(t, c, 3)
+	s := c.all[0]
+	s.loseFrame(7)
+	g := s.open().Groups[0]
+	g.Gaps = slices.Clone(g.Gaps)
+	p := &g.Gaps[0]
+	p.Doubted = c.entries[p.First-1 : p.Last]
+	h, err := NewHealing(Options{Group: testGroup, Boot: s.boot, Member: wire.Member{ID: s.id, Roles: wire.RoleVoter}}, g, 0)
+	must(t, err)
+	if w := h.Step([]Input{Tick{}}).Writes; len(w) != 1 || w[0].First != p.First || len(w[0].Records) != len(p.Doubted) {
+		t.Errorf("it writes %+v, want entries %d to %d", w, p.First, p.Last)
+	}
+}
+
 // TestWholeFramesThatAreLostHeal: nobody knows which entries were in them, but for what is around them.
 func TestWholeFramesThatAreLostHeal(t *testing.T) {
 	c := newHealers(t, 3, 60, 60, ofTerm(2))
