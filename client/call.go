@@ -216,7 +216,7 @@ func (t *tries) allAreAsked(of int) bool {
 // giveUp counts a copy that is waited for no longer.
 func (t *tries) giveUp(a *attempt) {
 	t.forget(a)
-	if a.sent || a.err == nil {
+	if (a.sent || a.err == nil) && !isBusy(a.err) {
 		t.copies++
 	}
 	if t.last == nil {

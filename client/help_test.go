@@ -164,6 +164,31 @@ func applyAndWait(ctx context.Context, apply func() []byte) ([]byte, error) {
 	return nil, ctx.Err()
 }
 
+// deadline is a context whose time is up when a test says so: what it waits for may take long.
+type deadline struct {
+	context.Context
+	up chan struct{}
+}
+
+func (d *deadline) Done() <-chan struct{} { return d.up }
+
+func (d *deadline) Err() error {
+	select {
+	case <-d.up:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// newDeadline makes one, and what ends it.
+func newDeadline(t *testing.T) (context.Context, func()) {
+	d := &deadline{Context: context.Background(), up: make(chan struct{})}
+	end := sync.OnceFunc(func() { close(d.up) })
+	t.Cleanup(end)
+	return d, end
+}
+
 // first does something to the first command, and nothing to all others.
 func first(f fault) fault {
 	var once sync.Once

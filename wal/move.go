@@ -9,14 +9,12 @@ import (
 // them but at least one, and returns how many. After the next two Syncs Release gives the segment back
 // once nothing is left in it. Only the writer calls it, if a group that writes seldom keeps old segments alive.
 func (l *Log) MoveForward(limitBytes int) (entries int, err error) {
-	if err := l.usable(); err != nil {
+	oldest, err := l.oldest()
+	if err != nil || oldest == nil || oldest == l.active {
 		return 0, err
 	}
-	if len(l.segments) == 0 || l.segments[0] == l.active {
-		return 0, nil
-	}
 	for _, g := range l.sorted {
-		first, last, ok := g.within(l.segments[0].number)
+		first, last, ok := g.within(oldest.number)
 		if !ok {
 			continue
 		}
@@ -30,6 +28,16 @@ func (l *Log) MoveForward(limitBytes int) (entries int, err error) {
 		return len(records), l.Append([]Write{{Group: g.id, First: first, Records: records}})
 	}
 	return 0, nil
+}
+
+// oldest returns the log's first segment; nil if there is none.
+func (l *Log) oldest() (*segment, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usableLocked(); err != nil || len(l.segments) == 0 {
+		return nil, err
+	}
+	return l.segments[0], nil
 }
 
 // within returns the first consecutive entries of the group that are in that segment.

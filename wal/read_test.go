@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"slices"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -192,4 +193,37 @@ func TestReadersRunBesideTheWriter(t *testing.T) {
 	if w.err != nil {
 		t.Fatal(w.err)
 	}
+}
+
+// TestSegmentBeginsWhileOthersAreReleased is for the race detector.
+func TestSegmentBeginsWhileOthersAreReleased(t *testing.T) {
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.start(1)
+	for range 5 { // four segments that nobody needs
+		w.append(w.entries(1, 1, 5000))
+		w.append(w.compact(1, w.model.groups[1].last()))
+	}
+	w.append(w.entries(1, 1, 10))
+	w.sync()
+	w.append(w.entries(1, 1, 10))
+	w.sync()
+	must(t, w.err)
+	s, err := w.log.takeSpare()
+	must(t, err)
+	before := len(w.log.segments)
+	var running sync.WaitGroup
+	goroutines := runtime.NumGoroutine()
+	running.Go(func() { w.release() })
+	for runtime.NumGoroutine() > goroutines { // until it is over, and nothing that the detector knows of says so
+		runtime.Gosched()
+	}
+	must(t, w.log.begin(s, 0))
+	running.Wait()
+	if after := len(w.log.segments); after >= before {
+		t.Fatalf("%d segments, and then %d", before, after)
+	}
+	w.append(w.entries(1, 1, 5000))
+	w.sync()
+	w.kill()
+	must(t, w.err)
 }

@@ -175,12 +175,12 @@ func (l *Log) begin(s *segment, needed int64) error {
 		cluster: l.options.Cluster, server: l.options.Server, number: uint64(s.number), bytes: uint64(s.bytes),
 		firstFrame: l.sequence + 1, chain: l.chain,
 	}
-	if n := len(l.segments); n > 0 {
-		s.header.previous = uint64(l.segments[n-1].number)
-	}
 	s.seed = seedOf(l.chain)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if n := len(l.segments); n > 0 {
+		s.header.previous = uint64(l.segments[n-1].number)
+	}
 	l.segments = append(l.segments, s)
 	l.active, l.offset, l.frames = s, 0, 0
 	return nil
