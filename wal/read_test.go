@@ -2,8 +2,8 @@ package wal
 
 import (
 	"errors"
-	"slices"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
