@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	// changedPart of a state changes before it is made durable: one in so many keys.
+	// changedPart of a state changes before it is made durable, one in so many keys; then sameBytes of it, however large it is.
 	changedPart = 100
+	sameBytes   = 1_000_000
 	// flushWrites puts of flushValue bytes over few keys are made at a time until a server makes its state durable by
 	// itself, if it does so by the size of its log; and flushPuts small ones if it does so by their number.
 	flushKeys   = 16
@@ -74,47 +75,56 @@ type snapshots struct {
 	turn int // of the changes
 }
 
-// change overwrites 1 % of the keys, others each time.
-func (s *snapshots) change(ctx context.Context) error {
+// change overwrites so many keys, spread over all of them, others each time.
+func (s *snapshots) change(ctx context.Context, count int) error {
 	s.turn++
-	first := s.turn * 7919
-	_, err := s.bed.bulk(ctx, storers, max(s.keys/changedPart, 1), func(i int) clientv3.Op {
-		return clientv3.OpPut(keyName((first+i*changedPart)%s.keys), s.bed.bulkValue(first+i))
+	first, apart := s.turn*7919, max(s.keys/count, 1)
+	_, err := s.bed.bulk(ctx, storers, count, func(i int) clientv3.Op {
+		return clientv3.OpPut(keyName((first+i*apart)%s.keys), s.bed.bulkValue(first+i))
 	})
 	return err
 }
 
-// alone measures what making the state durable costs while nobody else does anything.
+// keyBytes is what a key and its value have.
+func (s *snapshots) keyBytes() int64 { return int64(len(keyName(0)) + s.bed.options.valueBytes) }
+
+// alone measures what making the state durable costs while nobody else does anything: after 1 % of it has changed, and after
+// as much as in states of other sizes.
 func (s *snapshots) alone(ctx context.Context) error {
-	if err := errors.Join(s.change(ctx), s.untilQuiet(ctx)); err != nil {
+	s.run.Add("state, MB", float64(s.bed.size))
+	if err := s.durable(ctx, "1 % changed", max(s.keys/changedPart, 1)); err != nil {
 		return err
 	}
-	before, err := s.stored()
-	if err != nil {
+	return s.durable(ctx, "1 MB changed", int(sameBytes/s.keyBytes()))
+}
+
+// durable measures it after so many keys were changed. What had changed before that is durable when it begins.
+func (s *snapshots) durable(ctx context.Context, what string, keys int) error {
+	if _, err := s.flush(ctx); err != nil {
+		return err
+	}
+	var stored [4]int64
+	note := func(at int) (err error) { stored[at], err = s.stored(); return err }
+	if err := errors.Join(s.untilQuiet(ctx), note(0)); err != nil {
+		return err
+	}
+	if err := errors.Join(s.change(ctx, keys), s.untilQuiet(ctx), note(1)); err != nil {
 		return err
 	}
 	began := time.Now()
 	written, err := s.flush(ctx)
-	if err != nil {
-		return err
-	}
 	took := time.Since(began)
-	durable, err := s.stored()
-	if err != nil {
+	if err := errors.Join(err, note(2), s.untilQuiet(ctx), note(3)); err != nil {
 		return err
 	}
-	if err := s.untilQuiet(ctx); err != nil {
-		return err
-	}
-	after, err := s.stored()
-	if err != nil {
-		return err
-	}
-	s.run.Add("state, MB", float64(s.bed.size))
-	s.run.Add("until the change is durable in the state, ms", millis(took))
-	s.run.Add("put for that, MB", float64(written)/1e6)
-	s.run.Add("bytes stored by the leader until then, MB", float64(durable-before)/1e6)
-	s.run.Add("bytes stored by the leader meanwhile and until it is quiet, MB", float64(after-before)/1e6)
+	mb := func(bytes int64) float64 { return float64(bytes) / 1e6 }
+	s.run.Add(what+": MB that changed", mb(int64(keys)*s.keyBytes()))
+	s.run.Add(what+": stored by the leader for the change itself, MB", mb(stored[1]-stored[0]))
+	s.run.Add(what+": until it is durable in the state, ms", millis(took))
+	s.run.Add(what+": put for that, MB", mb(written))
+	s.run.Add(what+": stored by the leader until then, MB", mb(stored[2]-stored[1]))
+	s.run.Add(what+": stored by the leader until it is quiet, MB", mb(stored[3]-stored[1]))
+	s.run.Add(what+": stored in all over what changed", mb(stored[3]-stored[0])/mb(int64(keys)*s.keyBytes()))
 	return nil
 }
 

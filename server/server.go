@@ -164,6 +164,7 @@ func (s *Server) openState() error {
 				s.fatal(err)
 			}
 		},
+		Stuck:      func(err error) { s.fatal(fmt.Errorf("state in %s: %w", dir, err)) },
 		DiskFull:   s.host.GiveUpBallast,
 		CacheBytes: s.options.CacheBytes,
 		Log:        s.logEngine,

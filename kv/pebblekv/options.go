@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -39,6 +40,10 @@ type Options struct {
 	// returns. It is the moment to give back a ballast file. Writes wait meanwhile. Nil: nothing is
 	// done, and the error takes its way.
 	DiskFull func()
+	// Stuck is told of every operation that writes to the disk and has not come back after StuckAfter, 30 s by default: something
+	// that waits for it may wait for ever. It must not call the engine. Nil: nobody is.
+	Stuck      func(err error)
+	StuckAfter time.Duration
 	// Damage is told of every table of the state that turns out to be damaged on disk, as often as
 	// that is found; not of the stage's, which is begun anew. It must not block, nor call the engine. Nil: nobody is. Either way the read that found
 	// it returns an error: a damaged block is never served.
@@ -67,6 +72,12 @@ const (
 const (
 	defaultCacheBytes    = 48 << 20
 	defaultMemTableBytes = 16 << 20
+
+	// l0Threshold is at how many half layers of tables in level 0 Pebble compacts them: at four layers. At two, which is
+	// its default, a small state is written anew with every second flush, which took a fifth of a processor
+	// with two flushes a second. Filters keep what a read pays for more layers small. At l0Stop layers commits wait.
+	l0Threshold = 8
+	l0Stop      = 24
 
 	// formatVersion is pinned, so that a newer Pebble does not move our directories to a format
 	// that the one before could not open: that is a decision for an upgrade, not for a dependency.
@@ -98,8 +109,8 @@ func (o Options) withDefaults() Options {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	if o.DiskFull != nil {
-		o.FS = vfs.OnDiskFull(o.FS, o.DiskFull)
+	if o.StuckAfter == 0 {
+		o.StuckAfter = defaultStuckAfter
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCacheBytes
@@ -119,6 +130,8 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 		CacheSize:                   o.CacheBytes,
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       l0Threshold,
+		L0StopWritesThreshold:       l0Stop,
 		FormatMajorVersion:          formatVersion,
 		Comparer:                    comparer(),
 		Logger:                      logger{o.Log, o.Fatal},

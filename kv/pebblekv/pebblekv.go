@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/quorate/quorate/kv"
 )
@@ -18,6 +20,7 @@ type Engine struct {
 	options    Options
 	fatal      func(message string)
 	background func(err error)
+	unwatch    func() error // ends the watch over the disk; nil: there is none
 
 	mu     sync.Mutex
 	failed chan struct{} // guarded by mu; closed, and made anew, when something in the background fails
@@ -28,10 +31,20 @@ var _ kv.Engine = (*Engine)(nil)
 
 // Open opens the engine in a directory, which is created if it is not there.
 func Open(dir string, o Options) (*Engine, error) {
-	e, err := openEngine(dir, o.withDefaults())
-	if err != nil {
-		return nil, err
+	o = o.withDefaults()
+	var unwatch func() error
+	if o.Stuck != nil {
+		watch := stuck{tell: o.Stuck, found: map[string]time.Time{}}
+		o.FS, unwatch = watch.watch(o.FS, o.StuckAfter)
 	}
+	if o.DiskFull != nil {
+		o.FS = vfs.OnDiskFull(o.FS, o.DiskFull)
+	}
+	e, err := openEngine(dir, o)
+	if err != nil {
+		return nil, errors.Join(err, ended(unwatch))
+	}
+	e.unwatch = unwatch
 	if o.ReadOnly {
 		return e, nil
 	}
@@ -60,10 +73,17 @@ func openEngine(dir string, o Options) (e *Engine, err error) {
 
 // Close closes the directory. It does not flush.
 func (e *Engine) Close() error {
-	if err := e.db.Close(); err != nil {
+	if err := errors.Join(e.db.Close(), ended(e.unwatch)); err != nil {
 		return fmt.Errorf("close pebble: %w", err)
 	}
 	return nil
+}
+
+func ended(unwatch func() error) error {
+	if unwatch == nil {
+		return nil
+	}
+	return unwatch()
 }
 
 // backgroundError is called by Pebble with its mutex held: it must not call back.
