@@ -73,11 +73,12 @@ const (
 	defaultCacheBytes    = 48 << 20
 	defaultMemTableBytes = 16 << 20
 
-	// l0Threshold is at how many half layers of tables in level 0 Pebble compacts them: at four layers. At two, which is
-	// its default, a small state is written anew with every second flush, which took a fifth of a processor
-	// with two flushes a second. Filters keep what a read pays for more layers small. At l0Stop layers commits wait.
-	l0Threshold = 8
-	l0Stop      = 24
+	// l0Threshold is twice the number of layers of tables in level 0 at which Pebble compacts them. At two layers, which is
+	// its default, a state of 100 MB is written anew with every second flush: a fifth of a processor with two flushes a
+	// second, and it was most of what puts felt of a flush (docs/performance.md). Filters keep small what a read of a key pays for more layers;
+	// reading 10,000 keys takes a twentieth longer. At l0Stop layers commits wait.
+	l0Threshold = 16
+	l0Stop      = 32
 
 	// formatVersion is pinned, so that a newer Pebble does not move our directories to a format
 	// that the one before could not open: that is a decision for an upgrade, not for a dependency.
