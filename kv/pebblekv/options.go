@@ -76,9 +76,11 @@ const (
 	// l0Threshold is twice the number of layers of tables in level 0 at which Pebble compacts them. At two layers, which is
 	// its default, a state of 100 MB is written anew with every second flush: a fifth of a processor with two flushes a
 	// second, and it was most of what puts felt of a flush (docs/performance.md). Filters keep small what a read of a key pays for more layers;
-	// reading 10,000 keys takes a twentieth longer. At l0Stop layers commits wait.
-	l0Threshold = 16
-	l0Stop      = 32
+	// reading 10,000 keys takes a twentieth longer. At l0Stop layers commits wait until a compaction is done. It may be a
+	// long one of a level further down: so level 0 does not wait for that, and up to maxCompactions run at once if much waits.
+	l0Threshold    = 16
+	l0Stop         = 32
+	maxCompactions = 3
 
 	// formatVersion is pinned, so that a newer Pebble does not move our directories to a format
 	// that the one before could not open: that is a decision for an upgrade, not for a dependency.
@@ -133,6 +135,7 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       l0Threshold,
 		L0StopWritesThreshold:       l0Stop,
+		CompactionConcurrencyRange:  func() (least, most int) { return 1, maxCompactions },
 		FormatMajorVersion:          formatVersion,
 		Comparer:                    comparer(),
 		Logger:                      logger{o.Log, o.Fatal},

@@ -512,3 +512,27 @@ func TestSeparatorsAreBetween(t *testing.T) {
 		}
 	}
 }
+
+func TestFewFlushesAreNotCompacted(t *testing.T) {
+	e, err := Open("state", Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const flushes = l0Threshold/2 - 1
+	for i := range flushes {
+		b := e.NewBatch()
+		b.Set([]byte("k"), []byte{byte(i)})
+		if err := b.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := e.db.Metrics(); m.Levels[0].TablesCount != flushes || m.Compact.Count != 0 {
+		t.Errorf("%d tables in level 0 and %d compactions after %d flushes", m.Levels[0].TablesCount, m.Compact.Count, flushes)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
