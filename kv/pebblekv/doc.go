@@ -12,7 +12,7 @@
 //	   │                          │                        │
 //	   │                     NewIterator              GetDurable (OnlyReadGuaranteedDurable)
 //	   ├── stage/: another Pebble ── Seal ──► stage/tables/ ── Install ──► tables on disk
-//	   └── Options: Fatal, Background, DiskFull, Damage, Log: what Pebble has to say while nobody asks
+//	   └── Options: Fatal, Background, DiskFull, Stuck, Damage, Log: what Pebble has to say while nobody asks
 //
 // The comparer orders keys as bytes and names the part that all versions of a key share
 // (kv.PrefixLen), so that Pebble keeps a filter for it: a put of a key that does not exist yet

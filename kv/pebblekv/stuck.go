@@ -26,6 +26,9 @@ type stuck struct {
 // watch makes a file system of which it is told. The returned function ends that.
 func (s *stuck) watch(fs vfs.FS, after time.Duration) (vfs.FS, func() error) {
 	watched, closer := vfs.WithDiskHealthChecks(fs, after, nil, func(info vfs.DiskSlowInfo) {
+		if info.OpType == vfs.OpTypeRemoveAll {
+			return // that is many operations, and may take long
+		}
 		s.look(fmt.Sprintf("%s of %s", info.OpType, info.Path), info.Duration, time.Now())
 	})
 	return watched, closer.Close
