@@ -95,7 +95,7 @@ func (s *snapshots) alone(ctx context.Context) error {
 	if err := s.durable(ctx, "1 % changed", max(s.keys/changedPart, 1)); err != nil {
 		return err
 	}
-	return s.durable(ctx, "1 MB changed", int(sameBytes/s.keyBytes()))
+	return s.durable(ctx, "1 MB changed", max(int(sameBytes/s.keyBytes()), 1))
 }
 
 // durable measures it after so many keys were changed. What had changed before that is durable when it begins.
@@ -118,13 +118,14 @@ func (s *snapshots) durable(ctx context.Context, what string, keys int) error {
 		return err
 	}
 	mb := func(bytes int64) float64 { return float64(bytes) / 1e6 }
-	s.run.Add(what+": MB that changed", mb(int64(keys)*s.keyBytes()))
+	changed := mb(int64(keys) * s.keyBytes())
+	s.run.Add(what+": MB that changed", changed)
 	s.run.Add(what+": stored by the leader for the change itself, MB", mb(stored[1]-stored[0]))
 	s.run.Add(what+": until it is durable in the state, ms", millis(took))
 	s.run.Add(what+": put for that, MB", mb(written))
 	s.run.Add(what+": stored by the leader until then, MB", mb(stored[2]-stored[1]))
 	s.run.Add(what+": stored by the leader until it is quiet, MB", mb(stored[3]-stored[1]))
-	s.run.Add(what+": stored in all over what changed", mb(stored[3]-stored[0])/mb(int64(keys)*s.keyBytes()))
+	s.run.Add(what+": stored in all over what changed", mb(stored[3]-stored[0])/changed)
 	return nil
 }
 

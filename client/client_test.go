@@ -226,6 +226,23 @@ func TestWriteThatReachedNobodyIsNotUnknown(t *testing.T) {
 	t.Error("refused by all: always unknown")
 }
 
+// A copy that is given up may have taken effect if it was sent, unless its server has said that it had no room for it.
+func TestCopyThatIsGivenUpCounts(t *testing.T) {
+	for _, c := range []struct {
+		a      attempt
+		copies int
+	}{
+		{attempt{sent: true, err: context.Canceled}, 1},
+		{attempt{sent: true}, 1},
+		{attempt{sent: true, err: status.Error(codes.ResourceExhausted, "etcdserver: too many requests")}, 0},
+		{attempt{err: context.Canceled}, 0},
+	} {
+		var given tries
+		given.giveUp(&c.a)
+		equal(t, fmt.Sprintf("copies after %+v", c.a.err), given.copies, c.copies)
+	}
+}
+
 func TestSessionThatHasEnded(t *testing.T) {
 	c := startCluster(t, 2, nil)
 	client := c.newClient(Options{})

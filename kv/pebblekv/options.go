@@ -40,8 +40,8 @@ type Options struct {
 	// returns. It is the moment to give back a ballast file. Writes wait meanwhile. Nil: nothing is
 	// done, and the error takes its way.
 	DiskFull func()
-	// Stuck is told of every operation that writes to the disk and has not come back after StuckAfter, 30 s by default: something
-	// that waits for it may wait for ever. It must not call the engine. Nil: nobody is.
+	// Stuck is told of every operation that writes to the disk and has not come back after StuckAfter, 30 s by default, and again every
+	// 2 s while it lasts: something that waits for it may wait for ever. Not of the removal of a whole directory. It must not call the engine. Nil: nobody is.
 	Stuck      func(err error)
 	StuckAfter time.Duration
 	// Damage is told of every table of the state that turns out to be damaged on disk, as often as
@@ -74,7 +74,7 @@ const (
 	defaultMemTableBytes = 16 << 20
 
 	// l0Threshold is twice the number of layers of tables in level 0 at which Pebble compacts them. At two layers, which is
-	// its default, a state of 100 MB is written anew with every second flush: a fifth of a processor with two flushes a
+	// its default, a small state is written anew with every second flush: a fifth of a processor with 10 MB and two flushes a
 	// second, and it was most of what puts felt of a flush (docs/performance.md). Filters keep small what a read of a key pays for more layers;
 	// reading 10,000 keys takes a twentieth longer. At l0Stop layers commits wait until a compaction is done. It may be a
 	// long one of a level further down: so level 0 does not wait for that, and up to maxCompactions run at once if much waits.
