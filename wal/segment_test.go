@@ -54,6 +54,19 @@ func TestReleaseKeepsTheNumberOfSegmentsSmall(t *testing.T) {
 	}
 }
 
+func TestNothingIsMovedOutOfTheOnlySegment(t *testing.T) {
+	w := newWorld(crashdisk.New(crashdisk.Options{}))
+	w.start(1)
+	w.append(w.entries(1, 3, 10))
+	w.sync()
+	must(t, w.err)
+	if n, err := w.log.MoveForward(1000); n != 0 || err != nil {
+		t.Errorf("%d entries were moved: %v", n, err)
+	}
+	w.kill()
+	must(t, w.err)
+}
+
 func TestNothingIsReleasedThatSomebodyNeeds(t *testing.T) {
 	w := newWorld(crashdisk.New(crashdisk.Options{}))
 	w.start(1, 2)
