@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"net"
 	"os"
 
 	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/internal/freeport"
 )
 
 // tally is a replicated state machine: it counts votes. Being in memory, it is brought back from the
@@ -99,10 +99,9 @@ func ExampleGroup_Read() {
 
 // unusedAddress returns a loopback address that nobody listens on.
 func unusedAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addresses, err := freeport.Addresses(1)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addresses[0]
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/internal/freeport"
 )
 
 // register is a state machine in memory: it remembers commands, and answers with how many there are.
@@ -89,24 +89,15 @@ func (n *node) start(t *testing.T) {
 	}
 }
 
-// freeAddress returns an address at which nobody listens, and which it has never returned before.
+// freeAddress returns an address at which nobody listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		l.Close()
-		if _, given := givenAddresses.LoadOrStore(address, true); !given {
-			return address
-		}
+	addresses, err := freeport.Addresses(1)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return addresses[0]
 }
-
-// givenAddresses are all that freeAddress has returned.
-var givenAddresses sync.Map
 
 func (n *node) propose(t *testing.T, command string) {
 	t.Helper()

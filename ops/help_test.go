@@ -5,16 +5,15 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/quorate/quorate/internal/freeport"
 	"github.com/quorate/quorate/ops"
 	"github.com/quorate/quorate/server"
 )
@@ -34,21 +33,12 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-var nextPort atomic.Int32
-
-// freeURL finds a port that nobody listens on. Others may take it before we do.
+// freeURL returns an address at which nobody listens.
 func freeURL(t testing.TB) string {
 	t.Helper()
-	const first, ports = 10000, 20000
-	for range ports {
-		port := first + (os.Getpid()*89+int(nextPort.Add(1)))%ports
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			must(t, l.Close())
-			return fmt.Sprintf("http://127.0.0.1:%d", port)
-		}
-	}
-	t.Fatal("no free port")
-	return ""
+	addresses, err := freeport.Addresses(1)
+	must(t, err)
+	return "http://" + addresses[0]
 }
 
 // alone are the options of a server that is a cluster of its own.

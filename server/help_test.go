@@ -4,16 +4,15 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/quorate/quorate/internal/freeport"
 )
 
 // testContext ends long before the test binary's own time-out, so that a call that hangs says where.
@@ -24,29 +23,15 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// nextPort is where freeURLs looks next. It stays below the ports that systems give to outgoing
-// connections, so that a server can come back to its port; and begins somewhere else in each process.
-var nextPort atomic.Int32
-
-// freeURLs finds ports that nobody listens on. Others may take them before we do, which is as good as
-// it gets with addresses that must be known beforehand.
+// freeURLs returns addresses at which nobody listens.
 func freeURLs(t testing.TB, n int) []string {
 	t.Helper()
-	const first, ports = 10000, 20000
-	var urls []string
-	for tries := 0; len(urls) < n; tries++ {
-		if tries == ports {
-			t.Fatal("no free ports")
-		}
-		port := first + (os.Getpid()*97+int(nextPort.Add(1)))%ports
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		urls = append(urls, "http://"+l.Addr().String())
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+	urls, err := freeport.Addresses(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range urls {
+		urls[i] = "http://" + urls[i]
 	}
 	return urls
 }

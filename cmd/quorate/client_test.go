@@ -304,12 +304,7 @@ func TestAReadWithoutAnAnswerFails(t *testing.T) {
 // nobody returns an address at which nobody listens.
 func nobody(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return localAddress(freePorts(t, 1)[0])
 }
 
 func TestThatNobodyListensIsSaidAtOnce(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/quorate/quorate/internal/freeport"
 )
 
 // patience bounds every wait for a condition. It is far beyond what anything takes on a machine that
@@ -75,38 +76,14 @@ func eventually(t *testing.T, what string, condition func() error) {
 	}
 }
 
-// given are the ports that tests have been given, some of which are to be listened at only later.
-var given sync.Map
-
-// freePorts returns ports at which nobody listens, and which it has never returned before. Another program
-// might listen there by the time they are used.
+// freePorts returns ports at which nobody listens.
 func freePorts(t *testing.T, count int) []int {
 	t.Helper()
-	var ports []int
-	for len(ports) < count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // All stay taken until all are known.
-		port := l.Addr().(*net.TCPAddr).Port
-		if _, again := given.LoadOrStore(port, true); !again {
-			ports = append(ports, port)
-		}
+	ports, err := freeport.Ports(count)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return ports
-}
-
-// A test may ask twice before it listens at any of them.
-func TestFreePortsAreGivenOnce(t *testing.T) {
-	seen := map[int]bool{}
-	for range 2000 {
-		port := freePorts(t, 1)[0]
-		if seen[port] {
-			t.Fatalf("port %d is given twice", port)
-		}
-		seen[port] = true
-	}
 }
 
 // serverProcess is a server of which the process may be killed and started again.

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -311,19 +310,13 @@ func pidOf(t *testing.T, line string) int {
 // sixPorts returns the first of six ports in a row at which nobody listens.
 func sixPorts(t *testing.T) int {
 	t.Helper()
-	base := 0
-	eventually(t, "six ports are free", func() error {
-		base = 12000 + mathrand.IntN(18000)
-		for port := base; port < base+6; port++ {
-			l, err := net.Listen("tcp", localAddress(port))
-			if err != nil {
-				return err
-			}
-			defer l.Close()
+	for range 100 {
+		if ports := freePorts(t, 6); ports[5] == ports[0]+5 { // They are in order, but for those that are not free.
+			return ports[0]
 		}
-		return nil
-	})
-	return base
+	}
+	t.Fatal("no six free ports in a row")
+	return 0
 }
 
 func TestProcessUpKeepsItsServersRunningAndEndsWithThem(t *testing.T) {

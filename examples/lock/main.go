@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/quorate/quorate"
+	"github.com/quorate/quorate/internal/freeport"
 )
 
 func main() {
@@ -84,9 +84,13 @@ func (s *service) await(ctx context.Context, lock, owner, request string, ttl ti
 
 // options are those of a cluster in this process.
 func options(dir string, names ...string) (all []quorate.Options) {
+	addresses, err := freeport.Addresses(len(names)) // servers on machines of their own have fixed ones
+	if err != nil {
+		log.Fatal(err)
+	}
 	var members []quorate.Member
-	for _, name := range names {
-		members = append(members, quorate.Member{Name: name, PeerURLs: []string{freeAddress()}})
+	for i, name := range names {
+		members = append(members, quorate.Member{Name: name, PeerURLs: addresses[i : i+1]})
 	}
 	for _, name := range names {
 		all = append(all, quorate.Options{Name: name, Dir: filepath.Join(dir, name), Members: members})
@@ -107,14 +111,4 @@ func start(o quorate.Options) (*quorate.Host, *service, error) {
 		return nil, nil, err
 	}
 	return host, &service{group, m}, nil
-}
-
-// freeAddress returns a loopback address that nobody listens on.
-func freeAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -84,6 +84,7 @@ var layers = []layer{
 	{row: 0, dir: "internal/invariant", kind: kindPure},
 	{row: 0, dir: "internal/choice", kind: kindProof},
 	{row: 0, dir: "internal/crashdisk", kind: kindProof, beside: []string{"internal/choice", "internal/vfs"}},
+	{row: 0, dir: "internal/freeport", kind: kindProof},
 	{row: 0, dir: "internal/script", kind: kindProof},
 	{row: 0, dir: "internal/ledger", kind: kindProof},
 	{row: 0, dir: "internal/tidy", kind: kindProof},
