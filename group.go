@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/wal"
@@ -164,6 +165,7 @@ func (h *Host) replicaOptions(id GroupID) replica.Options {
 		},
 		TickNanoseconds: uint64(tick.Nanoseconds()),
 		MaxPending:      o.MaxPending,
+		CatchUp:         replica.CatchUpOptions{States: int(int64(o.SnapshotBytesPerSecond) / int64(time.Second/tick))},
 	}
 	o.setPace(&r)
 	return r

@@ -68,6 +68,9 @@ type Options struct {
 	// ScrubBytesPerSecond is how fast the log is read, again and again, to find what has rotted before it is needed.
 	// Default 1 MiB; at least 1 KiB; negative: not at all.
 	ScrubBytesPerSecond int
+	// SnapshotBytesPerSecond bounds what this server sends of each group's state to others, all together: for links and disks that
+	// have other uses. At least 64 KiB. Default 0: as much as they ask for, and clients' writes leave room for.
+	SnapshotBytesPerSecond int
 	// BallastBytes is how much of the disk is set aside in a file of its own, so that a full disk is not the end: see Host.Space. At
 	// most a sixteenth of the disk. Default 0: nothing. On Linux only.
 	BallastBytes int64
@@ -146,6 +149,8 @@ func (o Options) Validate() error {
 	need(d.KeepLogBytes >= 0 && d.MaxLogBytes >= d.KeepLogBytes, "KeepLogBytes is %d and MaxLogBytes %d, must be from 0 and not less than that",
 		d.KeepLogBytes, d.MaxLogBytes)
 	need(d.ScrubBytesPerSecond < 0 || d.ScrubBytesPerSecond >= 1024, "ScrubBytesPerSecond is %d, must be negative or at least 1024", d.ScrubBytesPerSecond)
+	need(d.SnapshotBytesPerSecond == 0 || d.SnapshotBytesPerSecond >= 64<<10, "SnapshotBytesPerSecond is %d, must be 0 or at least 65536",
+		d.SnapshotBytesPerSecond)
 	need(d.MaxPending > 0, "MaxPending is %d, must be positive", d.MaxPending)
 	names := map[string]bool{}
 	addresses := map[string]string{}

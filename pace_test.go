@@ -1,6 +1,7 @@
 package quorate
 
 import (
+	"crypto/rand"
 	"testing"
 	"time"
 
@@ -90,6 +91,27 @@ func TestAttemptsWithoutAnAnswerAreLoggedOnce(t *testing.T) {
 	} {
 		if got := w.asksAgain(e.group, &raft.RoleChanged{Role: e.role, Term: e.term}); got != e.again {
 			t.Errorf("%d: group %d, %v in term %d: again %t", i, e.group, e.role, e.term, got)
+		}
+	}
+}
+
+func TestStatesAreSentAsFastAsIsAllowed(t *testing.T) {
+	identity, err := transport.NewIdentity(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for perSecond, perTick := range map[int]int{0: 0, 64 << 10: 655, 1 << 20: 10485} {
+		h := &Host{options: Options{Dir: "d", SnapshotBytesPerSecond: perSecond}, identity: identity}
+		if err := h.options.Validate(); err != nil {
+			t.Error(err)
+		}
+		if got := h.replicaOptions(1).CatchUp; got != (replica.CatchUpOptions{States: perTick}) {
+			t.Errorf("%d a second: got %+v, want %d a tick", perSecond, got, perTick)
+		}
+	}
+	for _, wrong := range []int{-1, 1, 65535} {
+		if (Options{Dir: "d", SnapshotBytesPerSecond: wrong}).Validate() == nil {
+			t.Errorf("%d a second is taken", wrong)
 		}
 	}
 }

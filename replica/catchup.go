@@ -12,6 +12,9 @@ type CatchUpOptions struct {
 	Free int
 	// Least is what all who lag together get at least. Default 8 MiB in a second.
 	Least int
+	// States is what of states may be sent to all, whether or not clients write: for links or disks that have other uses. Default: as
+	// much as they ask for.
+	States int
 }
 
 func (o *CatchUpOptions) setDefaults(ticksPerSecond int) {

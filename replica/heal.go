@@ -39,7 +39,9 @@ type Healing struct {
 	basing  raft.Ticket // of the write that lets the log begin after base; 0: none
 	base    *wire.Position
 	guests  []raft.ServerID // to whom the state machine is giving a piece of its state
-	whole   bool            // it has been told
+	waiting []Serve         // what others have asked, one for each, as long as the allowance is spent
+	allowed allowance
+	whole   bool // it has been told
 	ticks   int
 	held    []Input // for the replica
 }
@@ -162,6 +164,8 @@ func (h *Healing) take(input Input) {
 			}
 			h.ask(h.peers)
 		}
+		h.allowed.tick(&h.options)
+		h.serveWaiting()
 		if h.ticks++; h.ticks%healTellTicks == 0 {
 			h.tell(h.stillMissing())
 		}

@@ -177,8 +177,21 @@ func (h *Healing) stateRequested(from raft.ServerID, m *wire.SnapshotRequest) {
 	if !slices.Contains(h.peers, from) || slices.Contains(h.guests, from) {
 		return // it will ask again
 	}
-	h.guests = append(h.guests, from)
-	h.work.Serve = append(h.work.Serve, Serve{To: from, Boot: m.Boot, Number: m.Number, Request: m.Request, LimitBytes: h.options.MaxBatchBytes})
+	h.waiting = slices.DeleteFunc(h.waiting, func(s Serve) bool { return s.To == from })
+	h.waiting = append(h.waiting, Serve{To: from, Boot: m.Boot, Number: m.Number, Request: m.Request, LimitBytes: h.allowed.limit(&h.options)})
+	h.serveWaiting()
+}
+
+// serveWaiting lets the state machine answer, unless the allowance is spent.
+func (h *Healing) serveWaiting() {
+	if len(h.waiting) == 0 || !h.allowed.open(&h.options) {
+		return
+	}
+	for _, s := range h.waiting {
+		h.guests = append(h.guests, s.To)
+	}
+	h.work.Serve = append(h.work.Serve, h.waiting...)
+	h.waiting = nil
 }
 
 // stateServed sends a piece, or that there is none: whoever asks goes on to another.
@@ -188,6 +201,7 @@ func (h *Healing) stateServed(in *Served) {
 		h.send(in.To, refusal(in))
 		return
 	}
+	h.allowed.spend(len(in.Chunk))
 	h.send(in.To, &wire.SnapshotChunk{
 		Boot: in.Boot, Number: in.Number, Outcome: wire.SnapshotServed, Position: in.Position, Chunk: in.Chunk,
 	})

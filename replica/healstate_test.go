@@ -311,6 +311,37 @@ func TestWhoHealsGivesItsState(t *testing.T) {
 	}
 }
 
+func TestWhoHealsGivesItsStateNoFasterThanIsAllowed(t *testing.T) {
+	_, s := inNeed(t, 5)
+	s.applied = 7
+	s.healing.options.CatchUp.States = 100
+	request := func(from raft.ServerID, number uint64) Receive {
+		return Receive{From: from, Message: wire.Message{Group: testGroup, Term: 2, Body: &wire.SnapshotRequest{Boot: 4, Number: number, Request: []byte("all")}}}
+	}
+	at := &wire.Position{EntryID: raft.EntryID{Index: 7, Term: 2}}
+	sent, number := 0, uint64(1)
+	serve := s.healing.Step([]Input{request(2, 1), request(2, 1)}).Serve
+	const ticks = 200
+	for range ticks {
+		serve = append(serve, s.healing.Step([]Input{Tick{}}).Serve...)
+		for len(serve) > 0 {
+			now := serve[0]
+			serve = serve[1:]
+			if now.LimitBytes != 1600 || now.Number != number || sent > 200*ticks {
+				t.Fatalf("it is to give %+v, want question %d in 1600 bytes; %d bytes are sent", now, number, sent)
+			}
+			sent += 1700
+			number++
+			serve = append(serve, s.healing.Step([]Input{
+				Served{To: 2, Boot: 4, Number: now.Number, Position: at, Chunk: make([]byte, 1700)}, request(2, number),
+			}).Serve...)
+		}
+	}
+	if least, most := 100*ticks-1700, 100*ticks+1700; sent < least || sent > most {
+		t.Errorf("%d bytes in %d ticks, want %d to %d", sent, ticks, least, most)
+	}
+}
+
 // A state at the end of a gap is proved to be at the very entry, of whatever term: what follows is kept, and what is lost there is still
 // to be filled.
 func TestWhatFollowsAStateAtTheEndOfAGapIsKept(t *testing.T) {

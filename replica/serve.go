@@ -33,9 +33,10 @@ func (Served) isInput() {}
 // serving gives pieces of this server's state to those whom the log cannot bring up to date. It keeps nothing of what
 // it sends: whoever is served asks for each piece, so a slow one costs no memory here.
 type serving struct {
-	guests []guest // by id of the server, one for each
-	ticks  int
-	sent   uint64 // bytes
+	guests    []guest // by id of the server, one for each
+	ticks     int
+	allowance allowance
+	sent      uint64 // bytes
 }
 
 // guest is a server that asks.
@@ -44,6 +45,7 @@ type guest struct {
 	underWay bool       // the state machine is at it
 	position raft.Index // where the state is that it is given; 0: not known
 	lastAt   int        // when it asked last, in ticks
+	waiting  *Serve     // what it asked, as long as the allowance is spent
 	ready    *Served    // a piece that waits for its turn
 }
 
@@ -73,10 +75,18 @@ func (s *serving) requested(r *Replica, from raft.ServerID, m *wire.SnapshotRequ
 		s.refuse(r, from, m.Boot, m.Number)
 		return
 	}
-	g.underWay, g.ready = true, nil
-	r.work.Serve = append(r.work.Serve, Serve{
-		To: from, Boot: m.Boot, Number: m.Number, Request: m.Request, LimitBytes: min(r.options.MaxBatchBytes, r.catchUp.limit(r, 0)),
-	})
+	g.ready, g.waiting = nil, &Serve{To: from, Boot: m.Boot, Number: m.Number, Request: m.Request}
+	s.begin(r, g)
+}
+
+// begin lets the state machine answer what a guest has asked, if the allowance is not spent.
+func (s *serving) begin(r *Replica, g *guest) {
+	if g.waiting == nil || !s.allowance.open(&r.options) {
+		return
+	}
+	g.waiting.LimitBytes = min(s.allowance.limit(&r.options), r.catchUp.limit(r, 0))
+	r.work.Serve = append(r.work.Serve, *g.waiting)
+	g.underWay, g.waiting = true, nil
 }
 
 func (s *serving) refuse(r *Replica, to raft.ServerID, boot, number uint64) {
@@ -122,6 +132,7 @@ func (s *serving) flush(r *Replica) {
 			Position: g.ready.Position, Chunk: g.ready.Chunk,
 		})
 		s.sent += uint64(len(g.ready.Chunk))
+		s.allowance.spend(len(g.ready.Chunk))
 		g.ready = nil
 	}
 }
@@ -131,6 +142,10 @@ func (s *serving) tick(r *Replica) {
 	s.ticks++
 	s.guests = slices.DeleteFunc(s.guests, func(g guest) bool { return !g.underWay && s.ticks-g.lastAt > guestTicks })
 	s.flush(r)
+	s.allowance.tick(&r.options)
+	for i := range s.guests {
+		s.begin(r, &s.guests[i])
+	}
 	if !r.leads() || s.ticks%offerTicks != 0 {
 		return
 	}

@@ -169,6 +169,57 @@ func TestPiecesWaitWhileClientsWrite(t *testing.T) {
 	}
 }
 
+// What is sent of states has a bound of its own, for all who ask together, whether or not anybody writes.
+func TestStatesAreSentNoFasterThanIsAllowed(t *testing.T) {
+	h := newHosting(t, 3)
+	h.l.replica.options.CatchUp.States = 100
+	for range 1000 {
+		h.step(Tick{Delay: 1 << 20})
+	}
+	if left := h.l.replica.serving.allowance.left; left != 100 {
+		t.Errorf("%d bytes are allowed at once when nobody has asked for long", left)
+	}
+	h.l.replica.serving.allowance.spend(100)
+	var asked []Serve
+	sent, pieces := 0, map[raft.ServerID]int{}
+	const ticks = 400
+	ask := func(of raft.ServerID) { asked = append(asked, h.request(of, uint64(pieces[of]+1))...) }
+	ask(h.a.id)
+	ask(h.b.id)
+	if len(asked) > 0 {
+		t.Errorf("is to serve %+v before it is allowed to", asked)
+	}
+	for range ticks {
+		asked = append(asked, h.step(Tick{Delay: 1 << 20}).Serve...)
+		for len(asked) > 0 {
+			now := asked[0]
+			asked = asked[1:]
+			if now.LimitBytes != 1600 || now.Number != uint64(pieces[now.To]+1) || sent > 200*ticks {
+				t.Fatalf("is to serve %+v, want question %d in 1600 bytes; %d bytes are sent", now, pieces[now.To]+1, sent)
+			}
+			chunk := strings.Repeat("p", 1700) // which is about 1600
+			equalText(t, "the answer", h.served(now.To, now.Number, 2, chunk), fmt.Sprintf("1/%d to %d: 1 %s", now.Number, now.To, chunk))
+			sent += len(chunk)
+			pieces[now.To]++
+			ask(now.To)
+		}
+	}
+	if least, most := 100*ticks-2*1700, 100*ticks+2*1700; sent < least || sent > most {
+		t.Errorf("%d bytes in %d ticks, want %d to %d", sent, ticks, least, most)
+	}
+	if a, b := pieces[h.a.id], pieces[h.b.id]; a-b > 1 || b-a > 1 {
+		t.Errorf("%d pieces for one, %d for the other", a, b)
+	}
+	ask(h.a.id) // a question that is asked again while it waits, under another number
+	serve := h.request(h.a.id, 99)
+	for len(serve) == 0 {
+		serve = h.step(Tick{Delay: 1 << 20}).Serve
+	}
+	if serve = slices.DeleteFunc(serve, func(s Serve) bool { return s.To != h.a.id }); len(serve) != 1 || serve[0].Number != 99 {
+		t.Errorf("is to serve %+v, want the later question only", serve)
+	}
+}
+
 // Those who are stranded are told, by the leader alone, now and then.
 func TestLeaderTellsWhoIsStranded(t *testing.T) {
 	h := newHosting(t, 3)

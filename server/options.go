@@ -80,6 +80,9 @@ type Options struct {
 	// ScrubBytesPerSecond is how fast the whole state is read, again and again, to find what has rotted, and what differs
 	// from the state of the others (--scrub-bytes-per-second). Default 1 MiB; less than 0: it is not read.
 	ScrubBytesPerSecond int64
+	// SnapshotBytesPerSecond bounds what this server sends of its state to others, all together (--snapshot-bytes-per-second). Default
+	// 0: as much as they ask for, and clients' writes leave room for. At least 64 KiB.
+	SnapshotBytesPerSecond int
 	// CacheBytes is how much of the files of the state is kept in memory, besides what the system caches
 	// (--cache-bytes). Default 48 MiB; at least 1 MiB.
 	CacheBytes int64
@@ -128,6 +131,7 @@ const (
 	defaultMaxTxnOps       = 128
 	defaultCacheBytes      = 48 << 20
 	leastCacheBytes        = 1 << 20
+	leastSnapshotBytes     = 64 << 10
 	defaultKeepLogBytes    = 64 << 20
 	defaultMaxLogBytes     = 512 << 20
 	defaultBallastBytes    = 64 << 20
@@ -218,6 +222,8 @@ func (o Options) Validate() error {
 		"--max-request-bytes %d: it must be from 1 to %d", d.MaxRequestBytes, kv.MaxRequestBytes)
 	w.unless(d.KeepLogBytes > 0 && d.MaxLogBytes >= d.KeepLogBytes,
 		"--keep-log-bytes %d, --max-log-bytes %d: the first must be positive, and the second not less", d.KeepLogBytes, d.MaxLogBytes)
+	w.unless(d.SnapshotBytesPerSecond == 0 || d.SnapshotBytesPerSecond >= leastSnapshotBytes,
+		"--snapshot-bytes-per-second %d: it must be 0, or at least %d", d.SnapshotBytesPerSecond, leastSnapshotBytes)
 	w.unless(d.CacheBytes >= leastCacheBytes, "--cache-bytes %d: it must be at least %d", d.CacheBytes, leastCacheBytes)
 	w.unless(d.MaxTxnOps > 0 && d.MaxTxnOps <= kv.MaxTxnOps,
 		"--max-txn-ops %d: it must be from 1 to %d", d.MaxTxnOps, kv.MaxTxnOps)

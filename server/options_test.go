@@ -94,6 +94,8 @@ func TestWhatIsWrongWithOptionsIsSaid(t *testing.T) {
 		{func(o *Options) { o.ElectionTimeout = time.Minute }, "--election-timeout 1m0s: the most is 50s"},
 		{func(o *Options) { o.MaxRequestBytes = -1 }, "--max-request-bytes -1: it must be from 1 to 16777216"},
 		{func(o *Options) { o.MaxTxnOps = 1 << 20 }, "--max-txn-ops 1048576: it must be from 1 to 65536"},
+		{func(o *Options) { o.SnapshotBytesPerSecond = 65535 }, "--snapshot-bytes-per-second 65535: it must be 0, or at least 65536"},
+		{func(o *Options) { o.SnapshotBytesPerSecond = 65536 }, ""},
 		{func(o *Options) { o.CacheBytes = 1000 }, "--cache-bytes 1000: it must be at least 1048576"},
 		{func(o *Options) { o.AutoCompactionRetention = "1y" }, `--auto-compaction-retention: "1y" is no time`},
 	} {

@@ -120,7 +120,7 @@ func (s *Server) openHost() (err error) {
 		Listen: listen, ClientURLs: s.advertised(), Admit: s.admit,
 		ElectionTimeout: o.ElectionTimeout, HeartbeatInterval: o.HeartbeatInterval,
 		MaxRequestBytes: o.MaxRequestBytes, LeaseReads: o.LeaseReads, BallastBytes: o.BallastBytes,
-		KeepLogBytes: o.KeepLogBytes, MaxLogBytes: o.MaxLogBytes,
+		KeepLogBytes: o.KeepLogBytes, MaxLogBytes: o.MaxLogBytes, SnapshotBytesPerSecond: o.SnapshotBytesPerSecond,
 		Logger: s.logger, OnFatal: s.fatal,
 	})
 	return explain(err, o)

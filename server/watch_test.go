@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -33,7 +34,12 @@ func receive(ctx context.Context, events clientv3.WatchChan, until int64) (strin
 // when the server that leads goes away.
 func TestEtcdsClientWatchesAtEveryServer(t *testing.T) {
 	ctx := testContext(t)
-	servers := startAll(t, clusterOptions(t, 3))
+	options := clusterOptions(t, 3)
+	for i := range options {
+		// A watch that asks for a leader ends after three times that without one. The leader that goes away hands over at once.
+		options[i].ElectionTimeout = 2 * time.Second
+	}
+	servers := startAll(t, options)
 	writer := connect(t, servers...)
 	put, err := writer.Put(ctx, "k0", "first")
 	if err != nil {

@@ -152,9 +152,10 @@ func (p *plan) drawReplica(d dice) {
 		StuckTicks:        small("stuck", 100, 1000, 0),
 		ResendTicks:       small("resend", 2, 200, 0),
 		CatchUp: replica.CatchUpOptions{
-			Lag:   small("catchUp.lag", 1, 64, 0),
-			Free:  small("catchUp.free", 1, 1<<10, 0),
-			Least: small("catchUp.least", 16, 1<<14, 0),
+			Lag:    small("catchUp.lag", 1, 64, 0),
+			Free:   small("catchUp.free", 1, 1<<10, 0),
+			Least:  small("catchUp.least", 16, 1<<14, 0),
+			States: small("catchUp.states", 16, 1<<12, 0),
 		},
 		Raft: raft.Options{
 			MaxAppendBytes:      small("appendBytes", 64, 1<<14, 0),

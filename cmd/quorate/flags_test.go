@@ -164,7 +164,7 @@ func TestFlagsOfServeBecomeOptions(t *testing.T) {
 		"--listen-peer-urls", "http://127.0.0.1:3", "--initial-advertise-peer-urls", "http://127.0.0.1:3",
 		"--initial-cluster", "s1=http://127.0.0.1:3,s2=http://127.0.0.1:4", "--initial-cluster-token", "t", "--initial-cluster-state=existing",
 		"--heartbeat-interval", "50", "--election-timeout=500", "--max-request-bytes", "1000", "--max-txn-ops", "5", "--keep-log-bytes", "7", "--max-log-bytes", "8",
-		"--scrub-bytes-per-second", "-1", "--ballast-bytes", "9", "--enable-pprof", "--lease-reads",
+		"--scrub-bytes-per-second", "-1", "--snapshot-bytes-per-second", "70000", "--ballast-bytes", "9", "--enable-pprof", "--lease-reads",
 		"--listen-metrics-urls", "http://127.0.0.1:5", "--advertise-client-urls", "http://127.0.0.1:1", "--peer-key", "s2="+aKey)
 	o := f.options
 	key, err := transport.ParsePublicKey(aKey)
@@ -176,7 +176,7 @@ func TestFlagsOfServeBecomeOptions(t *testing.T) {
 		!slices.Equal(o.InitialAdvertisePeerURLs, []string{"http://127.0.0.1:3"}) || o.InitialCluster != "s1=http://127.0.0.1:3,s2=http://127.0.0.1:4" ||
 		o.InitialClusterToken != "t" || o.InitialClusterState != "existing" || o.HeartbeatInterval != 50*time.Millisecond ||
 		o.ElectionTimeout != 500*time.Millisecond || o.MaxRequestBytes != 1000 || o.MaxTxnOps != 5 || o.KeepLogBytes != 7 || o.MaxLogBytes != 8 ||
-		o.ScrubBytesPerSecond != -1 || o.BallastBytes != 9 || !o.EnablePprof || !o.LeaseReads ||
+		o.ScrubBytesPerSecond != -1 || o.SnapshotBytesPerSecond != 70000 || o.BallastBytes != 9 || !o.EnablePprof || !o.LeaseReads ||
 		!slices.Equal(o.ListenMetricsURLs, []string{"http://127.0.0.1:5"}) || o.PeerKeys["s2"] != key || len(o.PeerKeys) != 1 {
 		t.Errorf("options are %+v", o)
 	}

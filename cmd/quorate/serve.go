@@ -98,6 +98,8 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 		"if the clocks of servers differ in rate by less than 10 %, and go on while a machine is suspended")
 	flags.IntVar(&o.MaxRequestBytes, "max-request-bytes", 3<<19, "most bytes of a request")
 	flags.Int64Var(&o.ScrubBytesPerSecond, "scrub-bytes-per-second", 1<<20, "how fast the whole state is read, again and again, to find what has rotted; -1: never")
+	flags.IntVar(&o.SnapshotBytesPerSecond, "snapshot-bytes-per-second", 0,
+		"how fast state is sent to servers that lack it, at most; 0: as fast as clients' writes leave room for")
 	flags.Int64Var(&o.CacheBytes, "cache-bytes", 48<<20, "how much of the files of the state is kept in memory, besides what the system caches")
 	flags.Int64Var(&o.KeepLogBytes, "keep-log-bytes", 64<<20, "how much log is kept for servers that lag, and is replayed by a restart at most")
 	flags.Int64Var(&o.MaxLogBytes, "max-log-bytes", 512<<20, "how much is kept for a server that answers and lags more; beyond, it gets state instead")
