@@ -318,6 +318,9 @@ func (w *world) linked(a, b *server) bool {
 }
 
 func (w *world) wantingServe() string {
+	if w.plan.churn.spares > 0 && w.theLeader() == nil { // who belongs is what a leader says
+		return "there is no leader any more: " + w.describeServers()
+	}
 	for i, r := range w.end.fresh {
 		if !w.mustComeRight(w.servers[r.server]) {
 			continue
@@ -330,7 +333,7 @@ func (w *world) wantingServe() string {
 			w.freshAt(w.servers[r.server], w.end.fresh[i])
 		case check.Unknown: // it is in a state that this server has taken over, or never was, or the server has ended: it is asked again
 			s := w.servers[r.server]
-			if s.tookOverAt >= w.end.since || s.stuckAt >= w.end.since && s.up || r.read && s == w.end.rotten {
+			if s.tookOverAt >= r.called || s.stuckAt >= r.called && s.up || r.read && s == w.end.rotten {
 				w.end.fresh[i] = &request{Op: check.Op{Request: r.Request}, read: r.read}
 				w.freshAt(s, w.end.fresh[i])
 			}

@@ -106,6 +106,16 @@ func (w *world) wantingLeave() string {
 		return ""
 	}
 	leader := w.theLeader()
+	if refused := f.outcome == replica.NotReady || f.outcome == replica.Busy; refused && !w.operator.waits && leader != nil {
+		// Somebody was not up to date a moment ago, or another change under way: the operator asks again.
+		if w.now < f.began+w.plan.electionTimeout() {
+			return fmt.Sprintf("server %d may not leave (%v): %s", f.leaver.id, f.outcome, w.describeServers())
+		}
+		*f = farewell{}
+		if w.beginLeave(); f.leaver == nil {
+			return ""
+		}
+	}
 	if !w.operator.waits && f.outcome == replica.Unknown && f.asked != f.leaver {
 		// The word that the change has not begun was overtaken by that of the next leader.
 		f.leaver = nil
