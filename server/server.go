@@ -164,10 +164,11 @@ func (s *Server) openState() error {
 				s.fatal(err)
 			}
 		},
-		Stuck:      func(err error) { s.fatal(fmt.Errorf("state in %s: %w", dir, err)) },
-		DiskFull:   s.host.GiveUpBallast,
-		CacheBytes: s.options.CacheBytes,
-		Log:        s.logEngine,
+		HoldCompactions: true, // until letCompact
+		Stuck:           func(err error) { s.fatal(fmt.Errorf("state in %s: %w", dir, err)) },
+		DiskFull:        s.host.GiveUpBallast,
+		CacheBytes:      s.options.CacheBytes,
+		Log:             s.logEngine,
 	})
 	if err != nil {
 		return err
@@ -206,6 +207,7 @@ func (s *Server) startGroup() (err error) {
 	s.forClients.Group = s.group
 	s.awaitWhole()
 	close(s.started)
+	s.running.Go(func() { s.letCompact(s.context) })
 	s.running.Go(func() { s.heal(s.context) })
 	if s.options.ScrubBytesPerSecond > 0 {
 		s.running.Go(func() { s.scrub(s.context) })
@@ -236,7 +238,7 @@ func (s *Server) serve() (err error) {
 		Compacted: func(ctx context.Context, revision int64) error {
 			return s.machine.removed.wait(ctx, revision, s.context.Done())
 		},
-		Defragment: s.engine.Compact,
+		Defragment: s.defragment,
 		Flush:      s.machine.flushNowAndWait,
 		Report:     s.Report,
 		NewToken:   s.newToken,

@@ -44,6 +44,8 @@ type Options struct {
 	// 2 s while it lasts: something that waits for it may wait for ever. Not of the removal of a whole directory. It must not call the engine. Nil: nobody is.
 	Stuck      func(err error)
 	StuckAfter time.Duration
+	// HoldCompactions: nothing is compacted before LetCompact, unless commits wait for it. It is for a start, which others wait for.
+	HoldCompactions bool
 	// Damage is told of every table of the state that turns out to be damaged on disk, as often as
 	// that is found; not of the stage's, which is begun anew. It must not block, nor call the engine. Nil: nobody is. Either way the read that found
 	// it returns an error: a damaged block is never served.
@@ -142,8 +144,10 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 		EventListener: &pebble.EventListener{
 			BackgroundError: e.backgroundError,
 			DataCorruption:  dataCorruption(o.Damage), // Pebble's own would end the process
+			WriteStallBegin: func(pebble.WriteStallBeginInfo) { e.LetCompact() },
 		},
 	}
+	p.Experimental.CompactionScheduler = e.scheduler
 	// Tables that wait in the memory tables' queue for what is in front of them would be lost with it.
 	p.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	for i := range p.Levels {

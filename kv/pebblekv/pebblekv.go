@@ -21,6 +21,7 @@ type Engine struct {
 	fatal      func(message string)
 	background func(err error)
 	unwatch    func() error // ends the watch over the disk; nil: there is none
+	scheduler  *scheduler
 
 	mu     sync.Mutex
 	failed chan struct{} // guarded by mu; closed, and made anew, when something in the background fails
@@ -62,7 +63,8 @@ func openEngine(dir string, o Options) (e *Engine, err error) {
 			e, err = nil, fmt.Errorf("open pebble in %s: %v", dir, p)
 		}
 	}()
-	e = &Engine{dir: dir, options: o, fatal: o.Fatal, background: o.Background, failed: make(chan struct{})}
+	e = &Engine{dir: dir, options: o, fatal: o.Fatal, background: o.Background, failed: make(chan struct{}),
+		scheduler: newScheduler(o.HoldCompactions)}
 	db, err := pebble.Open(dir, e.pebbleOptions(o))
 	if err != nil {
 		return nil, unopened(dir, err)
@@ -78,6 +80,9 @@ func (e *Engine) Close() error {
 	}
 	return nil
 }
+
+// LetCompact ends what Options.HoldCompactions began.
+func (e *Engine) LetCompact() { e.scheduler.release() }
 
 func ended(unwatch func() error) error {
 	if unwatch == nil {

@@ -69,7 +69,7 @@ func (e *Engine) OpenStage(create bool) (kv.Stage, error) {
 func (o Options) forStage() Options {
 	o.CacheBytes = stageCacheBytes
 	o.MemTableBytes = min(o.MemTableBytes, stageMemTableBytes)
-	o.Damage = nil
+	o.Damage, o.HoldCompactions = nil, false
 	if tell := o.Background; tell != nil {
 		o.Background = func(err error) {
 			if !IsDamage(err) {
