@@ -168,8 +168,11 @@ func (s *Server) read(answer kv.Answer, err error) (*response, error) {
 	return s.respond(answer)
 }
 
-// storeFailed logs that the store could not be read; not each time, for every request may meet it.
+// storeFailed tells that the store could not be read, and logs it; not each time, for every request may meet it.
 func (s *Server) storeFailed(err error) {
+	if s.options.Unread != nil {
+		s.options.Unread(err)
+	}
 	if s.mayComplain() {
 		s.options.Logger.Error("the store cannot be read", "err", err, "damaged", errors.Is(err, kv.ErrCorrupt))
 	}

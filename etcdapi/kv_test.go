@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	mvccpb "go.etcd.io/etcd/api/v3/mvccpb"
@@ -371,13 +372,24 @@ func (brokenStore) ReadOnlyTxn([]byte) (kv.Answer, error) {
 }
 
 func TestStoreThatCannotBeReadIsAnError(t *testing.T) {
-	w := newWorld(t, func(o *Options, _ *fakeGroup) { o.Store = brokenStore{o.Store} })
+	var told atomic.Int32
+	w := newWorld(t, func(o *Options, _ *fakeGroup) {
+		o.Store = brokenStore{o.Store}
+		o.Unread = func(err error) {
+			if err.Error() == "bad sector" {
+				told.Add(1)
+			}
+		}
+	})
 	client := pb.NewKVClient(w.conn)
 	if _, err := client.Range(testContext(t), &pb.RangeRequest{Key: []byte("k")}); err == nil || err.Error() != errStore.Error() {
 		t.Errorf("range: got %v, want %v", err, errStore)
 	}
 	if _, err := client.Txn(testContext(t), &pb.TxnRequest{}); err == nil || err.Error() != errStore.Error() {
 		t.Errorf("txn: got %v, want %v", err, errStore)
+	}
+	if n := told.Load(); n != 2 {
+		t.Errorf("told %d times, want each time", n)
 	}
 }
 

@@ -123,6 +123,8 @@ type Options struct {
 	// Flush makes the state of this server durable, and returns up to which entry it is, for POST /quorate/flush. Nil:
 	// there is no such page.
 	Flush func(ctx context.Context) (index uint64, err error)
+	// Unread is told of every error with which the store could not be read for a client. It must not wait. Nil: nobody is.
+	Unread func(err error)
 	// Metrics answers GET /metrics. Nil: there is no such page.
 	Metrics http.Handler
 	// Pprof serves Go's profiles under /debug/pprof.

@@ -24,10 +24,12 @@ import (
 //	state.damage    why the state must not be used: the next start sets it aside
 //	state.damaged   a state that was set aside
 //	state.healing   why it was: the new one is not complete yet, and state.damaged not to be removed
+//	state.unreadable  what the disk did not read: the next start tries it (unreadable.go)
 const (
-	damageFile  = "state.damage"
-	damagedDir  = "state.damaged"
-	healingFile = "state.healing"
+	damageFile     = "state.damage"
+	damagedDir     = "state.damaged"
+	healingFile    = "state.healing"
+	unreadableFile = "state.unreadable"
 )
 
 // damage is what a data directory knows of a state that is damaged.
@@ -60,14 +62,18 @@ func (d damage) reason(name string) (string, error) {
 
 // mark makes it durable that the state must not be used. The first reason stays.
 func (d damage) mark(why error) error {
-	if found, err := d.exists(damageFile); found || err != nil {
+	return d.note(damageFile, why.Error())
+}
+
+// note makes a file durable that says something. One that is there already stays.
+func (d damage) note(name, text string) error {
+	if found, err := d.exists(name); found || err != nil {
 		return err
 	}
-	aside := d.path(damageFile + ".new")
-	if err := writeSynced(aside, why.Error()+"\n"); err != nil {
-		return fmt.Errorf("note that the state is damaged: %w", err)
+	if err := writeSynced(d.path(name+".new"), text+"\n"); err != nil {
+		return fmt.Errorf("note why the state may not be used: %w", err)
 	}
-	return d.rename(damageFile+".new", damageFile)
+	return d.rename(name+".new", name)
 }
 
 func writeSynced(name, text string) error {
@@ -170,6 +176,11 @@ func (s *Server) openStore() error {
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.dir, err)
 	}
+	if why == "" {
+		if why, err = s.tryUnreadable(); err != nil {
+			return fmt.Errorf("--data-dir %s: %w", d.dir, err)
+		}
+	}
 	if why == "" && s.host.Regains(groupID, 0) != nil {
 		if err := s.peek(); err != nil {
 			return explainState(err, d.path(stateDir))
@@ -178,6 +189,7 @@ func (s *Server) openStore() error {
 	if why == "" {
 		err := s.openState()
 		if err == nil || !pebblekv.IsDamage(err) {
+			s.noteDamage(err)
 			return explainState(err, d.path(stateDir))
 		}
 		why = err.Error()
@@ -275,10 +287,14 @@ func (s *Server) heal(ctx context.Context) {
 // must not go on.
 func (s *Server) noteDamage(err error) {
 	var differs *quorate.DiffersError
-	if !pebblekv.IsDamage(err) && !errors.As(err, &differs) {
-		return
+	d := damage{s.options.DataDir}
+	var noting error
+	if pebblekv.IsDamage(err) || errors.As(err, &differs) {
+		noting = d.mark(err)
+	} else if path, found := pebblekv.Unreadable(err); found && filepath.Dir(path) == d.path(stateDir) {
+		noting = d.note(unreadableFile, filepath.Base(path)+" "+err.Error())
 	}
-	if marking := (damage{s.options.DataDir}).mark(err); marking != nil {
-		s.logger.Error("it cannot be noted that the state is damaged", "err", marking)
+	if noting != nil {
+		s.logger.Error("it cannot be noted that the state is damaged", "err", noting)
 	}
 }

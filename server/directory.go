@@ -156,7 +156,7 @@ func explainState(err error, dir string) error {
 	case errors.Is(err, kv.ErrOtherCluster):
 		return fmt.Errorf("%s is the state of another cluster, beside the log of this one: restore the directory that belongs here: %w", dir, err)
 	}
-	return fmt.Errorf("the state in %s cannot be opened: %w", dir, err)
+	return explainUnread(fmt.Errorf("the state in %s cannot be opened: %w", dir, err))
 }
 
 // listenAll listens on URLs that have been validated.

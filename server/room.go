@@ -79,7 +79,7 @@ func (s *Server) stateFailed(dir string) func(error) {
 		if pebblekv.IsDiskFull(err) && full.lasts(time.Now(), fullPatience) {
 			return
 		}
-		s.fatal(fmt.Errorf("state in %s: %w", dir, err))
+		s.fatal(explainUnread(fmt.Errorf("state in %s: %w", dir, err)))
 	}
 }
 

@@ -34,19 +34,25 @@ func (s *Server) scrub(ctx context.Context) {
 		if s.group.Status().Snapshots.Missing {
 			continue
 		}
-		if err := s.scrubOnce(ctx, revision); err != nil {
-			var code kv.Code
-			switch {
-			case ctx.Err() != nil:
-				return
-			case pebblekv.IsDamage(err):
-				s.fatal(err)
-				return
-			case !errors.As(err, &code): // a code says that it was compacted meanwhile: the others have not got it either
-				s.logger.Warn("the state was not read to its end", "err", err)
-			}
+		if err := s.scrubOnce(ctx, revision); err != nil && (ctx.Err() != nil || s.scrubFailed(err)) {
+			return
 		}
 	}
+}
+
+// scrubFailed reports whether what the scrubber has met ends this server.
+func (s *Server) scrubFailed(err error) bool {
+	var code kv.Code
+	switch {
+	case pebblekv.IsDamage(err):
+		s.fatal(err)
+		return true
+	case s.unread(err):
+		return true
+	case !errors.As(err, &code): // a code says that it was compacted meanwhile: the others have not got it either
+		s.logger.Warn("the state was not read to its end", "err", err)
+	}
+	return false
 }
 
 // scrubSpan is the span of marks that is followed now.

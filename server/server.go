@@ -242,6 +242,7 @@ func (s *Server) serve() (err error) {
 		Flush:      s.machine.flushNowAndWait,
 		Report:     s.Report,
 		NewToken:   s.newToken,
+		Unread:     func(err error) { s.unread(err) },
 		Metrics:    http.HandlerFunc(s.serveMetrics()), Pprof: o.EnablePprof, Version: Version, Logger: s.logger,
 	})
 	if err != nil {

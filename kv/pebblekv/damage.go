@@ -3,6 +3,7 @@ package pebblekv
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,16 @@ var ErrDamaged = errors.New("the files of the state are damaged")
 // is another matter.
 func IsDamage(err error) bool {
 	return errors.Is(err, ErrDamaged) || errors.Is(err, kv.ErrCorrupt) || pebble.IsCorruptionError(err)
+}
+
+// Unreadable returns the file that the disk has refused to read, if that is what an error of an engine, or of a store on it,
+// says. It may be a sector that is gone, or pass.
+func Unreadable(err error) (path string, ok bool) {
+	var failed *fs.PathError
+	if errors.As(err, &failed) && failed.Op == "read" && errors.Is(failed.Err, syscall.EIO) {
+		return failed.Path, true
+	}
+	return "", false
 }
 
 // unopened says why Pebble could not open a directory. It reads files without checksums too, and reports what it does
