@@ -44,7 +44,7 @@ func (s *Server) BeginsAfter(w *replica.Write) {
 // Asked says what a server sends while it heals: it is to take no part in the algorithm.
 func (s *Server) Asked(to raft.ServerID, m *wire.Message) {
 	switch m.Body.(type) {
-	case *wire.EntryRequest, *wire.EntryReply, *wire.SnapshotRequest, *wire.SnapshotChunk:
+	case *wire.EntryRequest, *wire.EntryReply, *wire.EntryDoubts, *wire.SnapshotRequest, *wire.SnapshotChunk:
 		if m.Term > s.durable.hard.CurrentTerm {
 			s.checker.fail("C11", "server %d, which heals, writes of term %d to %d; on its disk is: %s", s.id, m.Term, to, &s.durable)
 		}

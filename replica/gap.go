@@ -14,6 +14,7 @@ type gap struct {
 	// candidates are what others have there, by index; bytes is their size.
 	candidates map[raft.Index][]wire.Raw
 	bytes      int
+	given      map[raft.Index]int // how often one of them was given to somebody who does not know which it was
 }
 
 const (
@@ -45,6 +46,18 @@ func (p *gap) add(record wire.Raw) bool {
 	return true
 }
 
+// doubted returns one of the candidates for a place, each time another one.
+func (p *gap) doubted(i raft.Index) wire.Raw {
+	if p == nil || len(p.candidates[i]) == 0 {
+		return nil
+	}
+	if p.given == nil {
+		p.given = map[raft.Index]int{}
+	}
+	p.given[i]++
+	return p.candidates[i][p.given[i]%len(p.candidates[i])]
+}
+
 // candidate returns the very entry that another server has lost, if it is among the candidates. Whoever does not know the hash gets none.
 func (p *gap) candidate(w *wire.WantedEntry) wire.Raw {
 	if p == nil {
@@ -55,6 +68,40 @@ func (p *gap) candidate(w *wire.WantedEntry) wire.Raw {
 		return nil
 	}
 	return p.candidates[w.Index][k]
+}
+
+// giveDoubted sends what may have been in the place of entries that another server has lost without knowing which they were. It is not
+// said that they are here: what comes behind them there may prove them.
+func (h *Healing) giveDoubted(to raft.ServerID, m *wire.EntryRequest) {
+	doubts, bytes := &wire.EntryDoubts{}, 0
+	for i := range m.Wanted {
+		w := &m.Wanted[i]
+		if w.Term != 0 || h.lost(w.Index) == nil {
+			continue
+		}
+		record := h.gapAt(w.Index).doubted(w.Index)
+		if bytes += len(record); record == nil || bytes > maxLibraryBytes && bytes > len(record) {
+			continue // what is left out will be asked for again
+		}
+		doubts.Records = append(doubts.Records, record)
+	}
+	if len(doubts.Records) > 0 {
+		h.send(to, doubts)
+	}
+}
+
+// doubts takes in what another server may have had.
+func (h *Healing) doubts(from raft.ServerID, m *wire.EntryDoubts) {
+	if !slices.Contains(h.peers, from) || h.changing() {
+		return
+	}
+	for _, b := range m.Records {
+		record := wire.Raw(b)
+		x := h.lost(record.Index())
+		if p := h.gapAt(record.Index()); x != nil && x.ticket == 0 && p != nil && p.add(record) {
+			h.fillGap(p, from)
+		}
+	}
 }
 
 // choose finds the entries that were there, from the last on: each is the one from which the next follows. It returns nil

@@ -209,8 +209,11 @@ func (h *Healing) receive(from raft.ServerID, m *wire.Message) {
 			h.work.Fetch = append(h.work.Fetch, *fetch)
 		}
 		h.reply(from, reply)
+		h.giveDoubted(from, body)
 	case *wire.EntryReply:
 		h.found(from, m.Term, body)
+	case *wire.EntryDoubts:
+		h.doubts(from, body)
 	case *wire.SnapshotRequest:
 		h.stateRequested(from, body)
 	case *wire.SnapshotChunk:

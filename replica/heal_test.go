@@ -565,8 +565,8 @@ func TestWhatALostFrameMayHaveReplacedIsOfUse(t *testing.T) {
 	}
 }
 
-// An entry that may have been replaced is given to nobody who has not lost that very entry: whoever has a gap would hear that there is
-// another one, or the right one, and neither is certain.
+// An entry that may have been replaced is said to be there only to those who have lost that very entry: whoever has a gap would hear that
+// there is another one, or the right one, and neither is certain. They get it as what it is.
 func TestWhatMayHaveBeenReplacedIsNotVouchedFor(t *testing.T) {
 	c := newHealers(t, 3, 12, 3, func(i raft.Index) raft.Term { return raft.Term(2 + i/7) })
 	inFrames(t, c, 3)
@@ -605,6 +605,109 @@ func TestWhatIsDoubtedMayFillTheGap(t *testing.T) {
 	must(t, err)
 	if w := h.Step([]Input{Tick{}}).Writes; len(w) != 1 || w[0].First != p.First || len(w[0].Records) != len(p.Doubted) {
 		t.Errorf("it writes %+v, want entries %d to %d", w, p.First, p.Last)
+	}
+}
+
+// Two servers have lost frames one after the other, and each doubts, or lacks, what the other has: what is doubted by one, and proved by what
+// the other has behind it, is good enough.
+func TestWhatOneDoubtsFillsTheGapOfAnother(t *testing.T) {
+	c := newHealers(t, 3, 12, 3, func(i raft.Index) raft.Term { return raft.Term(2 + i/7) })
+	inFrames(t, c, 3)
+	c.all[0].loseFrame(7) // 7 to 9, of a later term than 4 to 6, which may have been others
+	c.all[1].loseFrame(4) // 4 to 6
+	for _, s := range c.all[:2] {
+		s.start()
+	}
+	c.run(40)
+	for _, s := range c.all[:2] {
+		c.hasAll(s, 12)
+	}
+}
+
+// Of several entries that may be the one, each is given in turn.
+func TestEachCandidateIsGivenToWhoDoesNotKnowWhichItWas(t *testing.T) {
+	p := &gap{Gap: wal.Gap{First: 7, Last: 9}, candidates: map[raft.Index][]wire.Raw{}}
+	if p.doubted(7) != nil || (*gap)(nil).doubted(7) != nil {
+		t.Error("there is none")
+	}
+	seen := map[wire.Hash]int{}
+	for is := byte(1); is <= 3; is++ {
+		p.add(wire.AppendRecord(nil, &wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: 7, Term: 2, Hash: wire.Hash{is}}))
+	}
+	for range 6 {
+		seen[p.doubted(7).Hash()]++
+		p.doubted(8)
+	}
+	if len(seen) != 3 || seen[wire.Hash{1}] != 2 || seen[wire.Hash{2}] != 2 {
+		t.Errorf("of 3 are given %v", seen)
+	}
+}
+
+// What somebody doubts is no word about its log: it is kept, and nothing is cut for it. It is taken from members only, and for gaps only.
+func TestWhatIsDoubtedElsewhereIsNotLackingThere(t *testing.T) {
+	c := newHealers(t, 3, 24, 6, ofTerm(2))
+	inFrames(t, c, 6)
+	s := c.all[0]
+	s.loseFrame(7) // 7 to 9
+	s.rot(20)
+	s.start()
+	another := func(i raft.Index) []byte {
+		return wire.AppendRecord(nil, &wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: i, Term: 5, Payload: []byte("another"), Hash: wire.Hash{5}})
+	}
+	for _, from := range []raft.ServerID{2, 3, 9} {
+		c.step(s, Receive{From: from, Message: wire.Message{Group: testGroup, Term: 9, Body: &wire.EntryDoubts{
+			Records: [][]byte{another(9), another(20), another(21), another(99)},
+		}}})
+		if n := len(s.healing.gapAt(9).candidates[9]); n != 1 {
+			t.Errorf("after a word of server %d it has %d candidates", from, n)
+		}
+	}
+	if s.healing == nil || s.healing.cutting != 0 || len(s.healing.lost(9).answers) > 0 || len(s.healing.lost(20).answers) > 0 {
+		t.Errorf("it is cut, or believed that others lack it: %+v", s.healing)
+	}
+	s = c.all[1]
+	s.loseFrame(7)
+	s.start()
+	c.step(s, Receive{From: 9, Message: wire.Message{Group: testGroup, Term: 9, Body: &wire.EntryDoubts{Records: [][]byte{another(9)}}}})
+	if n := len(s.healing.gapAt(9).candidates[9]); n != 0 {
+		t.Errorf("a stranger is believed: %d candidates", n)
+	}
+}
+
+// Only who does not know which entry it has lost gets what may be another, so many bytes at a time.
+func TestWhatIsDoubtedIsGivenToWhoDoesNotKnowWhichItWas(t *testing.T) {
+	c := newHealers(t, 3, 12, 3, func(i raft.Index) raft.Term { return raft.Term(2 + i/7) })
+	inFrames(t, c, 3)
+	s := c.all[0]
+	s.loseFrame(7) // 4 to 9 are in the gap, of which 4 to 6 are there
+	s.start()
+	given := func(wanted ...wire.WantedEntry) (indexes []raft.Index) {
+		t.Helper()
+		for _, o := range s.healing.Step([]Input{Receive{From: 2, Message: wire.Message{Group: testGroup, Term: 3, Body: &wire.EntryRequest{Wanted: wanted}}}}).Send {
+			m, err := wire.DecodeMessage(o.Message)
+			must(t, err)
+			if doubts, is := m.Body.(*wire.EntryDoubts); is && o.To == 2 {
+				for _, b := range doubts.Records {
+					indexes = append(indexes, wire.Raw(b).Index())
+				}
+			}
+		}
+		return indexes
+	}
+	if got := given(wire.WantedEntry{Index: 3}, wire.WantedEntry{Index: 4}, wire.WantedEntry{Index: 5, Term: 2}, wire.WantedEntry{Index: 6}, wire.WantedEntry{Index: 8},
+		wire.WantedEntry{Index: 10}, wire.WantedEntry{Index: 99}); !slices.Equal(got, []raft.Index{4, 6}) {
+		t.Errorf("given are %v", got)
+	}
+	if got := given(wire.WantedEntry{Index: 5, Term: 2}, wire.WantedEntry{Index: 8}); len(got) > 0 {
+		t.Errorf("given are %v", got)
+	}
+	p := s.healing.gapAt(4)
+	large := func(i raft.Index) wire.Raw {
+		return wire.AppendRecord(nil, &wire.Record{Kind: wire.RecordNoOp, Group: testGroup, Index: i, Term: 2, Payload: make([]byte, 2*maxLibraryBytes/3)})
+	}
+	p.candidates = map[raft.Index][]wire.Raw{4: {large(4)}, 5: {large(5)}}
+	if got := given(wire.WantedEntry{Index: 4}, wire.WantedEntry{Index: 5}); !slices.Equal(got, []raft.Index{4}) {
+		t.Errorf("given are %v", got)
 	}
 }
 

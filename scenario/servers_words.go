@@ -73,6 +73,8 @@ func (c *servers) sayBody(body any) string {
 			words = append(words, c.sayFound(&m.Found[i]))
 		}
 		return "EntryReply: " + strings.Join(words, ", ")
+	case *wire.EntryDoubts:
+		return fmt.Sprintf("EntryDoubts: %d entries that may have been there", len(m.Records))
 	case *wire.Forward:
 		return fmt.Sprintf("Forward: %d commands for the leader", len(m.Commands))
 	case *wire.ReadRequest:

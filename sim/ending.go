@@ -216,12 +216,18 @@ func (w *world) setDeadline() {
 	roundTrip := 4*(p.minDelay+p.meanDelay+p.turnDelay) + 2*p.syncTime + p.readTime + p.applyTime
 	w.end.since = w.now
 	w.end.deadline = w.now + 20*p.electionTimeout() + 2*second + 2*int64(w.check.Committed()+50)*roundTrip
+	if rate := int64(p.replica.CatchUp.States); rate > 0 { // all may need all of the state
+		w.end.deadline += int64(len(w.servers)) * stateBytesEach * int64(w.check.Committed()+50) / rate * p.tick
+	}
 	if p.ending == oneStaysGray || w.end.storm.blows {
 		// A gray server may lose messages, and the reads of a storm leave no room for others at a leader that lets
 		// few of them wait: then it takes some tries.
 		w.end.deadline += triesThroughLoss * int64(p.resendTicks()) * p.tick
 	}
 }
+
+// stateBytesEach is how large a state may be, for each entry that is committed.
+const stateBytesEach = 200
 
 // triesThroughLoss is how often something is sent again before it is wrong that it did not get through a
 // gray server: one try in three does.
@@ -352,6 +358,9 @@ func (w *world) wantingAgree() string {
 	for _, s := range w.servers {
 		if !w.mustComeRight(s) {
 			continue
+		}
+		if !s.up { // its disk stood still, and ended it
+			return fmt.Sprintf("server %d is down: %s", s.id, w.describeServers())
 		}
 		core := s.replica.Core()
 		if core.CommitIndex() != last || s.lastApplied() != last || core.Durable() != last || core.LastIndex() != last ||

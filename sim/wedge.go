@@ -146,7 +146,7 @@ func (w *world) isWell(members uint32) (strikes int, well bool) {
 		if members>>s.index&1 == 0 {
 			continue
 		}
-		if !s.up || s.paused || s.failing || s.slow > 0 || s.still {
+		if !s.up || s.paused || s.failing || s.slow > 0 || s.still || s.stalled {
 			return 0, false
 		}
 		strikes += s.strikes

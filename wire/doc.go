@@ -98,8 +98,9 @@
 //	21  Change                boot, number                                       each: flags leaves 1, must belong 2, traits 4 (1), a member's entry
 //	22  ChangeReply           boot, number, outcome, index                       -
 //	23  Sums                  -                                                  each 40 bytes: kind, at, also, sum (16)
+//	24  EntryDoubts           -                                                  records, in a row
 //
-// Kept are, for the algorithm, 14 and 15; for the replica, 24 to 31; for the host, 32 to 255. 0 is never
+// Kept are, for the algorithm, 14 and 15; for the replica, 25 to 31; for the host, 32 to 255. 0 is never
 // sent. A flag is bit 0 of its field. A field with a question mark was added: it may be missing, and then a
 // flag is not set.
 //

@@ -56,6 +56,14 @@ const (
 	EntryLost EntryState = 4
 )
 
+// EntryDoubts brings entries that were in the sender's log, or have been replaced there by what it has lost since: it does not
+// know which. It claims nothing of the sender's log. Whoever has lost entries in their places, and does not know which those were
+// either, can tell by what comes behind them.
+type EntryDoubts struct {
+	// Records are at least one, at most MaxWanted: entries of the message's group.
+	Records [][]byte
+}
+
 const (
 	wantedBytes = 32
 	foundBytes  = 24
@@ -120,6 +128,24 @@ func decodeFound(m *EntryReply, group GroupID, b []byte) error {
 			f.Record, b = b[:size:size], b[size:]
 		}
 		m.Found = append(m.Found, f)
+	}
+	return nil
+}
+
+// decodeDoubts checks that every record is an entry of the group.
+func decodeDoubts(m *EntryDoubts, group GroupID, b []byte) error {
+	for len(b) > 0 || len(m.Records) == 0 {
+		if len(m.Records) == MaxWanted {
+			return ErrMalformed
+		}
+		r, size, err := DecodeRecord(b)
+		if err != nil {
+			return err
+		}
+		if !r.IsEntry() || r.Group != group {
+			return fmt.Errorf("%w: record of kind %d, group %d where an entry of group %d belongs", ErrMalformed, r.Kind, r.Group, group)
+		}
+		m.Records, b = append(m.Records, b[:size:size]), b[size:]
 	}
 	return nil
 }

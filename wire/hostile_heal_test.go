@@ -47,6 +47,34 @@ func TestEntriesFoundThatLieAreRefused(t *testing.T) {
 	}
 }
 
+func TestDoubtsThatAreNoneAreRefused(t *testing.T) {
+	record := func(change func(*wire.Record)) []byte {
+		r := &wire.Record{Kind: wire.RecordNoOp, Group: sampleGroup, Index: 5, Term: 3, Payload: []byte("x")}
+		change(r)
+		return wire.AppendRecord(nil, r)
+	}
+	good := record(func(*wire.Record) {})
+	for _, c := range []struct {
+		name     string
+		variable []byte
+		want     error
+	}{
+		{"two entries", slices.Concat(good, good), nil},
+		{"nothing", nil, wire.ErrShort},
+		{"half of one", good[:len(good)-1], wire.ErrShort},
+		{"one and a half", slices.Concat(good, good[:20]), wire.ErrShort},
+		{"another group", record(func(r *wire.Record) { r.Group++ }), wire.ErrMalformed},
+		{"a hard state", record(func(r *wire.Record) { r.Kind = wire.RecordHardState }), wire.ErrMalformed},
+		{"as many as there may be", slices.Repeat(good, wire.MaxWanted), nil},
+		{"too many", slices.Repeat(good, wire.MaxWanted+1), wire.ErrMalformed},
+	} {
+		s := sample{file: c.name, decode: func(b []byte) (any, error) { return wire.DecodeMessage(b) }}
+		if _, err := decodeBounded(t, &s, messageWith(&wire.EntryDoubts{}, c.variable)); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
 func TestRequestsForEntriesAreBounded(t *testing.T) {
 	for n, want := range map[int]error{
 		0: wire.ErrMalformed, 1: nil, wire.MaxWanted: nil, wire.MaxWanted + 1: wire.ErrMalformed, 1 << 15: wire.ErrMalformed,

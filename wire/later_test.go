@@ -94,7 +94,7 @@ func TestVariablePartOfAKindWithoutOneIsLeftUnread(t *testing.T) {
 	for _, s := range sampleMessages() {
 		switch s.message.Body.(type) {
 		case *raft.AppendEntries, *raft.AppendEntriesRefusal, *wire.Forward, *wire.Claim, *wire.Change, *wire.SnapshotRequest, *wire.SnapshotChunk,
-			*wire.EntryRequest, *wire.EntryReply, *wire.Sums:
+			*wire.EntryRequest, *wire.EntryReply, *wire.EntryDoubts, *wire.Sums:
 			continue
 		}
 		b := wire.AppendMessage(nil, s.message, []byte("from a later version"))
@@ -177,7 +177,7 @@ func TestWhatIsTooNewIsSaidToBe(t *testing.T) {
 		{"record layout", decodeRecord, record(func(b []byte) { b[13]++ })},
 		{"message layout", decodeMessage, message(func(b []byte) { b[1]++ })},
 		{"message kind for the algorithm", decodeMessage, message(func(b []byte) { b[0] = 14 })},
-		{"message kind for the replica", decodeMessage, message(func(b []byte) { b[0] = 24 })},
+		{"message kind for the replica", decodeMessage, message(func(b []byte) { b[0] = 25 })},
 		{"message kind for the host", decodeMessage, message(func(b []byte) { b[0] = 255 })},
 		{"command layout", decodeCommand, command},
 		{"configuration layout", decodeConfiguration, configuration},

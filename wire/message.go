@@ -38,6 +38,7 @@ const (
 	KindChange       MessageKind = 21
 	KindChangeReply  MessageKind = 22
 	KindSums         MessageKind = 23
+	KindEntryDoubts  MessageKind = 24
 )
 
 const (
@@ -297,6 +298,8 @@ func appendFixed(b []byte, body any) (MessageKind, []byte) {
 		return KindChangeReply, put(m.Boot, m.Number, uint64(m.Outcome), uint64(m.Index))
 	case *Sums:
 		return KindSums, b
+	case *EntryDoubts:
+		return KindEntryDoubts, b
 	case *SnapshotOffer:
 		return KindSnapshotOffer, put(uint64(m.Base))
 	case *SnapshotRequest:
@@ -332,6 +335,10 @@ func appendVariable(b []byte, body any) []byte {
 		}
 	case *Sums:
 		b = appendSums(b, m.Sums)
+	case *EntryDoubts:
+		for _, record := range m.Records {
+			b = append(b, record...)
+		}
 	case *SnapshotRequest:
 		b = append(b, m.Request...)
 	case *SnapshotChunk:
@@ -457,6 +464,9 @@ func decodeBody(kind MessageKind, group GroupID, f *fixed, variable []byte) (any
 	case KindSums:
 		m := &Sums{}
 		return m, decodeSums(m, variable)
+	case KindEntryDoubts:
+		m := &EntryDoubts{}
+		return m, decodeDoubts(m, group, variable)
 	}
 	return nil, fmt.Errorf("message kind %d: %w", kind, ErrTooNew)
 }

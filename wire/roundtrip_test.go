@@ -141,6 +141,17 @@ func (s source) found(group wire.GroupID) *wire.EntryReply {
 	return m
 }
 
+// doubts brings some entries.
+func (s source) doubts(group wire.GroupID) *wire.EntryDoubts {
+	m := &wire.EntryDoubts{}
+	for range 1 + s.IntN(5) {
+		r := s.record()
+		r.Group, r.Kind = group, uint8(1+s.IntN(3))
+		m.Records = append(m.Records, wire.AppendRecord(nil, r))
+	}
+	return m
+}
+
 // messages makes one of each kind.
 func (s source) messages() []*wire.Message {
 	group := wire.GroupID(s.number())
@@ -163,6 +174,7 @@ func (s source) messages() []*wire.Message {
 		refusal,
 		&raft.TimeoutNow{},
 		&wire.Sums{Sums: []wire.Sum{{Kind: s.number(), At: s.number(), Also: s.number(), Value: [16]byte{byte(s.number()), 15: byte(s.number())}}, {}}},
+		s.doubts(group),
 		&wire.SnapshotOffer{Base: raft.Index(s.number())},
 		&wire.SnapshotRequest{Boot: s.number(), Number: s.number(), Request: s.bytes(1000)},
 		&wire.SnapshotChunk{Boot: s.number(), Number: s.number(), Outcome: wire.SnapshotUnavailable, Chunk: s.bytes(1000)},

@@ -201,6 +201,9 @@ func sampleMessages() []namedMessage {
 		{"sums", &wire.Sums{Sums: []wire.Sum{
 			{Kind: 1, At: uint64(sampleIndex), Value: [16]byte{1, 2, 3, 16}}, {Kind: 2, At: sampleNumber, Also: sampleNumber - 1, Value: [16]byte{0xff}},
 		}}},
+		{"entry-doubts", &wire.EntryDoubts{Records: [][]byte{
+			wire.AppendRecord(nil, sampleEntries()[0].record), wire.AppendRecord(nil, sampleEntries()[1].record),
+		}}},
 		{"claim", &wire.Claim{Member: sampleConfiguration().Members[0]}},
 		{"change", &wire.Change{Boot: sampleBoot, Number: sampleNumber, Edits: []wire.Edit{
 			{Member: sampleConfiguration().Members[0]}, {Member: wire.Member{ID: 7}, Remove: true}, {Member: wire.Member{ID: 8, Roles: wire.RoleVoter}, Existing: true},
