@@ -96,6 +96,7 @@ type Counts struct {
 	Rots, RottenBytes, Mended, Healings, Healed             int
 	EndsLost                                                int // endings in which servers that heal wait for each other: see ADR 18
 	RottenFrames                                            int
+	UnreadBlocks                                            int
 	Holes, HolesFilled, HolesCut, HolesPassed               int
 	StagesDropped                                           int
 	Marks                                                   Marks
@@ -165,7 +166,7 @@ func (c *Counts) each(visit func(name string, value *int)) {
 		{"worlds with leases", &c.Leased}, {"leases granted", &c.Grants}, {"leases renewed", &c.Renewals}, {"leases ended", &c.LeasesEnded},
 		{"of them because their time was over", &c.LeasesExpired},
 		{"worlds with sessions", &c.Sessioned}, {"sessions opened", &c.Sessions}, {"requests of sessions answered", &c.Called},
-		{"logs that rotted", &c.Rots}, {"bytes flipped in them", &c.RottenBytes}, {"frames lost as a whole", &c.RottenFrames}, {"endings in which servers that heal wait for each other", &c.EndsLost}, {"places mended from copies and checksums", &c.Mended},
+		{"logs that rotted", &c.Rots}, {"bytes flipped in them", &c.RottenBytes}, {"frames lost as a whole", &c.RottenFrames}, {"of them because the disk reads nothing there", &c.UnreadBlocks}, {"endings in which servers that heal wait for each other", &c.EndsLost}, {"places mended from copies and checksums", &c.Mended},
 		{"servers that had to heal", &c.Healings}, {"of them whole again", &c.Healed}, {"entries lost to rot", &c.Holes},
 		{"of them fetched from others", &c.HolesFilled}, {"logs cut, as nobody had an entry", &c.HolesCut},
 		{"logs that begin after a state, as others had compacted what was lost", &c.HolesPassed},

@@ -78,7 +78,11 @@ func (s *server) rot() {
 			}
 			w.counts.RottenFrames++
 			w.tell(s, "frame %d of %s is lost, at %d, with entries %v", p.frame, p.file, p.from, p.lost)
-			s.flip(p.file, p.from, 4096)
+			if w.dice.either(s.labels.unread) {
+				s.unread(p.file, p.from)
+			} else {
+				s.flip(p.file, p.from, 4096)
+			}
 			continue
 		}
 		if p.header.Index != 0 {
@@ -95,6 +99,16 @@ func (s *server) rot() {
 	}
 	w.counts.Rots++
 	w.tell(s, "its log rots: %d entries are hit", len(s.rotten))
+}
+
+// unread lets the disk refuse to read a block of a file.
+func (s *server) unread(file string, at int64) {
+	w := s.world
+	w.counts.UnreadBlocks++
+	w.tell(s, "the disk does not read %s at %d", file, at)
+	if err := s.disk.Unread(file, at); err != nil {
+		w.check.Fail("T1", "rot: %v", err)
+	}
 }
 
 // flip damages some bytes of a file.

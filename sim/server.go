@@ -84,7 +84,7 @@ type server struct {
 }
 
 type serverLabels struct {
-	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor, delay, delayFor, lie, unlinked, sessions, clock, snapshot, serve, release string
+	tick, rate, turn, sync, prepare, apply, read, flush, remove, known, sample, down, keep, kill, recovery, atOperation, operation, cutNow, crashNow, tear, mistaken, atOnce, news, feed, lessor, delay, delayFor, lie, unlinked, sessions, clock, snapshot, serve, release, unread string
 }
 
 func newServer(w *world, index int) *server {
@@ -97,7 +97,7 @@ func newServer(w *world, index int) *server {
 		atOperation: label("atOperation"), operation: label("operation"), cutNow: label("cutNow"), crashNow: label("crashNow"), tear: label("tear"), mistaken: label("mistaken"), atOnce: label("atOnce"),
 		delay: label("delay"), delayFor: label("delayFor"), lie: label("lie"), unlinked: label("unlinked"),
 		news: label("news"), feed: label("feed"), lessor: label("lessor"), sessions: label("sessions"), clock: label("clock"),
-		snapshot: label("snapshot"), serve: label("serve"), release: label("release"),
+		snapshot: label("snapshot"), serve: label("serve"), release: label("release"), unread: label("unread"),
 	}
 	s.clock.showed = 1 + int64(w.dice.below(s.labels.clock, int(1000*second)))
 	s.checks = w.check.Server(s.id)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/quorate/quorate/internal/crashdisk"
@@ -65,12 +66,12 @@ func healsFrom(t testing.TB, w *world, image *crashdisk.Disk, what string) strin
 	l, recovered, err := opened(t, w, image)
 	if err != nil {
 		var damage *DamageError
-		if !errors.As(err, &damage) {
+		if unread := strings.Contains(what, "unread"); errors.As(err, &damage) == unread || errors.Is(err, syscall.EIO) != unread {
 			t.Fatalf("%s: got %v", what, err)
 		}
 		return "refused"
 	}
-	if recovered.TornTail != nil && strings.Contains(what, "2 blocks") {
+	if recovered.TornTail != nil && strings.Contains(what, "2 blocks") && !strings.Contains(what, "unread") {
 		must(t, l.Close())
 		return "torn tail" // the last frame and the mark that it was durable are lost together: the published exception
 	}
@@ -85,7 +86,7 @@ func healsFrom(t testing.TB, w *world, image *crashdisk.Disk, what string) strin
 	if outcome == "filled" {
 		// it is looked at when it is opened again
 	} else if found, err := modelOf(l, recovered.Groups); err == nil && found.fingerprint() != want &&
-		strings.Contains(what, "2 blocks") && slices.Contains(w.history, found.fingerprint()) {
+		strings.Contains(what, "2 blocks") && !strings.Contains(what, "unread") && slices.Contains(w.history, found.fingerprint()) {
 		must(t, l.Close())
 		return "torn tail" // the same: it is as if they had never been written
 	} else if err != nil || found.fingerprint() != want {
@@ -96,10 +97,23 @@ func healsFrom(t testing.TB, w *world, image *crashdisk.Disk, what string) strin
 	if err != nil {
 		t.Fatalf("%s: %s, and then: %v", what, outcome, err)
 	}
-	defer l.Close()
 	found, err := modelOf(l, recovered.Groups)
 	if err != nil || found.fingerprint() != want {
 		t.Fatalf("%s: %s, and the log is another one when opened again: %v", what, outcome, err)
+	}
+	must(t, l.Close())
+	if !strings.Contains(what, "unread") {
+		return outcome
+	}
+	image.ReadAgain() // and what was lost is there, besides the copies
+	l, recovered, err = opened(t, w, image)
+	if err != nil {
+		t.Fatalf("%s: %s, then everything could be read, and: %v", what, outcome, err)
+	}
+	defer l.Close()
+	found, err = modelOf(l, recovered.Groups)
+	if err != nil || found.fingerprint() != want || l.hasHoles() {
+		t.Fatalf("%s: %s, and the log is another one when everything can be read: %v", what, outcome, err)
 	}
 	return outcome
 }
@@ -225,6 +239,29 @@ func TestEveryLostBlockHealsOrIsRefused(t *testing.T) {
 		t.Logf("%s: %v", name, counts)
 		if name == "one group" && (counts["filled"] < 2*counts["refused"] || counts["harmless"] == 0) {
 			t.Errorf("%s: too much is refused", name)
+		}
+	}
+}
+
+// TestEveryUnreadBlockHealsOrIsRefused lets the disk refuse to read each block of logs, and two in a row. That is like a lost block, but for
+// the end of the log: it is never taken for a torn tail.
+func TestEveryUnreadBlockHealsOrIsRefused(t *testing.T) {
+	for name, w := range map[string]*world{"rotting": rotting(t), "full": ofAllKinds(t), "one group": ofOneGroup(t)} {
+		counts := map[string]int{}
+		for file, content := range blocksOf(t, w.disk) {
+			for at := int64(0); at < int64(len(content)); at += blockBytes {
+				for blocks := int64(1); blocks <= 2 && at+blocks*blockBytes <= int64(len(content)); blocks++ {
+					image := w.disk.Clone()
+					for k := range blocks {
+						must(t, image.Unread(file, at+k*blockBytes))
+					}
+					counts[healsFrom(t, w, image, fmt.Sprintf("%s, %d blocks of %s at %d are unread", name, blocks, file, at))]++
+				}
+			}
+		}
+		t.Logf("%s: %v", name, counts)
+		if counts["torn tail"] > 0 || name == "one group" && (counts["filled"] < 2*counts["refused"] || counts["harmless"] == 0) {
+			t.Errorf("%s: too much is refused, or taken for a torn tail", name)
 		}
 	}
 }

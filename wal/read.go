@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/wire"
@@ -177,7 +178,7 @@ func (r *reading) fetch() ([][]byte, error) {
 			buffer = make([]byte, p.bytes)
 		}
 		buffer = buffer[:p.bytes]
-		if err := p.segment.readAt(buffer, p.from); err != nil {
+		if err := p.read(buffer, next[:p.records]); err != nil {
 			return nil, err
 		}
 		for _, at := range next[:p.records] {
@@ -189,6 +190,21 @@ func (r *reading) fetch() ([][]byte, error) {
 		next = next[p.records:]
 	}
 	return records, nil
+}
+
+// read fills b, at least where the records are: what is between two of them may be what the disk does not read.
+func (p *piece) read(b []byte, records []position) error {
+	err := p.segment.readAt(b, p.from)
+	if p.records == 1 || !errors.Is(err, syscall.EIO) {
+		return err
+	}
+	for _, at := range records {
+		from := int(at.offset() - p.from)
+		if err := p.segment.readAt(b[from:from+at.size()], at.offset()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readAt fills b from the segment's file.

@@ -29,6 +29,8 @@ type recovery struct {
 	unfinished []string   // other files, that may go
 	inUse      []*segment // those that make up the log, ascending
 	content    []byte     // of the segment that is being read
+	unread     []int64    // the blocks of it that the disk did not read
+	notRead    *readError // the first of all segments; nil if everything was read
 	current    *segment   // the segment that is being read
 	offset     int64      // where the next frame begins in it
 	end        end        // of what has been read so far
@@ -59,6 +61,15 @@ type end struct {
 
 // run reads all segments that are in use, and decides what to make of the end.
 func (r *recovery) run() error {
+	err := r.readInUse()
+	var damage *DamageError
+	if r.notRead != nil && errors.As(err, &damage) { // what is there may be read another time
+		return fmt.Errorf("%w; and without that: %v", r.notRead, err)
+	}
+	return err
+}
+
+func (r *recovery) readInUse() error {
 	r.partial = make(map[*group]*partial)
 	r.end.chain = firstChain(r.log.options.Cluster, r.log.options.Server)
 	if err := r.readHeaders(); err != nil {
@@ -179,11 +190,8 @@ func (r *recovery) startSegment(s *segment) error {
 		r.content = make([]byte, s.bytes)
 	}
 	r.content = r.content[:s.bytes]
-	if err := s.readAt(r.content, 0); err != nil {
-		return err
-	}
 	r.current, r.offset = s, blockBytes
-	return nil
+	return r.readCurrent()
 }
 
 // readUpTo reads frames up to one that is known to have been durable.

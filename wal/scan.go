@@ -83,7 +83,7 @@ func (sc *scan) run() error {
 		return sc.visit(Item{File: s.name, Offset: s.bytes, Wrong: "the file has no whole number of blocks"})
 	}
 	sc.content = make([]byte, s.bytes)
-	if err := s.readAt(sc.content, 0); err != nil {
+	if _, err := s.readContent(sc.content); err != nil {
 		return err
 	}
 	if err := sc.header(); err != nil {

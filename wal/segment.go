@@ -21,6 +21,8 @@ type segment struct {
 	bytes  int64
 	// reused says that behind the log's end there may be something else than zeros.
 	reused bool
+	// unread says that the disk does not read all of the file, which therefore is not used again.
+	unread bool
 	// header and seed are set once the segment is in use.
 	header segmentHeader
 	seed   uint32
@@ -272,7 +274,7 @@ func (l *Log) takeReleasable() (s *segment, recycle bool, err error) {
 	}
 	s = l.segments[0]
 	l.segments = append([]*segment{}, l.segments[1:]...)
-	return s, len(l.spares) < maxSpares && s.bytes == l.options.SegmentBytes, nil
+	return s, len(l.spares) < maxSpares && s.bytes == l.options.SegmentBytes && !s.unread, nil
 }
 
 // release removes a segment's file or makes it a blank one. One directory change is durable before

@@ -39,6 +39,9 @@ func (r *recovery) readTail() error {
 	if err := r.readUnsure(); err != nil {
 		return err
 	}
+	if err := r.tailIsUnread(); err != nil {
+		return err
+	}
 	if err := r.findTornTail(&found, mark); err != nil {
 		return err
 	}

@@ -194,7 +194,7 @@ func (s *state) crash(v verdict, options *Options) state {
 			if !known {
 				old := &s.inodes[e.inode]
 				number = len(after.inodes)
-				after.inodes = append(after.inodes, inode{directory: old.directory, file: settled(old.file.afterCrash(v, options))})
+				after.inodes = append(after.inodes, inode{directory: old.directory, file: settled(old.file.afterCrash(v, options), old.file.unread)})
 				moved[e.inode] = number
 				if old.directory {
 					todo = append(todo, e.inode)

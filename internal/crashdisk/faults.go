@@ -185,6 +185,51 @@ func (d *Disk) Flip(name string, offset int64, mask byte) error {
 	return nil
 }
 
+// unreadBytes is the size of a block that Unread makes unreadable.
+const unreadBytes = 4096
+
+// Unread lets the disk refuse to read a block of 4 KiB of a file, the one with an offset, until something is written there. It says EIO.
+func (d *Disk) Unread(name string, offset int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	inode, err := d.state.open(name)
+	if err == nil && (offset < 0 || offset >= d.state.inodes[inode].file.current.size) {
+		err = syscall.EINVAL
+	}
+	if err != nil {
+		return &fs.PathError{Op: "make unreadable", Path: name, Err: err}
+	}
+	f := &d.state.inodes[inode].file
+	f.unread = append(slices.Clone(f.unread), offset-offset%unreadBytes)
+	return nil
+}
+
+// ReadAgain ends what Unread has begun, everywhere: it was not the disk, but what it is connected by.
+func (d *Disk) ReadAgain() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range d.state.inodes {
+		d.state.inodes[i].file.unread = nil
+	}
+}
+
+// readable returns how many of n bytes at an offset can be read.
+func (f *fileState) readable(offset int64, n int) int {
+	for _, at := range f.unread {
+		if at < offset+int64(n) && offset < at+unreadBytes {
+			n = int(max(0, at-offset))
+		}
+	}
+	return n
+}
+
+// written lets what is written be read.
+func (f *fileState) written(offset, n int64) {
+	if len(f.unread) > 0 {
+		f.unread = slices.DeleteFunc(slices.Clone(f.unread), func(at int64) bool { return at < offset+n && offset < at+unreadBytes })
+	}
+}
+
 func (f *fileState) flip(offset int64, mask byte) {
 	covered, coveredForGood := false, false
 	for i := range f.writes {

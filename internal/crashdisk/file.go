@@ -21,6 +21,12 @@ type file struct {
 // ReadAt implements io.ReaderAt.
 func (f *file) ReadAt(p []byte, offset int64) (n int, err error) {
 	err = f.do(Operation{Kind: Read, Offset: offset, Bytes: int64(len(p))}, func(s *fileState) error {
+		if n = s.readable(offset, len(p)); n < len(p) {
+			if n, err = readAt(s.current, p[:n], offset); err == nil {
+				err = syscall.EIO
+			}
+			return err
+		}
 		n, err = readAt(s.current, p, offset)
 		return err
 	}, nil)
@@ -74,6 +80,7 @@ func (d *Disk) write(s *fileState, p []byte, offset int64) {
 	if len(p) == 0 {
 		return
 	}
+	s.written(offset, int64(len(p)))
 	s.add(write{seq: d.state.nextSeq(), offset: offset, bytes: int64(len(p)), data: bytes.Clone(withoutZeros(p))})
 }
 

@@ -37,6 +37,7 @@ type fileState struct {
 	durable content // what is left if everything that may be lost is: base and the synced writes
 	base    content // what no crash can change
 	writes  []write
+	unread  []int64 // the blocks that cannot be read until they are written again; replaced as a whole, for clones share it
 }
 
 // add makes a change, not durable yet.
@@ -83,7 +84,9 @@ func (f *fileState) settle(state int8) {
 }
 
 // settled returns a file with nothing pending.
-func settled(c content) fileState { return fileState{current: c, durable: c, base: c} }
+func settled(c content, unread []int64) fileState {
+	return fileState{current: c, durable: c, base: c, unread: unread}
+}
 
 // none is the inode number of a name that is not there.
 const none = -1

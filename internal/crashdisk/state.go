@@ -347,7 +347,7 @@ func (s *state) strict() state {
 	c := state{inodes: make([]inode, len(s.inodes)), free: slices.Clone(s.free), collect: s.collect, seq: s.seq, graves: s.graves}
 	for i := range s.inodes {
 		old := &s.inodes[i]
-		c.inodes[i] = inode{directory: old.directory, file: settled(old.file.durable), current: old.durable, durable: old.durable}
+		c.inodes[i] = inode{directory: old.directory, file: settled(old.file.durable, old.file.unread), current: old.durable, durable: old.durable}
 	}
 	return c
 }
