@@ -58,9 +58,13 @@ func (s *snapshot) offered(r *Replica, from raft.ServerID, term raft.Term, m *wi
 	s.wanted, s.needed = true, max(s.needed, m.Base)
 }
 
-// others are the servers that may be asked.
+// others are the servers that may be asked: the members, as far as they are known here, and the leader, who may be none of them, for this
+// server lacks what has happened since.
 func (r *Replica) others() []raft.ServerID {
 	var others []raft.ServerID
+	if r.leader != 0 && r.leader != r.options.Member.ID && r.configuration.Member(r.leader) == nil {
+		others = append(others, r.leader)
+	}
 	for i := range r.configuration.Members {
 		if id := r.configuration.Members[i].ID; id != r.options.Member.ID {
 			others = append(others, id)

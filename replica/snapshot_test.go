@@ -724,3 +724,31 @@ func TestWhoIsAloneAsksNobody(t *testing.T) {
 	f.ticks(3 * snapshotPatience)
 	f.wantNobodyAsked()
 }
+
+// All whom a server knew may have been replaced while it was away. It knows the leader by what that says, and must not forget it when a piece is
+// lost.
+func TestTheLeaderIsAskedAgainThoughItIsNotKnownAsAMember(t *testing.T) {
+	f := newFed(t, 5)
+	r := f.s.replica
+	without := *r.configuration
+	without.Members = slices.DeleteFunc(slices.Clone(without.Members), func(m wire.Member) bool { return m.ID == f.leader.id })
+	r.configuration = &without
+	asked := map[raft.ServerID]int{}
+	f.offer(f.leader.replica.core.LastIndex())
+	if f.step1 == nil || !f.step1.Begin {
+		t.Fatalf("the state machine is to do %+v", f.step1)
+	}
+	f.step1 = nil
+	f.step(SnapshotWorked{Request: []byte("all")})
+	for range 4 * (snapshotPatience + snapshotPause) { // nobody answers
+		f.append(f.leader.replica.core.LastIndex(), f.leader.replica.core.LastIndex()) // a heartbeat, more or less
+		f.ticks(1)
+		if of, m := f.asked(); m != nil {
+			asked[of]++
+		}
+		f.sent = nil
+	}
+	if asked[f.leader.id] < 2 || asked[f.other.id] == 0 || len(asked) != 2 {
+		t.Errorf("it has asked %v; the leader is %d", asked, f.leader.id)
+	}
+}
