@@ -715,11 +715,22 @@ func TestLogTimeIsThatOfWhatTheLogKeeps(t *testing.T) {
 	}
 }
 
-// If the configuration leaves nobody else, nobody is asked, and nothing panics.
+// If the configuration leaves nobody else, nobody is asked but a leader, while there is one, and nothing panics.
 func TestWhoIsAloneAsksNobody(t *testing.T) {
 	f := newFed(t, 10)
 	f.begin(f.last())
 	f.s.replica.configuration = &wire.Configuration{Members: []wire.Member{{ID: f.s.id, Roles: wire.RoleVoter}}}
+	f.s.replica.snapshot.source = 0
+	for range 3 * snapshotPatience {
+		f.ticks(1)
+		if of, m := f.asked(); m != nil && of != f.leader.id {
+			t.Errorf("server %d is asked", of)
+		}
+		f.sent = nil
+	}
+	if f.s.replica.leader != 0 {
+		t.Fatal("there is a leader still")
+	}
 	f.s.replica.snapshot.source = 0
 	f.ticks(3 * snapshotPatience)
 	f.wantNobodyAsked()
