@@ -174,15 +174,23 @@ func (d *Disk) FailAt(n int, err error) {
 func (d *Disk) Flip(name string, offset int64, mask byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	inode, err := d.state.open(name)
-	if err == nil && (offset < 0 || offset >= d.state.inodes[inode].file.current.size) {
+	f, err := d.state.fileWith("flip", name, offset)
+	if err == nil {
+		f.flip(offset, mask)
+	}
+	return err
+}
+
+// fileWith returns a file that has a byte at an offset.
+func (s *state) fileWith(op, name string, offset int64) (*fileState, error) {
+	inode, err := s.open(name)
+	if err == nil && (offset < 0 || offset >= s.inodes[inode].file.current.size) {
 		err = syscall.EINVAL
 	}
 	if err != nil {
-		return &fs.PathError{Op: "flip", Path: name, Err: err}
+		return nil, &fs.PathError{Op: op, Path: name, Err: err}
 	}
-	d.state.inodes[inode].file.flip(offset, mask)
-	return nil
+	return &s.inodes[inode].file, nil
 }
 
 // unreadBytes is the size of a block that Unread makes unreadable.
@@ -192,16 +200,11 @@ const unreadBytes = 4096
 func (d *Disk) Unread(name string, offset int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	inode, err := d.state.open(name)
-	if err == nil && (offset < 0 || offset >= d.state.inodes[inode].file.current.size) {
-		err = syscall.EINVAL
+	f, err := d.state.fileWith("make unreadable", name, offset)
+	if err == nil {
+		f.unread = append(slices.Clip(f.unread), offset-offset%unreadBytes)
 	}
-	if err != nil {
-		return &fs.PathError{Op: "make unreadable", Path: name, Err: err}
-	}
-	f := &d.state.inodes[inode].file
-	f.unread = append(slices.Clone(f.unread), offset-offset%unreadBytes)
-	return nil
+	return err
 }
 
 // ReadAgain ends what Unread has begun, everywhere: it was not the disk, but what it is connected by.

@@ -62,6 +62,18 @@ func TestUnreadBlocksAreNotRead(t *testing.T) {
 	if _, err := read(d, unreadBytes, 1); !errors.Is(err, syscall.EIO) {
 		t.Errorf("what was written to a clone is read: %v", err)
 	}
+	for range 2 { // so that there is room behind the list
+		if err := d.Unread("a", unreadBytes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := d.Clone(), d.Clone()
+	if err := errors.Join(first.Unread("a", 0), second.Unread("a", 2*unreadBytes)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(first, 0, 1); !errors.Is(err, syscall.EIO) {
+		t.Errorf("a block of one clone is read after another was made unreadable in a second one: %v", err)
+	}
 	if d.Unread("b", 0) == nil || d.Unread("a", 3*unreadBytes) == nil || d.Unread("a", -1) == nil {
 		t.Error("what is not there is made unreadable")
 	}
