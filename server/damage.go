@@ -204,6 +204,9 @@ func (s *Server) openStore() error {
 	if err := d.setAside(); err != nil {
 		return err
 	}
+	if err := d.remove(unreadableFile); err != nil { // it was about that state
+		return err
+	}
 	return explainState(s.openState(), d.path(stateDir))
 }
 
