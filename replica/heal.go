@@ -27,23 +27,23 @@ type Healing struct {
 	latest         *wire.Configuration
 	peers          []raft.ServerID
 
-	missing []*missing // ascending; those whose filling is not durable
-	gaps    []*gap     // ascending
-	highest raft.Term  // that no entry here has been above
-	library library
-	work    Work
-	ticket  raft.Ticket // of the last write
-	cutting raft.Ticket // of the write that cuts the log; 0: none
-	cutFrom raft.Index
-	state   dialogue
-	basing  raft.Ticket // of the write that lets the log begin after base; 0: none
-	base    *wire.Position
-	guests  []raft.ServerID // to whom the state machine is giving a piece of its state
-	waiting []Serve         // what others have asked, one for each, as long as the allowance is spent
-	allowed allowance
-	whole   bool // it has been told
-	ticks   int
-	held    []Input // for the replica
+	missing   []*missing // ascending; those whose filling is not durable
+	gaps      []*gap     // ascending
+	highest   raft.Term  // that no entry here has been above
+	library   library
+	work      Work
+	ticket    raft.Ticket // of the last write
+	cutting   raft.Ticket // of the write that cuts the log; 0: none
+	cutFrom   raft.Index
+	state     dialogue
+	basing    raft.Ticket // of the write that lets the log begin after base; 0: none
+	base      *wire.Position
+	guests    []raft.ServerID // to whom the state machine is giving a piece of its state
+	allowance allowance
+	waiting   []Serve // what others have asked, one for each, as long as the allowance is spent
+	whole     bool    // it has been told
+	ticks     int
+	held      []Input // for the replica
 }
 
 // missing is a hole, and what is known of its entry elsewhere.
@@ -164,7 +164,7 @@ func (h *Healing) take(input Input) {
 			}
 			h.ask(h.peers)
 		}
-		h.allowed.tick(&h.options)
+		h.allowance.tick(&h.options)
 		h.serveWaiting()
 		if h.ticks++; h.ticks%healTellTicks == 0 {
 			h.tell(h.stillMissing())

@@ -178,13 +178,13 @@ func (h *Healing) stateRequested(from raft.ServerID, m *wire.SnapshotRequest) {
 		return // it will ask again
 	}
 	h.waiting = slices.DeleteFunc(h.waiting, func(s Serve) bool { return s.To == from })
-	h.waiting = append(h.waiting, Serve{To: from, Boot: m.Boot, Number: m.Number, Request: m.Request, LimitBytes: h.allowed.limit(&h.options)})
+	h.waiting = append(h.waiting, Serve{To: from, Boot: m.Boot, Number: m.Number, Request: m.Request, LimitBytes: h.allowance.limit(&h.options)})
 	h.serveWaiting()
 }
 
 // serveWaiting lets the state machine answer, unless the allowance is spent.
 func (h *Healing) serveWaiting() {
-	if len(h.waiting) == 0 || !h.allowed.open(&h.options) {
+	if len(h.waiting) == 0 || !h.allowance.open(&h.options) {
 		return
 	}
 	for _, s := range h.waiting {
@@ -201,7 +201,7 @@ func (h *Healing) stateServed(in *Served) {
 		h.send(in.To, refusal(in))
 		return
 	}
-	h.allowed.spend(len(in.Chunk))
+	h.allowance.spend(len(in.Chunk))
 	h.send(in.To, &wire.SnapshotChunk{
 		Boot: in.Boot, Number: in.Number, Outcome: wire.SnapshotServed, Position: in.Position, Chunk: in.Chunk,
 	})
